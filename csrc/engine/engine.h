@@ -1,0 +1,66 @@
+// The step loop over a Runner: schedule, run, sample, commit. Holds the requests, their tokens and
+// blocks; knows nothing of text beyond the bytes of each token (for stop strings and streaming).
+// Thread-safe: any thread may add, abort or poll while another is inside step().
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "model/runner.h"
+#include "sampling/params.h"
+
+namespace pyslm {
+
+using RequestId = uint64_t;
+
+enum class FinishReason { kNone, kStop /* stop token or string */, kLength, kAbort };
+
+struct TokenLogprob {
+  int32_t token;
+  float logprob;
+};
+
+// What happened to one request since the last poll.
+struct RequestUpdate {
+  RequestId id;
+  std::vector<int32_t> tokens;              // newly committed
+  std::string bytes;                        // newly released text bytes: held back while a stop
+                                            // string may be forming; never splits a UTF-8 character
+                                            // except at the end of the request
+  std::vector<std::vector<TokenLogprob>> logprobs;  // per new token: itself first, then the top n
+  FinishReason finish = FinishReason::kNone;
+  std::string stop_reason;                  // the stop string, or the stop token's id, that matched
+  int32_t prompt_tokens = 0, output_tokens = 0;
+  double prompt_seconds = 0, decode_seconds = 0;  // wall time to the first token; and after it
+};
+
+struct EngineConfig {
+  int max_sequences = 16;
+  int prefill_chunk = 512;    // rows a step may spend on prompts
+};
+
+class Engine {
+ public:
+  // token_bytes[i]: the text bytes of token i (empty for control tokens); stop_tokens end every
+  // request (end of sequence, end of turn).
+  Engine(Runner* runner, const EngineConfig& config, std::vector<std::string> token_bytes,
+         std::vector<int32_t> stop_tokens);
+  ~Engine();
+
+  RequestId add(std::vector<int32_t> prompt, const SamplingParams& params);  // Error(kContext/kInvalid)
+  bool abort(RequestId id);
+  // One step over all running requests. Returns how many requests remain unfinished.
+  int step();
+  // Takes the pending update of one request (nullopt: nothing new); a finished request is forgotten
+  // once its last update has been taken.
+  std::optional<RequestUpdate> poll(RequestId id);
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace pyslm

@@ -1,0 +1,78 @@
+"""Every error that pyslm raises on purpose.
+
+::
+
+    PyslmError
+    ├── ModelFileError            cannot open or read a model file          (also OSError)
+    │   └── ModelNotFoundError    no such model or file                     (also FileNotFoundError)
+    ├── GGUFError                 the file breaks a rule of the GGUF format (also ValueError)
+    ├── UnsupportedModelError     a valid model that pyslm cannot run; names what it can
+    ├── InsufficientMemoryError   refused before allocating, with the numbers (also MemoryError)
+    ├── InvalidRequestError       an argument out of its range              (also ValueError)
+    │   └── ContextLengthError    prompt and output do not fit the context
+    ├── TokenizerError            a vocabulary we cannot build or a text it cannot encode
+    ├── ChatTemplateError         a template that fails, loops or escapes
+    └── EngineError               a defect or a fault while running
+
+Each message says what was seen, what is allowed and what to do.
+"""
+
+from __future__ import annotations
+
+__all__ = [
+    "ChatTemplateError",
+    "ContextLengthError",
+    "EngineError",
+    "GGUFError",
+    "InsufficientMemoryError",
+    "InvalidRequestError",
+    "ModelFileError",
+    "ModelNotFoundError",
+    "PyslmError",
+    "TokenizerError",
+    "UnsupportedModelError",
+]
+
+
+class PyslmError(Exception):
+    """Root of every error of pyslm."""
+
+
+class ModelFileError(PyslmError, OSError):
+    """A model file cannot be opened or read."""
+
+
+class ModelNotFoundError(ModelFileError, FileNotFoundError):
+    """No such model or file."""
+
+
+class GGUFError(PyslmError, ValueError):
+    """A file breaks a rule of the GGUF format."""
+
+
+class UnsupportedModelError(PyslmError):
+    """A valid model with an architecture, format or option that pyslm does not run."""
+
+
+class InsufficientMemoryError(PyslmError, MemoryError):
+    """Refused before allocating: the message gives what is needed and what there is."""
+
+
+class InvalidRequestError(PyslmError, ValueError):
+    """An argument out of its range."""
+
+
+class ContextLengthError(InvalidRequestError):
+    """Prompt and output do not fit the context."""
+
+
+class TokenizerError(PyslmError):
+    """A vocabulary that cannot be built, or a text that it cannot encode."""
+
+
+class ChatTemplateError(PyslmError):
+    """A chat template that fails, runs too long or writes too much."""
+
+
+class EngineError(PyslmError):
+    """A defect or a fault while running."""
