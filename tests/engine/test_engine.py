@@ -59,7 +59,9 @@ def run_alone(
     tokens = list(prompt)
     while True:
         logits = runner.expected_logits(tokens)
-        tokens.append(testing.sampler_draws(logits, params, [len(tokens)])[0])
+        tokens += testing.sampler_draws(
+            logits, params, [len(tokens)], history=tokens, prompt_length=len(prompt)
+        )
         output = tokens[len(prompt) :]
         if tokens[-1] == EOS and not params.ignore_eos:
             return output, "stop"
@@ -169,24 +171,18 @@ def test_preemption_happens_and_changes_nothing() -> None:
     assert engine.stats().free_blocks == [30]
 
 
-def test_penalties_see_the_whole_history_under_preemption() -> None:
+def test_penalties_see_prompt_and_output_under_preemption() -> None:
     params = SamplingParams(
-        max_tokens=60, seed=3, repetition_penalty=1.4, presence_penalty=0.5, frequency_penalty=0.3
-    )
-    prompts = [[i + 1] * 5 for i in range(8)]
-
-    def outputs(num_blocks: int, max_sequences: int) -> tuple[list[list[int]], int]:
-        runner = testing.TestRunner(num_vocab=NUM_VOCAB, groups=[(0, num_blocks, 4)])
-        engine = Engine(runner, max_sequences, 16, TOKEN_BYTES, [])
-        requests = [Request(engine, prompt, params) for prompt in prompts]
-        finish_all(engine, requests)
-        return [request.tokens for request in requests], engine.stats().num_preemptions
-
-    alone, no_preemptions = outputs(num_blocks=200, max_sequences=1)
-    together, preemptions = outputs(num_blocks=24, max_sequences=8)
-    assert no_preemptions == 0
-    assert preemptions > 0
-    assert together == alone
+        max_tokens=60, seed=3, repetition_penalty=1.4, presence_penalty=0.5, frequency_penalty=0.3,
+        penalty_last_n=30, ignore_eos=True,
+    )  # fmt: skip
+    runner = testing.TestRunner(num_vocab=NUM_VOCAB, groups=[(0, 24, 4)])
+    engine = Engine(runner, 8, 16, TOKEN_BYTES, [])
+    requests = [Request(engine, [i + 1] * 5, params) for i in range(8)]
+    finish_all(engine, requests)
+    assert engine.stats().num_preemptions > 0
+    for request in requests:
+        assert request.tokens == run_alone(runner, request.prompt, params)[0]
 
 
 def test_thousands_of_aborts_leak_nothing() -> None:
@@ -266,15 +262,30 @@ def test_request_larger_than_the_pool_is_refused_with_numbers() -> None:
     assert len(fits.tokens) == 20
 
 
-def test_windowed_pool_holds_requests_longer_than_itself() -> None:
-    # A window of 8 needs 8 - 1 + 4 rows of a step: at most 4 blocks of 4 at a time.
-    runner = testing.TestRunner(num_vocab=NUM_VOCAB, context_length=1000, groups=[(8, 4, 4)])
-    engine = Engine(runner, 4, 4, TOKEN_BYTES, [])
-    params = SamplingParams(max_tokens=200, seed=1, ignore_eos=True)
-    request = Request(engine, [5] * 300, params)
-    finish_all(engine, [request])
-    assert request.tokens == run_alone(runner, [5] * 300, params)[0]
-    assert engine.stats().free_blocks == [4]
+@settings(max_examples=40, deadline=None)
+@given(st.integers(1, 20), st.integers(1, 12), st.sampled_from([1, 2, 4, 8]))
+def test_windowed_pool_holds_requests_longer_than_itself(
+    window: int, chunk: int, block_tokens: int
+) -> None:
+    prompt, params = [5, 6, 7] * 20, SamplingParams(max_tokens=70, seed=1, ignore_eos=True)
+    # A step sees its rows and the window - 1 tokens before them, at any offset within blocks.
+    touched = window - 1 + chunk
+    num_blocks = max(len(range(-first, touched, block_tokens)) for first in range(block_tokens))
+
+    def engine_with(num_blocks: int) -> tuple[testing.TestRunner, Engine]:
+        groups = [(window, num_blocks, block_tokens)]
+        runner = testing.TestRunner(num_vocab=NUM_VOCAB, groups=groups)
+        return runner, Engine(runner, 4, chunk, TOKEN_BYTES, [])
+
+    runner, engine = engine_with(num_blocks)
+    requests = [Request(engine, prompt, params) for _ in range(2)]
+    finish_all(engine, requests)
+    for request in requests:
+        assert request.tokens == run_alone(runner, prompt, params)[0]
+    assert engine.stats().free_blocks == [num_blocks]
+    if num_blocks > 1:
+        with pytest.raises(ContextLengthError, match=f"{num_blocks} cache blocks"):
+            engine_with(num_blocks - 1)[1].add(prompt, params)
 
 
 def test_request_beyond_the_context_is_refused_with_numbers() -> None:
