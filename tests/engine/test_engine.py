@@ -238,6 +238,19 @@ def test_decodes_go_on_while_prompts_compute() -> None:
     finish_all(engine, [decoding, prompt])
 
 
+def test_prompts_wait_for_free_blocks_rather_than_preempt() -> None:
+    runner = testing.TestRunner(num_vocab=NUM_VOCAB, groups=[(0, 20, 4)])
+    engine = Engine(runner, 8, 8, TOKEN_BYTES, [])
+    first = Request(engine, [1] * 40, SamplingParams(max_tokens=4, ignore_eos=True))
+    second = Request(engine, [2] * 60, SamplingParams(max_tokens=4, ignore_eos=True))
+    third = Request(engine, [3] * 4, SamplingParams(max_tokens=4))
+    engine.step()
+    assert engine.stats().num_running == 1
+    assert engine.stats().num_waiting == 2  # first come, first served: the third waits as well
+    finish_all(engine, [first, second, third])
+    assert engine.stats().num_preemptions == 0
+
+
 @given(st.lists(st.integers(1, 1000), max_size=20), st.integers(1, 600))
 def test_fair_shares(owed: list[int], budget: int) -> None:
     shares = testing.fair_shares(owed, budget)
