@@ -2,7 +2,7 @@
 
 namespace pyslm::gguf {
 
-std::string quoted(std::string_view name) {
+std::string quote(std::string_view name) {
   constexpr size_t kMaxShown = 100;
   constexpr char kHex[] = "0123456789abcdef";
   std::string out = "'";

@@ -18,7 +18,7 @@ namespace pyslm::gguf {
 static_assert(std::endian::native == std::endian::little, "GGUF fields are read as they lie");
 
 // A name from a file, for a message: control characters escaped, long ones cut.
-std::string quoted(std::string_view name);
+std::string quote(std::string_view name);
 
 // What the index of a file may cost: 4 bytes per byte of file and 64 MiB, of which the cursor's
 // buffer, allocator overhead and temporaries get a share.

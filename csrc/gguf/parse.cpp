@@ -20,7 +20,7 @@ std::string spell_bytes(const std::array<char, 4>& magic) {
   std::ostringstream out;
   out << std::hex << std::setfill('0');
   for (const char c : magic) out << std::setw(2) << (c & 0xff) << ' ';
-  return out.str() + quoted({magic.data(), magic.size()});
+  return out.str() + quote({magic.data(), magic.size()});
 }
 
 void read_magic(Cursor& cursor, const File& file) {
@@ -54,10 +54,10 @@ std::string read_key(Cursor& cursor, const ParsedFile& parsed) {
   if (key.empty()) cursor.fail_here(ErrorKind::kGGUF, "the name of the key is empty");
   for (const char c : key) {
     if (c <= 0x20 || c >= 0x7f) {
-      cursor.fail_here(ErrorKind::kGGUF, quoted(key), " is not printable ASCII, as keys must be");
+      cursor.fail_here(ErrorKind::kGGUF, quote(key), " is not printable ASCII, as keys must be");
     }
   }
-  cursor.set_subject("key " + quoted(key));
+  cursor.set_subject("key " + quote(key));
   if (parsed.values.contains(key)) cursor.fail_here(ErrorKind::kGGUF, "the key occurs twice");
   return key;
 }

@@ -15,7 +15,7 @@ int64_t split_integer(const ParsedFile& file, const std::string& path, std::stri
   if (found == file.values.end()) return absent;
   const auto* value = std::get_if<int64_t>(&found->second.data);
   if (!value || *value < min || *value > max) {
-    fail(ErrorKind::kGGUF, path, ": key ", quoted(key), " must be an integer from ", min, " to ",
+    fail(ErrorKind::kGGUF, path, ": key ", quote(key), " must be an integer from ", min, " to ",
          max);
   }
   return *value;
@@ -82,7 +82,7 @@ void Reader::Impl::build_index() {
     const auto& tensor = parsed.tensors[i];
     if (!index.emplace(tensor.name, i).second) {
       fail(ErrorKind::kGGUF, paths[static_cast<size_t>(tensor.file)], ": tensor ",
-           quoted(tensor.name), " occurs twice");
+           quote(tensor.name), " occurs twice");
     }
   }
 }
@@ -112,7 +112,7 @@ const TensorInfo* Reader::tensor(std::string_view name) const {
 void Reader::read(const TensorInfo& tensor, uint64_t begin, uint64_t n, void* out) const {
   if (begin > tensor.num_bytes || n > tensor.num_bytes - begin) {
     fail(ErrorKind::kInvalid, "cannot read ", n, " bytes at ", begin, " of tensor ",
-         quoted(tensor.name), ": it has ", tensor.num_bytes, " bytes");
+         quote(tensor.name), ": it has ", tensor.num_bytes, " bytes");
   }
   impl_->files[static_cast<size_t>(tensor.file)].read(tensor.offset + begin, out, n);
 }

@@ -20,7 +20,7 @@ std::string read_name(Cursor& cursor) {
   if (name.empty()) cursor.fail_here(ErrorKind::kGGUF, "the name of the tensor is empty");
   for (const char c : name) {
     if (c <= 0x20 || c >= 0x7f) {
-      cursor.fail_here(ErrorKind::kGGUF, quoted(name), " is not printable ASCII");
+      cursor.fail_here(ErrorKind::kGGUF, quote(name), " is not printable ASCII");
     }
   }
   return name;
@@ -59,7 +59,7 @@ TensorInfo read_tensor_info(Cursor& cursor, uint64_t i, uint32_t alignment) {
   TensorInfo tensor;
   cursor.set_subject("tensor " + std::to_string(i));
   tensor.name = read_name(cursor);
-  cursor.set_subject("tensor " + quoted(tensor.name));
+  cursor.set_subject("tensor " + quote(tensor.name));
   read_shape(cursor, tensor);
   const DTypeInfo& info = read_dtype(cursor);
   tensor.type = info.type;
@@ -80,7 +80,7 @@ TensorInfo read_tensor_info(Cursor& cursor, uint64_t i, uint32_t alignment) {
 
 template <class... Parts>
 [[noreturn]] void fail_placing(const File& file, const TensorInfo& tensor, const Parts&... parts) {
-  fail(ErrorKind::kGGUF, file.path(), ": tensor ", quoted(tensor.name), ": ", parts...);
+  fail(ErrorKind::kGGUF, file.path(), ": tensor ", quote(tensor.name), ": ", parts...);
 }
 
 // Makes the offset absolute, after proving that the data lies inside the file.
@@ -104,7 +104,7 @@ void check_overlap(const std::vector<TensorInfo>& tensors, const File& file) {
     const TensorInfo& tensor = tensors[order[i]];
     if (before.num_bytes > tensor.offset - before.offset) {
       fail_placing(file, tensor, "its data at offset ", tensor.offset, " overlaps that of tensor ",
-                   quoted(before.name), " (offset ", before.offset, ", ", before.num_bytes,
+                   quote(before.name), " (offset ", before.offset, ", ", before.num_bytes,
                    " bytes)");
     }
   }

@@ -15,7 +15,7 @@ struct Key {
 
   template <class... Parts>
   [[noreturn]] void fail(const Parts&... parts) const {
-    pyslm::fail(ErrorKind::kGGUF, path, ": key ", quoted(name), " ", parts...);
+    pyslm::fail(ErrorKind::kGGUF, path, ": key ", quote(name), " ", parts...);
   }
   [[noreturn]] void fail_missing() const { fail("is missing"); }
   [[noreturn]] void fail_type(const Value& value, const char* wanted) const {
