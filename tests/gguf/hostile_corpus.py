@@ -1,9 +1,9 @@
 """Hostile GGUF files by the thousand, and a program that opens them.
 
-Run as `python hostile_corpus.py CORPUS PATH` it writes each file of one corpus to PATH, opens it, and prints one
-line of JSON, {"loaded": n, "refused": n}. It ends with another status than 0 where a file raises
-anything but GGUFError or UnsupportedModelError, or where opening one takes more memory than
-4 times the file and 64 MiB. The last file tried stays at PATH.
+Run as `python hostile_corpus.py CORPUS PATH` it writes each file of one corpus to PATH, opens it,
+and at the end prints one line of JSON, {"loaded": n, "refused": n}. It ends with another status
+than 0 where a file raises anything but GGUFError or UnsupportedModelError, or where opening one
+takes more memory than 4 times the file and 64 MiB. The last file tried stays at PATH.
 """
 
 from __future__ import annotations
