@@ -123,7 +123,7 @@ def _choose_type(target: Target, dtype: str) -> GGMLQuantizationType:
 def _encode(values: Floats, kind: GGMLQuantizationType, name: str) -> npt.NDArray[Any]:
     if kind == GGMLQuantizationType.F16:
         largest = float(np.abs(values).max(initial=0.0))
-        if largest > np.finfo(np.float16).max:
+        if largest > 65504:
             raise ModelFileError(
                 f"tensor '{name}' holds {largest:g}, more than f16 can (65504); use bf16 or f32"
             )
