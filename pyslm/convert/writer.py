@@ -17,7 +17,7 @@ from gguf import GGMLQuantizationType, GGUFWriter, LlamaFileType
 
 from pyslm.convert.checkpoint import Checkpoint, Floats, SourceTensor
 from pyslm.convert.family import Family, Target
-from pyslm.errors import ModelFileError, UnsupportedModelError
+from pyslm.errors import ModelFileError, PyslmError, UnsupportedModelError
 
 __all__ = ["FILE_TYPES", "Job", "new_file", "plan", "write_tensors"]
 
@@ -160,6 +160,8 @@ def new_file(out: Path) -> Iterator[Path]:
         with partial.open("rb+") as file:
             os.fsync(file.fileno())
         os.replace(partial, out)
+    except PyslmError:
+        raise
     except OSError as error:
         raise ModelFileError(f"cannot write {out}: {error}") from error
     finally:
