@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -114,6 +116,8 @@ def test_wrong_settings(folder: Path, changes: dict[str, Any], message: str) -> 
         ({"hidden_act": "relu"}, "'hidden_act' is 'relu'; supported: \"silu\""),
         ({"use_sliding_window": True}, "'use_sliding_window' is True; supported: false"),
         ({"partial_rotary_factor": 0.5}, r"'partial_rotary_factor' is 0.5; supported: 1\.0"),
+        ({"quantization_config": {"bits": 4}}, "quantized already"),
+        ({"layer_types": ["full_attention", "sliding_attention"]}, "supported: full_attention in"),
         ({"rope_scaling": {"type": "dynamic", "factor": 2.0}}, "rope type 'dynamic'; supported"),
         ({"rope_scaling": {"type": "yarn", "factor": 2.0, "mscale": 1.0}}, "'mscale' is 1.0"),
     ],
@@ -152,6 +156,29 @@ def test_unsupported_pooling(tmp_path: Path, pooling: dict[str, Any], message: s
     write_bert(tmp_path / "hf")
     write_json(tmp_path / "hf" / "1_Pooling" / "config.json", pooling)
     refuse(tmp_path / "hf", UnsupportedModelError, message)
+
+
+def test_layers_after_the_encoder(tmp_path: Path) -> None:
+    write_bert(tmp_path / "hf")
+    modules = [
+        {"type": f"sentence_transformers.models.{kind}"} for kind in ("Transformer", "Dense")
+    ]
+    write_json(tmp_path / "hf" / "modules.json", modules)
+    refuse(
+        tmp_path / "hf",
+        UnsupportedModelError,
+        r"module sentence_transformers\.models\.Dense; supported: Transformer, Pooling, Normalize",
+    )
+    write_json(tmp_path / "hf" / "modules.json", {})
+    refuse(tmp_path / "hf", ModelFileError, "holds a dict; it must be a list")
+
+
+def test_a_full_disk(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_space(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("gguf.GGUFWriter.write_tensor_data", no_space)
+    refuse(folder, ModelFileError, r"^cannot write .*m\.gguf: .*No space left on device")
 
 
 def without(name: str) -> Callable[[Tensors], None]:
