@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import gguf
 import pytest
 
 from pyslm.errors import InsufficientMemoryError, InvalidRequestError
 from pyslm.pick_quant import GOALS, estimate_file_bytes, pick_quant
-from pyslm.quant_mix import MIXES
+from pyslm.quant_mix import MIXES, ModelFacts, TensorShape, target_types
 
 PLENTY = 1 << 40
 BEST_FIRST = ["Q8_0", "Q6_K", "Q5_K_M", "Q4_K_M", "Q3_K_M", "Q2_K"]
@@ -49,6 +50,26 @@ def test_estimates_are_near_the_sizes_of_published_files(
     parameters: int, kind: str, published: int
 ) -> None:
     assert 0.97 * published <= estimate_file_bytes(kind, parameters) <= 1.06 * published
+
+
+def test_estimates_are_what_the_mixes_give() -> None:
+    """The shape of Llama-3.2-1B, tensor by tensor."""
+    matrices = [("token_embd.weight", 2048, 128256)]
+    for i in range(16):
+        matrices += [(f"blk.{i}.attn_{part}.weight", 2048, 2048) for part in ("q", "output")]
+        matrices += [(f"blk.{i}.attn_{part}.weight", 2048, 512) for part in ("k", "v")]
+        matrices += [(f"blk.{i}.ffn_{part}.weight", 2048, 8192) for part in ("gate", "up")]
+        matrices.append((f"blk.{i}.ffn_down.weight", 8192, 2048))
+    tensors = [TensorShape(name, (cols, rows), "F16") for name, cols, rows in matrices]
+    parameters = sum(cols * rows for _, cols, rows in matrices)
+    for name in BEST_FIRST:
+        types = target_types(MIXES[name], ModelFacts(num_layers=16, queries_per_kv=4), tensors)
+        sizes = [gguf.GGML_QUANT_SIZES[gguf.GGMLQuantizationType[kind]] for kind in types.values()]
+        exact = sum(
+            cols * rows // elems * size
+            for (_, cols, rows), (elems, size) in zip(matrices, sizes, strict=True)
+        )
+        assert exact <= estimate_file_bytes(name, parameters) <= 1.03 * exact, name
 
 
 def test_every_choice_can_be_made() -> None:
