@@ -10,7 +10,7 @@ std::vector<CacheGroupSpec> cache_groups(const ArchSpec& spec) {
   for (const LayerSpec& layer : spec.layers) {
     CacheGroupSpec& group = layer.window ? sliding : full;
     group.window = layer.window;
-    ++group.num_layers;
+    group.num_layers = std::max(group.num_layers, layer.cache_index + 1);
   }
   std::vector<CacheGroupSpec> groups;
   if (full.num_layers) groups.push_back(full);
@@ -24,7 +24,8 @@ void finish_spec(ArchSpec& spec) {
   int next[2] = {0, 0};
   for (LayerSpec& layer : spec.layers) {
     layer.cache_group = layer.window && any_full ? 1 : 0;
-    layer.cache_index = next[layer.cache_group]++;
+    // An encoder reads each layer's keys and values once, right after writing them.
+    layer.cache_index = spec.causal ? next[layer.cache_group]++ : 0;
   }
   if (spec.attention_scale == 0.0f)
     spec.attention_scale = 1.0f / std::sqrt(static_cast<float>(spec.key_dim));
