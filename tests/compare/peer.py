@@ -41,9 +41,7 @@ class Peer:
         """Logits float32 [tokens, vocabulary] at every position."""
         return self._call("logits", model, ids=ids, n_ctx=n_ctx, kv=kv)
 
-    def greedy(
-        self, model: str | Path, ids: Ids, n: int, n_ctx: int = 512, kv: str = "f32"
-    ) -> Ids:
+    def greedy(self, model: str | Path, ids: Ids, n: int, n_ctx: int = 512, kv: str = "f32") -> Ids:
         """The n most likely next tokens, one after the other, end-of-text or not: int32 [n]."""
         return self._call("greedy", model, ids=ids, n_ctx=n_ctx, kv=kv, n=n).astype(np.int32)
 

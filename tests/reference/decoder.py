@@ -46,13 +46,14 @@ def _qkv(spec: DecoderSpec, layer: Layer, x: Array) -> list[Array]:
     return [p.reshape(len(x), *shape) for p, shape in zip(parts, shapes, strict=True)]
 
 
-def _attention(spec: DecoderSpec, layer: Layer, x: Array) -> Array:
+def _attention(spec: DecoderSpec, layer: Layer, x: Array, kv_type: str) -> Array:
     q, k, v = _qkv(spec, layer, x)
     q = _maybe_norm(layer, "attn_q_norm", q, spec.norm_eps)
     k = _maybe_norm(layer, "attn_k_norm", k, spec.norm_eps)
     rope = spec.ropes[layer.index]
     if rope is not None:
         q, k = rope(q), rope(k)
+    k, v = ops.as_stored(k, kv_type), ops.as_stored(v, kv_type)
     mask = ops.causal_mask(len(x), spec.windows[layer.index])
     mixed = ops.attention(q, k, v, mask, spec.attention_scale, spec.attention_cap)
     return layer.linear("attn_output", mixed)
@@ -67,8 +68,8 @@ def _feed_forward(spec: DecoderSpec, layer: Layer, x: Array) -> Array:
     return layer.linear("ffn_down", spec.activation(gate) * up)
 
 
-def _block(spec: DecoderSpec, layer: Layer, x: Array) -> Array:
-    branch = _attention(spec, layer, _maybe_norm(layer, "attn_norm", x, spec.norm_eps))
+def _block(spec: DecoderSpec, layer: Layer, x: Array, kv_type: str) -> Array:
+    branch = _attention(spec, layer, _maybe_norm(layer, "attn_norm", x, spec.norm_eps), kv_type)
     branch = _maybe_norm(layer, "post_attention_norm", branch, spec.norm_eps)
     x = x + spec.residual_scale * branch
     branch = _feed_forward(spec, layer, _maybe_norm(layer, "ffn_norm", x, spec.norm_eps))
@@ -76,12 +77,17 @@ def _block(spec: DecoderSpec, layer: Layer, x: Array) -> Array:
     return x + spec.residual_scale * branch
 
 
-def forward(model: GGUFModel, ids: npt.ArrayLike, context_length: int | None = None) -> Array:
+def forward(
+    model: GGUFModel,
+    ids: npt.ArrayLike,
+    context_length: int | None = None,
+    kv_type: str = "f32",
+) -> Array:
     """Logits [tokens, vocabulary], float64."""
     spec, tensors = decoder_spec(model, context_length), model.tensors
     x = tensors["token_embd.weight"][np.asarray(ids)] * spec.embedding_scale
     for index in range(spec.layers):
-        x = _block(spec, Layer(tensors, index), x)
+        x = _block(spec, Layer(tensors, index), x, kv_type)
     x = ops.rms_norm(x, tensors["output_norm.weight"], spec.norm_eps)
     head = tensors.get("output.weight", tensors["token_embd.weight"])
     logits = x @ head.T
@@ -94,10 +100,12 @@ def reference_logits(
     path: str | Path,
     ids: Sequence[int] | npt.NDArray[np.int32],
     context_length: int | None = None,
+    kv_type: str = "f32",
 ) -> npt.NDArray[np.float32]:
     """Logits float32 [tokens, vocabulary] of one sequence of token ids, at every position.
 
     `context_length` is what the engine would be configured with; it matters to phi3's long rope
-    only. None: the length in the file.
+    only. None: the length in the file. Keys (rotated) and values are rounded as a cache of
+    `kv_type` (f32, f16, bf16, q8_0) keeps them.
     """
-    return forward(gguf_model.load(path), ids, context_length).astype(np.float32)
+    return forward(gguf_model.load(path), ids, context_length, kv_type).astype(np.float32)

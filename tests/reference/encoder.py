@@ -10,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from . import gguf_model, ops
-from .gguf_model import Array, GGUFModel
 from .decoder import Layer
+from .gguf_model import Array, GGUFModel
 
 
 def _norm(model: GGUFModel, name: str, x: Array) -> Array:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import gguf
 import numpy as np
 from scipy.special import erf  # type: ignore[import-untyped]
 
@@ -96,8 +97,17 @@ def attention(
     return np.einsum("hqk,khd->qhd", weights, values, optimize=True).reshape(len(q), -1)
 
 
+def as_stored(x: Array, kind: str) -> Array:
+    """x as a cache of that type gives it back; q8_0 in blocks of 32 along the last dimension."""
+    if kind == "f32":
+        return x
+    quant = gguf.GGMLQuantizationType[kind.upper()]
+    stored = gguf.quants.quantize(x.astype(np.float32), quant)
+    return gguf.quants.dequantize(stored, quant).astype(np.float64).reshape(x.shape)
+
+
 def causal_mask(n: int, window: int = 0) -> Array:
-    """[n, n]: a query sees keys at distances 0 .. window - 1 (all earlier ones without a window)."""
+    """[n, n]: a query sees keys at distances 0 .. window - 1, or all earlier ones."""
     distance = np.arange(n)[:, None] - np.arange(n)[None, :]
     seen = (distance >= 0) & ((distance < window) if window else True)
     return np.where(seen, 0.0, -np.inf)

@@ -16,15 +16,14 @@ Kind = gguf.GGMLQuantizationType
 
 def add_value(writer: gguf.GGUFWriter, key: str, value: Any) -> None:
     """Writes a metadata value with the GGUF type that its Python type suggests."""
-    for kind, add in (
-        (bool, writer.add_bool),
-        (int, writer.add_uint32),
-        (float, writer.add_float32),
-        (str, writer.add_string),
-    ):
-        if isinstance(value, kind):
-            return add(key, value)
-    return writer.add_array(key, value)
+    adders: dict[type, Callable[[str, Any], None]] = {
+        bool: writer.add_bool,
+        int: writer.add_uint32,
+        float: writer.add_float32,
+        str: writer.add_string,
+        list: writer.add_array,
+    }
+    adders[type(value)](key, value)
 
 
 def add_weight(writer: gguf.GGUFWriter, name: str, values: Floats, kind: Kind) -> None:

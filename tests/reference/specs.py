@@ -131,7 +131,7 @@ def _gemma3(model: GGUFModel, context_length: int) -> DecoderSpec:
     base = _base(model, ops.rotate_halves)
     window = model.get("attention.sliding_window", 0)
     is_local = [bool(window) and i % 6 < 5 for i in range(base.layers)]
-    n_rot = 2 * len(base.ropes[0].frequencies)
+    n_rot = model.get("rope.dimension_count", base.key_dim)
     local_base = model.get("rope.freq_base_swa", 10000.0)
     local = LayerRope(ops.rotate_halves, ops.rope_frequencies(n_rot, local_base))
     return replace(

@@ -39,13 +39,18 @@ def _with_biases(tensors: Tensors) -> Tensors:
     out = dict(tensors)
     for name, values in tensors.items():
         if name.startswith("blk.") and values.ndim == 2:
-            bias = 0.3 * rng.standard_normal(values.shape[0])
-            out[name.replace(".weight", ".bias")] = bias.astype(np.float32)
+            bias = rng.standard_normal(values.shape[:1], dtype=np.float32)
+            out[name.replace(".weight", ".bias")] = np.float32(0.1) * bias
     return out
 
 
 def _without_feed_forward(tensors: Tensors) -> Tensors:
     return {k: v * 0 if "ffn_down" in k else v for k, v in tensors.items()}
+
+
+def _louder_layers(tensors: Tensors) -> Tensors:
+    """Else gemma's scaled and tied embedding makes every token predict itself."""
+    return {k: v * 3 if "post_" in k else v for k, v in tensors.items()}
 
 
 # llama.cpp takes a name with "phi3" in it as word of a vocabulary with certain tokens
@@ -65,13 +70,18 @@ VARIANTS = {
     "phi4-short": Variant("tiny-phi4", _PHI, context_length=512),
     "phi4-long": Variant("tiny-phi4", _PHI, context_length=1024),
     "smollm3": Variant("tiny-smollm3"),
-    # granite's own attention scale leaves random weights' attention uniform
-    "granite": Variant("tiny-granite", {"granite.attention.scale": 0.25}),
-    "gemma2": Variant("tiny-gemma2"),
-    "gemma3": Variant("tiny-gemma3"),
+    # with granite's own scales, random weights' attention is uniform and the embedding outweighs
+    # the layers
+    "granite": Variant(
+        "tiny-granite",
+        {"granite.attention.scale": 0.25, "granite.embedding_scale": 0.5},
+    ),
+    "gemma2": Variant("tiny-gemma2", tensors=_louder_layers),
+    "gemma3": Variant("tiny-gemma3", tensors=_louder_layers),
     "gemma3-linear-rope": Variant(
         "tiny-gemma3",
         {"gemma3.rope.scaling.type": "linear", "gemma3.rope.scaling.factor": 8.0},
+        tensors=_louder_layers,
     ),
     "gemma2-no-ffn": Variant("tiny-gemma2", tensors=_without_feed_forward),
     "gemma3-no-ffn": Variant("tiny-gemma3", tensors=_without_feed_forward),
@@ -86,7 +96,7 @@ class TinyModels:
         self._vocab = write_spm_vocab(folder / "vocab.gguf")
 
     def path(self, variant: str, kind: Kind = Kind.F32) -> Path:
-        """The file of a variant; its matrices are of type `kind` (one the `gguf` package writes)."""
+        """The file of a variant, its matrices of a type that the `gguf` package can write."""
         target = self._folder / f"{variant}-{kind.name}.gguf"
         if not target.exists():
             wanted = VARIANTS[variant]
