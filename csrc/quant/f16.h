@@ -1,0 +1,19 @@
+// F16: one IEEE half per element (sign 1, exponent 5, mantissa 10).
+#pragma once
+
+#include "quant/format.h"
+
+namespace pyslm::quant {
+
+struct [[gnu::packed]] BlockF16 {
+  static constexpr DType kType = DType::kF16;
+  static constexpr int kElems = 1;
+  uint16_t value;
+};
+static_assert(sizeof(BlockF16) == 2);
+
+static inline void dequantize(const BlockF16* block, float* out) {
+  *out = fp16_to_fp32(block->value);
+}
+
+}  // namespace pyslm::quant
