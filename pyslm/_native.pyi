@@ -70,6 +70,9 @@ class Model:
     def logits(self, tokens: npt.NDArray[np.int32]) -> npt.NDArray[np.float32]: ...
     def embed(self, texts: Sequence[npt.NDArray[np.int32]]) -> npt.NDArray[np.float32]: ...
 
+def isa_info() -> dict[str, Any]:
+    """The tier in use ("active"), and the tiers "compiled" and "supported"."""
+
 class Engine:
     """The step loop over a model; any thread may add, abort or poll while another steps."""
 

@@ -277,7 +277,7 @@ class LLM:
     def close(self) -> None:
         """Waits for a step in progress and frees the model; later calls raise EngineError."""
         self._loop.close()
-        self._model = None
+        del self._model
 
     def __enter__(self) -> Self:
         return self

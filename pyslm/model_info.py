@@ -41,6 +41,7 @@ class ModelInfo:
     """The tier of the kernels: "avx2", "neon", ..."""
     generates: bool
     """False for encoders, which only embed."""
+    has_chat_template: bool
 
     @classmethod
     def from_native(cls, path: Path, info: Mapping[str, Any]) -> ModelInfo:

@@ -14,7 +14,7 @@ import typer
 
 from pyslm.errors import EngineError, PyslmError
 
-__all__ = ["app", "main"]
+__all__ = ["main"]
 
 EXIT_FAULT = 1
 EXIT_BAD_INPUT = 2
@@ -26,23 +26,18 @@ _ClickException: type[Exception] = next(
 )
 
 
-def app() -> typer.Typer:
-    """The application with all its verbs."""
-    from pyslm.cli.app import build_app
-
-    return build_app()
-
-
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Runs the command line and exits."""
     _make_streams_tolerant()
-    sys.exit(run(list(sys.argv[1:] if arguments is None else arguments)))
+    sys.exit(invoke(list(sys.argv[1:] if arguments is None else arguments)))
 
 
-def run(arguments: list[str]) -> int:
+def invoke(arguments: list[str]) -> int:
     """Runs one command line; gives its exit code. Errors are told on stderr in one line."""
+    from pyslm.cli.app import build_app
+
     try:
-        code = app()(arguments, prog_name="pyslm", standalone_mode=False)
+        code = build_app()(arguments, prog_name="pyslm", standalone_mode=False)
         sys.stdout.flush()
         return code if isinstance(code, int) else 0
     except _ClickException as error:
@@ -70,7 +65,7 @@ def _bad_input(message: str) -> int:
 
 def _fault(message: str) -> int:
     if os.environ.get("PYSLM_DEBUG"):
-        raise  # noqa: PLE0704 - called from an except block only
+        raise
     _tell(f"{message} (a fault of pyslm: PYSLM_DEBUG=1 shows where; please report it)")
     return EXIT_FAULT
 

@@ -18,13 +18,12 @@ def build_app() -> typer.Typer:
     app = typer.Typer(
         name="pyslm",
         help="Run small language models from GGUF files, on the CPU you have.",
-        epilog="Begin with:  pyslm run MODEL.gguf  (a chat)  or  pyslm run MODEL.gguf 'a prompt'",
-        no_args_is_help=True,
+        epilog="[dim]Begin with[/dim]  pyslm run MODEL.gguf "Why is the sky blue?"",
         rich_markup_mode="rich",
         context_settings={"help_option_names": ["-h", "--help"]},
         pretty_exceptions_enable=False,
     )
-    app.callback()(_root)
+    app.callback(invoke_without_command=True)(_root)
     for panel, verbs in (
         ("Use a model", (run.run, text.embed, text.tokenize)),
         ("Look at it and measure it", (files.inspect, perplexity.perplexity, bench.bench)),
@@ -37,14 +36,10 @@ def build_app() -> typer.Typer:
 
 
 def _root(
-    version: Annotated[
-        bool,
-        typer.Option("--version", help="Show the version and exit.", is_eager=True),
-    ] = False,
+    context: typer.Context,
+    version: Annotated[bool, typer.Option("--version", help="Show the version and exit.")] = False,
 ) -> None:
     if version:
         print(f"pyslm {__version__} (Python {platform.python_version()}, {platform.machine()})")
-        raise typer.Exit
-
-
-# `pyslm --version` must not ask for a verb: typer checks that after the eager options.
+    elif context.invoked_subcommand is None:
+        print(context.get_help())

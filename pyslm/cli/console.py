@@ -7,16 +7,29 @@ import sys
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TextIO
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
+from pyslm.errors import InvalidRequestError
+
 if TYPE_CHECKING:
     from pyslm.llm import LLM
 
-__all__ = ["ModelArgument", "error_console", "load_model", "output_console", "progress_bar"]
+__all__ = [
+    "ContextOption",
+    "JsonOption",
+    "KvTypeOption",
+    "ModelArgument",
+    "ThreadsOption",
+    "error_console",
+    "load_model",
+    "output_console",
+    "progress_bar",
+    "read_text",
+]
 
 ModelArgument = Annotated[Path, typer.Argument(metavar="MODEL", help="A GGUF file.")]
 ContextOption = Annotated[
@@ -65,17 +78,20 @@ def load_model(model: Path, **options: Any) -> LLM:
     from pyslm.llm import LLM
 
     with warnings.catch_warnings():
-        warnings.showwarning = _show_warning
+        warnings.showwarning = _show_warning  # type: ignore[assignment]
         with progress_bar(f"Loading {model.name}") as progress:
             return LLM(model, progress=progress, **options)
 
 
-def _show_warning(
-    message: Warning | str,
-    category: type[Warning],
-    filename: str,
-    lineno: int,
-    file: TextIO | None = None,
-    line: str | None = None,
-) -> None:
-    print(f"pyslm: warning: {message}", file=file or sys.stderr)
+def _show_warning(message: Warning | str, *_where: object) -> None:
+    print(f"pyslm: warning: {message}", file=sys.stderr)
+
+
+def read_text(path: Path) -> str:
+    """A UTF-8 text file; an InvalidRequestError where it is none."""
+    try:
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise InvalidRequestError(f"{path} is not UTF-8 text: {error}") from None
+    except OSError as error:
+        raise InvalidRequestError(f"{path} cannot be read: {error.strerror or error}") from None

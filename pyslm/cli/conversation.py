@@ -87,8 +87,13 @@ class Conversation:
     def _answer(self, line: str) -> None:
         turn = {"role": "user", "content": line}
         heard: list[str] = []
+
+        def show(text: str) -> None:
+            heard.append(text)
+            write(text)
+
         try:
-            result = finish(self._chunks(turn), lambda text: (heard.append(text), write(text)))
+            result = finish(self._chunks(turn), show)
             write("" if result.text.endswith("\n") else "\n")
             if self._stats:
                 show_stats(result)

@@ -32,7 +32,7 @@ def run(
     model: ModelArgument,
     prompt: Annotated[
         str | None,
-        typer.Argument(help="The prompt; - reads it from stdin. Left out: a conversation."),
+        typer.Argument(metavar="PROMPT", help="Text; - reads it from stdin."),
     ] = None,
     raw: Annotated[
         bool, typer.Option("--raw", help="Continue the text as it is, without a chat template.")
@@ -63,9 +63,8 @@ def run(
 ) -> None:
     """Answer a prompt, or hold a conversation.
 
-    A model with a chat template gets the prompt as a message of yours; one without, or with
-    [bold]--raw[/bold], goes on with the text. Without PROMPT it is a conversation (type /help
-    there), or the prompt is what stdin gives when that is no terminal.
+    A model with a chat template gets the prompt as a message; one without, or with --raw,
+    continues it. Without a prompt this is a conversation, or the prompt comes from a pipe.
 
     [dim]Examples:[/dim]
 
@@ -75,7 +74,7 @@ def run(
 
       pyslm run model.gguf "Once upon a time" --raw --temperature 0
 
-      cat letter.txt | pyslm run model.gguf --system "Summarise in one sentence." --json
+      pyslm run model.gguf --system "Summarise the text." --json < letter.txt
     """
     params = SamplingParams(
         max_tokens=2**31 - 1 if max_tokens is None else max_tokens,
