@@ -18,7 +18,7 @@ def build_app() -> typer.Typer:
     app = typer.Typer(
         name="pyslm",
         help="Run small language models from GGUF files, on the CPU you have.",
-        epilog="[dim]Begin with[/dim]  pyslm run MODEL.gguf "Why is the sky blue?"",
+        epilog="[dim]Begin with[/dim]  pyslm run MODEL.gguf",
         rich_markup_mode="rich",
         context_settings={"help_option_names": ["-h", "--help"]},
         pretty_exceptions_enable=False,
