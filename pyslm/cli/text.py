@@ -63,7 +63,11 @@ def tokenize(
     if ids:
         print(*tokens)
         return
-    pieces = [tokenizer.token_text(token) for token in tokens]
+    pieces = [
+        tokenizer.token_bytes(token).decode("utf-8", "backslashreplace")
+        or tokenizer.token_text(token)  # control tokens have no text of their own
+        for token in tokens
+    ]
     if as_json:
         json.dump({"token_ids": tokens, "tokens": pieces}, sys.stdout, ensure_ascii=False)
         print()
