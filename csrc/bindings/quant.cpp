@@ -1,8 +1,6 @@
-#include "bindings/bindings.h"
-
 #include <string>
-#include <vector>
 
+#include "bindings/bindings.h"
 #include "quant/registry.h"
 
 namespace pyslm::bindings {
@@ -43,9 +41,51 @@ py::array_t<float> dequantize(const std::string& type, const py::buffer& data, i
   return out;
 }
 
+using FloatArray = py::array_t<float, py::array::c_style>;
+
+// Importance must be finite and not negative; one bad number would spoil its whole block unseen.
+void check_importance(const float* importance, int64_t num_elems) {
+  for (int64_t i = 0; i < num_elems; ++i)
+    if (!(importance[i] >= 0) || !std::isfinite(importance[i]))
+      fail(ErrorKind::kInvalid, "importance ", i, " is ", importance[i],
+           "; allowed: finite numbers from 0 on");
+}
+
+py::array_t<uint8_t> quantize(const std::string& type, const FloatArray& x,
+                              const std::optional<FloatArray>& importance) {
+  const DTypeInfo& info = type_named(type);
+  const quant::Format& format = quant::format(info.type);
+  if (!format.quantize) fail(ErrorKind::kInvalid, info.name, " can be read but not written");
+  const int64_t num_elems = x.size(), num_blocks = num_blocks_of(info, num_elems);
+  if (importance && importance->size() != num_elems)
+    fail(ErrorKind::kInvalid, importance->size(), " importances for ", num_elems, " elements");
+  py::array_t<uint8_t> out(num_blocks * info.block_bytes);
+  uint8_t* to = out.mutable_data();
+  const float* from = x.data();
+  const float* weights = importance ? importance->data() : nullptr;
+  py::gil_scoped_release release;
+  quant::check_finite(from, num_elems);
+  if (weights) check_importance(weights, num_elems);
+  format.quantize(from, weights, to, num_elems);
+  return out;
+}
+
+// name -> (elements per block, bytes per block, can be written)
+py::dict weight_formats() {
+  py::dict formats;
+  for (const auto& format : quant::all_formats()) {
+    const DTypeInfo& info = dtype_info(format.type);
+    formats[info.name] =
+        py::make_tuple(info.block_elems, info.block_bytes, format.quantize != nullptr);
+  }
+  return formats;
+}
+
 }  // namespace
 
 void bind_quant(py::module_& m) {
+  m.def("weight_formats", weight_formats);
+  m.def("quantize", quantize, py::arg("type"), py::arg("x"), py::arg("importance") = py::none());
   m.def("dequantize", dequantize, py::arg("type"), py::arg("data"), py::arg("num_elems"));
 }
 

@@ -16,4 +16,10 @@ static inline void dequantize(const BlockBF16* block, float* out) {
   *out = bf16_to_fp32(block->value);
 }
 
+// Saturates instead of rounding up to infinity.
+static inline void quantize(const float* x, const float* /*importance*/, BlockBF16* block) {
+  constexpr float kLargest = bf16_to_fp32(0x7f7f);
+  block->value = fp32_to_bf16(*x > kLargest ? kLargest : *x < -kLargest ? -kLargest : *x);
+}
+
 }  // namespace pyslm::quant

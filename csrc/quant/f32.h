@@ -14,4 +14,8 @@ static_assert(sizeof(BlockF32) == 4);
 
 static inline void dequantize(const BlockF32* block, float* out) { *out = block->value; }
 
+static inline void quantize(const float* x, const float* /*importance*/, BlockF32* block) {
+  block->value = *x;
+}
+
 }  // namespace pyslm::quant

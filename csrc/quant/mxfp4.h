@@ -35,4 +35,49 @@ static inline void dequantize(const BlockMXFP4* block, float* out) {
   }
 }
 
+// The code nearest to x = magnitude / e8m0_half(e), ties to the smaller magnitude.
+static inline uint8_t mxfp4_code(double x) {
+  const double u = x < 0 ? -x : x;
+  const int code = (u > 0.5) + (u > 1.5) + (u > 2.5) + (u > 3.5) + (u > 5) + (u > 7) + (u > 10);
+  return static_cast<uint8_t>(x < 0 && code > 0 ? code | 8 : code);
+}
+
+// Squared error of the block with exponent e; fills the codes.
+static inline double mxfp4_encode(const float* x, const float* importance, int e, uint8_t* codes) {
+  const double d = e8m0_half(static_cast<uint8_t>(e));
+  double error = 0;
+  for (int i = 0; i < 32; ++i) {
+    codes[i] = mxfp4_code(x[i] / d);
+    const double rest = x[i] / d - kMXFP4Values[codes[i]];
+    error += rest * rest * (importance ? static_cast<double>(importance[i]) : 1.0);
+  }
+  return error * d * d;
+}
+
+// The OCP rule takes the exponent from the largest magnitude (to 4..8 of the E2M1 grid, which ends
+// at 6); one more or one less is often better. Beyond kLastExponent, 12 halves of the scale would
+// overflow.
+static inline void quantize(const float* x, const float* importance, BlockMXFP4* block) {
+  constexpr int kLastExponent = 252;
+  float largest = 0.0f;
+  for (int i = 0; i < 32; ++i) {
+    const float magnitude = x[i] < 0 ? -x[i] : x[i];
+    largest = magnitude > largest ? magnitude : largest;
+  }
+  *block = {};
+  if (largest == 0) return;
+  const int exponent = static_cast<int>(__builtin_bit_cast(uint32_t, largest) >> 23) - 2;
+  const int first = exponent < 1 ? 0 : exponent - 1;
+  const int last = exponent + 1 < kLastExponent ? exponent + 1 : kLastExponent;
+  double least = -1;
+  for (int e = first; e <= last || e == first; ++e) {
+    uint8_t codes[32];
+    const double error = mxfp4_encode(x, importance, e, codes);
+    if (least >= 0 && error >= least) continue;
+    least = error;
+    block->e = static_cast<uint8_t>(e);
+    for (int i = 0; i < 16; ++i) block->qs[i] = static_cast<uint8_t>(codes[i] | codes[i + 16] << 4);
+  }
+}
+
 }  // namespace pyslm::quant

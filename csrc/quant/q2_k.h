@@ -7,6 +7,7 @@
 //                                  |   +96                                       |       |
 #pragma once
 
+#include "quant/affine_super.h"
 #include "quant/format.h"
 
 namespace pyslm::quant {
@@ -30,6 +31,17 @@ static inline void dequantize(const BlockQ2_K* block, float* out) {
     const int shift = 2 * (j / 2 % 4);
     for (int i = 0; i < 16; ++i)
       out[16 * j + i] = scale * static_cast<float>(qs[i] >> shift & 3) - min;
+  }
+}
+
+static inline void quantize(const float* x, const float* importance, BlockQ2_K* block) {
+  const auto fit = quantize_affine_super<16>(x, importance, 3, 15);
+  block->d = fit.d, block->dmin = fit.dmin;
+  for (int j = 0; j < 16; ++j)
+    block->scales[j] = static_cast<uint8_t>(fit.scale[j] | fit.min[j] << 4);
+  for (int i = 0; i < 64; ++i) {
+    const uint8_t* q = fit.q + 128 * (i / 32) + i % 32;
+    block->qs[i] = static_cast<uint8_t>(q[0] | q[32] << 2 | q[64] << 4 | q[96] << 6);
   }
 }
 

@@ -11,6 +11,7 @@
 #pragma once
 
 #include "quant/format.h"
+#include "quant/symmetric.h"
 
 namespace pyslm::quant {
 
@@ -42,6 +43,22 @@ static inline void dequantize(const BlockQ3_K* block, float* out) {
       const int q = (qs[i] >> shift & 3) | (hmask[i] >> (j / 2) & 1) << 2;
       out[16 * j + i] = scale * static_cast<float>(q - 4);
     }
+  }
+}
+
+static inline void quantize(const float* x, const float* importance, BlockQ3_K* block) {
+  const SymmetricSuper fit = quantize_symmetric_super(x, importance, -4, 3, -32, 31);
+  *block = {};
+  block->d = fit.d;
+  for (int j = 0; j < 16; ++j) {
+    const int scale = fit.scale[j] + 32;
+    block->scales[j % 8] |= static_cast<uint8_t>((scale & 15) << (4 * (j / 8)));
+    block->scales[8 + j % 4] |= static_cast<uint8_t>((scale >> 4) << (2 * (j / 4)));
+  }
+  for (int i = 0; i < 256; ++i) {
+    const int q = fit.q[i] + 4;
+    block->qs[32 * (i / 128) + i % 32] |= static_cast<uint8_t>((q & 3) << (2 * (i / 32 % 4)));
+    block->hmask[i % 32] |= static_cast<uint8_t>((q >> 2) << (i / 32));
   }
 }
 

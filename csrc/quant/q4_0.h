@@ -5,6 +5,7 @@
 #pragma once
 
 #include "quant/format.h"
+#include "quant/symmetric.h"
 
 namespace pyslm::quant {
 
@@ -22,6 +23,13 @@ static inline void dequantize(const BlockQ4_0* block, float* out) {
     out[i] = d * static_cast<float>((block->qs[i] & 15) - 8);
     out[i + 16] = d * static_cast<float>((block->qs[i] >> 4) - 8);
   }
+}
+
+static inline void quantize(const float* x, const float* importance, BlockQ4_0* block) {
+  int8_t q[32];
+  block->d = quantize_symmetric<32>(x, importance, -8, 7, q);
+  for (int i = 0; i < 16; ++i)
+    block->qs[i] = static_cast<uint8_t>((q[i] + 8) | (q[i + 16] + 8) << 4);
 }
 
 }  // namespace pyslm::quant

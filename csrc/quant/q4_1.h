@@ -4,6 +4,7 @@
 //         d    | m    |  q16 q0         q17 q1              q31 q15      (high nibble, low nibble)
 #pragma once
 
+#include "quant/affine.h"
 #include "quant/format.h"
 
 namespace pyslm::quant {
@@ -23,6 +24,13 @@ static inline void dequantize(const BlockQ4_1* block, float* out) {
     out[i] = d * static_cast<float>(block->qs[i] & 15) + m;
     out[i + 16] = d * static_cast<float>(block->qs[i] >> 4) + m;
   }
+}
+
+static inline void quantize(const float* x, const float* importance, BlockQ4_1* block) {
+  uint8_t q[32];
+  const auto [d, m] = quantize_affine<32>(x, importance, 15, q);
+  block->d = d, block->m = m;
+  for (int i = 0; i < 16; ++i) block->qs[i] = static_cast<uint8_t>(q[i] | q[i + 16] << 4);
 }
 
 }  // namespace pyslm::quant

@@ -6,6 +6,7 @@
 //             |      |   see k_scales.h |   nibble) and q[64*p + 32 + i] (high nibble)
 #pragma once
 
+#include "quant/affine_super.h"
 #include "quant/format.h"
 #include "quant/k_scales.h"
 
@@ -30,6 +31,16 @@ static inline void dequantize(const BlockQ4_K* block, float* out) {
     const int shift = 4 * (j % 2);
     for (int i = 0; i < 32; ++i)
       out[32 * j + i] = scale * static_cast<float>(qs[i] >> shift & 15) - min;
+  }
+}
+
+static inline void quantize(const float* x, const float* importance, BlockQ4_K* block) {
+  const auto fit = quantize_affine_super<32>(x, importance, 15, 63);
+  block->d = fit.d, block->dmin = fit.dmin;
+  pack_k_scales(fit.scale, fit.min, block->scales);
+  for (int i = 0; i < 128; ++i) {
+    const uint8_t* q = fit.q + 64 * (i / 32) + i % 32;
+    block->qs[i] = static_cast<uint8_t>(q[0] | q[32] << 4);
   }
 }
 

@@ -6,6 +6,7 @@
 #pragma once
 
 #include "quant/format.h"
+#include "quant/symmetric.h"
 
 namespace pyslm::quant {
 
@@ -26,6 +27,16 @@ static inline void dequantize(const BlockQ5_0* block, float* out) {
     out[i] = d * static_cast<float>(low - 16);
     out[i + 16] = d * static_cast<float>(high - 16);
   }
+}
+
+static inline void quantize(const float* x, const float* importance, BlockQ5_0* block) {
+  int8_t q[32];
+  block->d = quantize_symmetric<32>(x, importance, -16, 15, q);
+  uint32_t fifth_bits = 0;
+  for (int i = 0; i < 32; ++i) fifth_bits |= static_cast<uint32_t>((q[i] + 16) >> 4) << i;
+  for (int i = 0; i < 4; ++i) block->qh[i] = static_cast<uint8_t>(fifth_bits >> (8 * i));
+  for (int i = 0; i < 16; ++i)
+    block->qs[i] = static_cast<uint8_t>(((q[i] + 16) & 15) | ((q[i + 16] + 16) & 15) << 4);
 }
 
 }  // namespace pyslm::quant

@@ -5,6 +5,7 @@
 //              |      |   bit of element i   |
 #pragma once
 
+#include "quant/affine.h"
 #include "quant/format.h"
 
 namespace pyslm::quant {
@@ -27,6 +28,17 @@ static inline void dequantize(const BlockQ5_1* block, float* out) {
     out[i] = d * static_cast<float>(low) + m;
     out[i + 16] = d * static_cast<float>(high) + m;
   }
+}
+
+static inline void quantize(const float* x, const float* importance, BlockQ5_1* block) {
+  uint8_t q[32];
+  const auto [d, m] = quantize_affine<32>(x, importance, 31, q);
+  block->d = d, block->m = m;
+  uint32_t fifth_bits = 0;
+  for (int i = 0; i < 32; ++i) fifth_bits |= static_cast<uint32_t>(q[i] >> 4) << i;
+  for (int i = 0; i < 4; ++i) block->qh[i] = static_cast<uint8_t>(fifth_bits >> (8 * i));
+  for (int i = 0; i < 16; ++i)
+    block->qs[i] = static_cast<uint8_t>((q[i] & 15) | (q[i + 16] & 15) << 4);
 }
 
 }  // namespace pyslm::quant

@@ -7,6 +7,7 @@
 //             |      |                  |   q[32*j + i]           |
 #pragma once
 
+#include "quant/affine_super.h"
 #include "quant/format.h"
 #include "quant/k_scales.h"
 
@@ -34,6 +35,18 @@ static inline void dequantize(const BlockQ5_K* block, float* out) {
       const int q = (qs[i] >> shift & 15) | (block->qh[i] >> j & 1) << 4;
       out[32 * j + i] = scale * static_cast<float>(q) - min;
     }
+  }
+}
+
+static inline void quantize(const float* x, const float* importance, BlockQ5_K* block) {
+  const auto fit = quantize_affine_super<32>(x, importance, 31, 63);
+  *block = {};
+  block->d = fit.d, block->dmin = fit.dmin;
+  pack_k_scales(fit.scale, fit.min, block->scales);
+  for (int i = 0; i < 256; ++i) {
+    const int j = i / 32;
+    block->qs[32 * (j / 2) + i % 32] |= static_cast<uint8_t>((fit.q[i] & 15) << (4 * (j % 2)));
+    block->qh[i % 32] |= static_cast<uint8_t>((fit.q[i] >> 4) << j);
   }
 }
 

@@ -10,6 +10,7 @@
 #pragma once
 
 #include "quant/format.h"
+#include "quant/symmetric.h"
 
 namespace pyslm::quant {
 
@@ -34,6 +35,18 @@ static inline void dequantize(const BlockQ6_K* block, float* out) {
       const int q = (ql[i] >> (4 * (quarter / 2)) & 15) | (qh[i] >> (2 * quarter) & 3) << 4;
       out[16 * j + i] = scale * static_cast<float>(q - 32);
     }
+  }
+}
+
+static inline void quantize(const float* x, const float* importance, BlockQ6_K* block) {
+  const SymmetricSuper fit = quantize_symmetric_super(x, importance, -32, 31, -128, 127);
+  *block = {};
+  block->d = fit.d;
+  for (int j = 0; j < 16; ++j) block->scales[j] = fit.scale[j];
+  for (int i = 0; i < 256; ++i) {
+    const int q = fit.q[i] + 32, half = i / 128, quarter = i / 32 % 4;
+    block->ql[64 * half + i % 64] |= static_cast<uint8_t>((q & 15) << (4 * (quarter / 2)));
+    block->qh[32 * half + i % 32] |= static_cast<uint8_t>((q >> 4) << (2 * quarter));
   }
 }
 

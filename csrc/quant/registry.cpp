@@ -31,17 +31,29 @@ void dequantize_all(const void* blocks, float* out, int64_t num_elems) {
 }
 
 template <class Block>
+void quantize_all(const float* x, const float* importance, void* blocks, int64_t num_elems) {
+  auto* block = static_cast<Block*>(blocks);
+  for (int64_t i = 0; i < num_elems; i += Block::kElems)
+    quantize(x + i, importance ? importance + i : nullptr, block++);
+}
+
+template <class Block>
 constexpr Format read_only() {
   return {Block::kType, dequantize_all<Block>, nullptr};
 }
 
+template <class Block>
+constexpr Format read_write() {
+  return {Block::kType, dequantize_all<Block>, quantize_all<Block>};
+}
+
 constexpr std::array kFormats{
-    read_only<BlockF32>(),    read_only<BlockF16>(),    read_only<BlockBF16>(),
-    read_only<BlockQ4_0>(),   read_only<BlockQ4_1>(),   read_only<BlockQ5_0>(),
-    read_only<BlockQ5_1>(),   read_only<BlockQ8_0>(),   read_only<BlockQ2_K>(),
-    read_only<BlockQ3_K>(),   read_only<BlockQ4_K>(),   read_only<BlockQ5_K>(),
-    read_only<BlockQ6_K>(),   read_only<BlockIQ4_NL>(), read_only<BlockIQ4_XS>(),
-    read_only<BlockMXFP4>(),
+    read_write<BlockF32>(),   read_write<BlockF16>(),   read_write<BlockBF16>(),
+    read_write<BlockQ4_0>(),  read_write<BlockQ4_1>(),  read_write<BlockQ5_0>(),
+    read_write<BlockQ5_1>(),  read_write<BlockQ8_0>(),  read_write<BlockQ2_K>(),
+    read_write<BlockQ3_K>(),  read_write<BlockQ4_K>(),  read_write<BlockQ5_K>(),
+    read_write<BlockQ6_K>(),  read_only<BlockIQ4_NL>(), read_only<BlockIQ4_XS>(),
+    read_write<BlockMXFP4>(),
 };
 
 }  // namespace
@@ -58,7 +70,8 @@ std::span<const Format> all_formats() { return kFormats; }
 void check_finite(const float* x, int64_t num_elems) {
   for (int64_t i = 0; i < num_elems; ++i)
     if (!std::isfinite(x[i]))
-      fail(ErrorKind::kInvalid, "element ", i, " is ", x[i], "; only finite numbers can be quantized");
+      fail(ErrorKind::kInvalid, "element ", i, " is ", x[i],
+           "; only finite numbers can be quantized");
 }
 
 }  // namespace pyslm::quant

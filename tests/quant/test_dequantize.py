@@ -9,9 +9,10 @@ import pytest
 from pyslm import _native
 from pyslm.errors import InvalidRequestError
 
-FORMATS = (
-    "F32 F16 BF16 Q4_0 Q4_1 Q5_0 Q5_1 Q8_0 Q2_K Q3_K Q4_K Q5_K Q6_K IQ4_NL IQ4_XS MXFP4"
-).split()
+FORMATS = [
+    "F32", "F16", "BF16", "Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q8_0",
+    "Q2_K", "Q3_K", "Q4_K", "Q5_K", "Q6_K", "IQ4_NL", "IQ4_XS", "MXFP4",
+]  # fmt: skip
 
 
 def reference(name: str, data: np.ndarray) -> np.ndarray:
@@ -26,6 +27,14 @@ def assert_same_floats(got: np.ndarray, want: np.ndarray) -> None:
     both_nan = np.isnan(got) & np.isnan(want)
     differ = (got.view(np.uint32) != want.view(np.uint32)) & ~both_nan
     assert not differ.any(), (np.flatnonzero(differ)[:5], got[differ][:5], want[differ][:5])
+
+
+def test_the_list_of_formats_has_the_gguf_package_s_sizes() -> None:
+    assert list(_native.weight_formats()) == FORMATS
+    for name, (block_elems, block_bytes, writable) in _native.weight_formats().items():
+        kind = gguf.GGMLQuantizationType[name]
+        assert (block_elems, block_bytes) == gguf.GGML_QUANT_SIZES[kind]
+        assert writable == (not name.startswith("IQ"))
 
 
 @pytest.mark.parametrize("name", FORMATS)
