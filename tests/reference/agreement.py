@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 import numpy.typing as npt
+from scipy.special import log_softmax  # type: ignore[import-untyped]
 
 Ids = npt.NDArray[np.int32]
 Floats = npt.NDArray[np.float32]
@@ -19,6 +20,12 @@ def largest_error(truth: Floats, other: Floats) -> float:
 def rms_error(truth: Floats, other: Floats) -> float:
     """The root mean square difference, in standard deviations of the truth."""
     return float(np.sqrt(np.mean((truth.astype(float) - other) ** 2)) / truth.std())
+
+
+def mean_kl(truth: Floats, logits: Floats) -> float:
+    """Mean over rows of the Kullback-Leibler divergence KL(truth || logits) in nats."""
+    p, q = log_softmax(truth.astype(float), axis=-1), log_softmax(logits.astype(float), axis=-1)
+    return float(np.mean(np.sum(np.exp(p) * (p - q), axis=-1)))
 
 
 def greedy(logits: Callable[[Ids], Floats], ids: Ids, n: int) -> list[int]:

@@ -52,6 +52,21 @@ def rope_frequencies(n_rot: int, base: float, factors: Array | None = None) -> A
     return frequencies if factors is None else frequencies / factors[: n_rot // 2]
 
 
+def yarn_extrapolated_share(
+    n_rot: int, base: float, original_context: int, beta_fast: float = 32, beta_slow: float = 1
+) -> Array:
+    """How much of each frequency YaRN keeps, [n_rot / 2]: 1 for those that turn `beta_fast` times
+    or more within the original context, 0 below `beta_slow`, a ramp over the pairs between."""
+
+    def pair_of(turns: float) -> float:
+        return float(n_rot * np.log(original_context / (turns * 2 * np.pi)) / (2 * np.log(base)))
+
+    low = max(np.floor(pair_of(beta_fast)), 0)
+    high = min(np.ceil(pair_of(beta_slow)), n_rot - 1)
+    ramp = (np.arange(n_rot // 2) - low) / max(high - low, 0.001)
+    return 1 - np.clip(ramp, 0, 1)
+
+
 def rotate_adjacent(x: Array, angles: Array, magnitude: float = 1.0) -> Array:
     """Rotates the pairs (0, 1), (2, 3), ... of each head: x [tokens, heads, head_dim], angles
     [tokens, pairs]. Channels past the last pair stay as they are."""

@@ -1,4 +1,4 @@
-"""Files of every quantized type, without anyone's quantizer, and how far two models disagree.
+"""Files of every quantized type, without anyone's quantizer.
 
 A block of random bits is a valid block. With its scales set so that the decoded weights have the
 wanted spread, it takes every value of every field, and the `gguf` package's decoder says what
@@ -13,9 +13,8 @@ from pathlib import Path
 import gguf
 import numpy as np
 import numpy.typing as npt
-from scipy.special import log_softmax  # type: ignore[import-untyped]
 
-from .rewrite import Floats, Kind, finish
+from .rewrite import Kind, copy_metadata, finish
 
 Bytes = npt.NDArray[np.uint8]
 
@@ -79,10 +78,7 @@ def with_random_blocks(source: Path, target: Path, kind: Kind, std: float = 0.06
     """A copy of a file in which every matrix is random blocks of `kind`."""
     reader = gguf.GGUFReader(source)
     writer = gguf.GGUFWriter(target, reader.fields["general.architecture"].contents())
-    for name, field in reader.fields.items():
-        if not name.startswith("GGUF.") and name != "general.architecture":
-            sub_type = field.types[-1] if len(field.types) > 1 else None
-            writer.add_key_value(name, field.contents(), field.types[0], sub_type=sub_type)
+    copy_metadata(reader, writer, {})
     for i, tensor in enumerate(reader.tensors):
         if tensor.data.ndim == 1:
             writer.add_tensor(tensor.name, np.array(tensor.data))
@@ -92,9 +88,3 @@ def with_random_blocks(source: Path, target: Path, kind: Kind, std: float = 0.06
         writer.add_tensor(tensor.name, data, raw_dtype=kind)
     finish(writer)
     return target
-
-
-def mean_kl(truth: Floats, logits: Floats) -> float:
-    """Mean over rows of the Kullback-Leibler divergence KL(truth || logits) in nats."""
-    p, q = log_softmax(truth.astype(float), axis=-1), log_softmax(logits.astype(float), axis=-1)
-    return float(np.mean(np.sum(np.exp(p) * (p - q), axis=-1)))

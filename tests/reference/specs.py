@@ -52,14 +52,22 @@ class DecoderSpec:
         return len(self.ropes)
 
 
-def _frequency_scale(model: GGUFModel) -> float:
-    """Linear scaling (Chen et al. 2023) multiplies every angle by 1 / factor."""
+def _rope(model: GGUFModel, rotate: ops.Rotation, n_rot: int, factors: Array | None) -> LayerRope:
+    """Linear scaling (Chen et al. 2023) divides every angle by a factor; YaRN (Peng et al. 2023)
+    those of low frequency only, and makes the rotated vectors longer."""
+    base = model.get("rope.freq_base", 10000.0)
+    frequencies = ops.rope_frequencies(n_rot, base, factors)
+    magnitude = model.get("rope.scaling.attn_factor", 1.0)
     kind = model.get("rope.scaling.type", "none")
     if kind == "linear":
-        return 1.0 / float(model.require("rope.scaling.factor"))
-    if kind in ("none", "longrope"):
-        return 1.0
-    raise NotImplementedError(f"rope scaling {kind}")
+        frequencies = frequencies / model.require("rope.scaling.factor")
+    elif kind == "yarn":
+        factor = model.require("rope.scaling.factor")
+        original = model.require("rope.scaling.original_context_length")
+        share = ops.yarn_extrapolated_share(n_rot, base, original)
+        frequencies = frequencies * (share + (1 - share) / factor)
+        magnitude *= 1 + 0.1 * np.log(factor)
+    return LayerRope(rotate, frequencies, magnitude)
 
 
 def _base(model: GGUFModel, rotate: ops.Rotation, factors: Array | None = None) -> DecoderSpec:
@@ -69,12 +77,7 @@ def _base(model: GGUFModel, rotate: ops.Rotation, factors: Array | None = None) 
     head_dim = model.require("embedding_length") // heads[0]
     key_dim = model.get("attention.key_length", head_dim)
     n_rot = model.get("rope.dimension_count", key_dim)
-    frequencies = ops.rope_frequencies(n_rot, model.get("rope.freq_base", 10000.0), factors)
-    rope = LayerRope(
-        rotate,
-        frequencies * _frequency_scale(model),
-        magnitude=model.get("rope.scaling.attn_factor", 1.0),
-    )
+    rope = _rope(model, rotate, n_rot, factors)
     has_kv_heads = model.get("attention.head_count_kv") is not None
     return DecoderSpec(
         heads=heads,
@@ -103,10 +106,20 @@ def _qwen(model: GGUFModel, context_length: int) -> DecoderSpec:
 def _phi3(model: GGUFModel, context_length: int) -> DecoderSpec:
     """Phi-3 and Phi-4-mini: LongRoPE (Ding et al. 2024) has one table of factors for contexts
     within the original length and one for longer; chosen by the configured context, not by the
-    text at hand. The published sliding window is as long as the context and is not applied."""
+    text at hand. Phi-3-mini-4k was trained with a window of 2047 tokens in every layer; the later
+    models' window is longer than their context. (llama.cpp applies neither.)"""
     original = model.get("rope.scaling.original_context_length", model.require("context_length"))
     kind = "long" if context_length > original else "short"
-    return _base(model, ops.rotate_halves, model.tensors.get(f"rope_factors_{kind}.weight"))
+    base = _base(model, ops.rotate_halves, model.tensors.get(f"rope_factors_{kind}.weight"))
+    return replace(base, windows=[model.get("attention.sliding_window", 0)] * base.layers)
+
+
+def _local_layers(model: GGUFModel, period: int) -> list[bool]:
+    """Which layers see a window only: all but the last of each period, or as the file says."""
+    pattern = model.get("attention.sliding_window_pattern", period)
+    if isinstance(pattern, list):
+        return [bool(here) for here in pattern]
+    return [i % pattern < pattern - 1 for i in range(model.require("block_count"))]
 
 
 def _gemma2(model: GGUFModel, context_length: int) -> DecoderSpec:
@@ -116,7 +129,7 @@ def _gemma2(model: GGUFModel, context_length: int) -> DecoderSpec:
     window = model.get("attention.sliding_window", 4096)
     return replace(
         base,
-        windows=[window if i % 2 == 0 else 0 for i in range(base.layers)],
+        windows=[window if here else 0 for here in _local_layers(model, period=2)],
         activation=ops.gelu_tanh,
         attention_cap=model.get("attn_logit_softcapping", 50.0),
         logit_cap=model.get("final_logit_softcapping", 30.0),
@@ -130,7 +143,7 @@ def _gemma3(model: GGUFModel, context_length: int) -> DecoderSpec:
     del context_length
     base = _base(model, ops.rotate_halves)
     window = model.get("attention.sliding_window", 0)
-    is_local = [bool(window) and i % 6 < 5 for i in range(base.layers)]
+    is_local = [bool(window) and here for here in _local_layers(model, period=6)]
     n_rot = model.get("rope.dimension_count", base.key_dim)
     local_base = model.get("rope.freq_base_swa", 10000.0)
     local = LayerRope(ops.rotate_halves, ops.rope_frequencies(n_rot, local_base))
@@ -151,10 +164,13 @@ def _smollm3(model: GGUFModel, context_length: int) -> DecoderSpec:
 
 
 def _granite(model: GGUFModel, context_length: int) -> DecoderSpec:
-    """Granite 3: multipliers on embeddings, residuals and attention; logits are divided."""
+    """Granite 3: multipliers on embeddings, residuals and attention; logits are divided. The flag
+    `finetuned` says whether there is a rope at all."""
     base = _llama(model, context_length)
+    has_rope = model.get("rope.scaling.finetuned", True)
     return replace(
         base,
+        ropes=base.ropes if has_rope else [None] * base.layers,
         embedding_scale=model.get("embedding_scale") or 1.0,
         residual_scale=model.get("residual_scale") or 1.0,
         logit_divisor=model.get("logit_scale") or 1.0,

@@ -7,6 +7,7 @@ mistake anywhere shows in the logits.
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -31,6 +32,7 @@ class Variant:
     metadata: dict[str, Any] = field(default_factory=dict)
     tensors: Callable[[Tensors], Tensors] = dict
     context_length: int = 512  # to configure engines with
+    in_llama_cpp: bool = True  # computes the same
 
 
 def _with_biases(tensors: Tensors) -> Tensors:
@@ -46,6 +48,17 @@ def _with_biases(tensors: Tensors) -> Tensors:
 
 def _without_feed_forward(tensors: Tensors) -> Tensors:
     return {k: v * 0 if "ffn_down" in k else v for k, v in tensors.items()}
+
+
+def _with_fused_qkv(tensors: Tensors) -> Tensors:
+    """Q, K and V in one tensor, as some converters write them."""
+    out = {k: v for k, v in tensors.items() if not re.match(r"blk.*attn_[qkv]\.", k)}
+    for name in tensors:
+        if match := re.match(r"(blk\.\d+\.attn_)q\.(.*)", name):
+            prefix, part = match.groups()
+            parts = [tensors[f"{prefix}{x}.{part}"] for x in "qkv"]
+            out[f"{prefix}qkv.{part}"] = np.concatenate(parts)
+    return out
 
 
 def _louder_layers(tensors: Tensors) -> Tensors:
@@ -65,8 +78,20 @@ VARIANTS = {
         {"llama.rope.scaling.type": "linear", "llama.rope.scaling.factor": 4.0},
     ),
     "qwen2": Variant("tiny-qwen2"),
+    "qwen2-fused": Variant("tiny-qwen2", tensors=_with_fused_qkv),
+    "qwen2-yarn": Variant(
+        "tiny-qwen2",
+        {
+            "qwen2.rope.scaling.type": "yarn",
+            "qwen2.rope.scaling.factor": 4.0,
+            "qwen2.rope.scaling.original_context_length": 128,
+        },
+    ),
     "qwen3": Variant("tiny-qwen3"),
     "phi3": Variant("tiny-phi3", _PHI),
+    "phi3-window": Variant(
+        "tiny-phi3", _PHI | {"phi3.attention.sliding_window": 64}, in_llama_cpp=False
+    ),
     "phi4-short": Variant("tiny-phi4", _PHI, context_length=512),
     "phi4-long": Variant("tiny-phi4", _PHI, context_length=1024),
     "smollm3": Variant("tiny-smollm3"),
@@ -75,6 +100,10 @@ VARIANTS = {
     "granite": Variant(
         "tiny-granite",
         {"granite.attention.scale": 0.25, "granite.embedding_scale": 0.5},
+    ),
+    "granite-no-rope": Variant(
+        "tiny-granite",
+        {"granite.attention.scale": 0.25, "granite.rope.scaling.finetuned": False},
     ),
     "gemma2": Variant("tiny-gemma2", tensors=_louder_layers),
     "gemma3": Variant("tiny-gemma3", tensors=_louder_layers),
