@@ -24,38 +24,40 @@ std::vector<std::span<const int32_t>> tokens_of(const std::vector<TokenArray>& s
   return spans;
 }
 
-// Called without the GIL after each tensor: an exception of the callback, or Ctrl-C, stops loading.
+// Called without the GIL after each tensor, with the fraction done: an exception of the callback,
+// or Ctrl-C, stops the loading.
 model::LoadProgress load_progress(const py::object& callback) {
-  return [&callback](const std::string& tensor, uint64_t done_bytes, uint64_t total_bytes) {
+  return [&callback](const std::string&, uint64_t done_bytes, uint64_t total_bytes) {
     const py::gil_scoped_acquire gil;
     if (PyErr_CheckSignals() != 0) throw py::error_already_set();
-    if (!callback.is_none()) callback(tensor, done_bytes, total_bytes);
+    if (!callback.is_none())
+      callback(static_cast<double>(done_bytes) / static_cast<double>(total_bytes));
   };
 }
 
-std::shared_ptr<CpuRunner> load(const std::string& path, int threads, const std::string& kv_type,
+std::unique_ptr<CpuRunner> load(const std::string& path, int threads, const std::string& kv_type,
                                 int context_length, int max_sequences, int max_batch_rows,
                                 int block_tokens, const py::object& progress) {
   const model::RunnerConfig config{threads,       kv_type,        context_length,
                                    max_sequences, max_batch_rows, block_tokens,
                                    load_progress(progress)};
   const py::gil_scoped_release no_gil;
-  return std::make_shared<CpuRunner>(path, config);
+  return std::make_unique<CpuRunner>(path, config);
 }
 
 py::dict spec_dict(const ArchSpec& spec) {
   py::dict d;
   d["architecture"] = spec.architecture;
-  d["causal"] = spec.causal;
-  d["hidden"] = spec.hidden;
-  d["layers"] = spec.num_layers();
-  d["heads"] = spec.num_heads;
-  d["kv_heads"] = spec.num_kv_heads;
+  d["generates"] = spec.causal;  // false: an encoder
+  d["hidden_size"] = spec.hidden;
+  d["num_layers"] = spec.num_layers();
+  d["num_heads"] = spec.num_heads;
+  d["num_kv_heads"] = spec.num_kv_heads;
   d["key_dim"] = spec.key_dim;
   d["value_dim"] = spec.value_dim;
-  d["ffn"] = spec.ffn;
-  d["vocab"] = spec.vocab;
-  d["context_train"] = spec.context_train;
+  d["ffn_size"] = spec.ffn;
+  d["vocab_size"] = spec.vocab;
+  d["trained_context_length"] = spec.context_train;
   d["norm_eps"] = spec.norm_eps;
   d["qk_norm"] = spec.qk_norm;
   d["embedding_scale"] = spec.embedding_scale;
@@ -96,7 +98,11 @@ py::dict info(const CpuRunner& runner) {
   d["ropes"] = rope_list(info.spec);
   d["context_length"] = info.context_length;
   d["file_bytes"] = info.file_bytes;
-  d["parameters"] = info.num_parameters;
+  d["num_parameters"] = info.num_parameters;
+  d["name"] = info.name;
+  d["file_type"] = info.file_type;
+  d["has_chat_template"] = info.has_chat_template;
+  d["isa"] = info.isa;
   d["weight_bytes"] = info.weight_bytes;
   d["kv_type"] = info.kv_type;
   d["kv_bytes_per_token"] = info.kv_bytes_per_token;
@@ -165,13 +171,13 @@ void bind_model(py::module_& m) {
   m.def("read_spec", &read_spec, py::arg("path"),
         "The architecture of a GGUF file as a dict; checks every tensor's shape, loads none.");
 
-  py::class_<Runner, std::shared_ptr<Runner>>(m, "Runner");
-  py::class_<CpuRunner, Runner, std::shared_ptr<CpuRunner>>(m, "Model")
+  if (!py::detail::get_type_info(typeid(Runner))) py::class_<Runner>(m, "Runner");
+  py::class_<CpuRunner, Runner>(m, "Model")
       .def(py::init(&load), py::arg("path"), py::kw_only(), py::arg("threads") = 0,
            py::arg("kv_type") = "f16", py::arg("context_length") = 0,
            py::arg("max_sequences") = 16, py::arg("max_batch_rows") = 512,
            py::arg("block_tokens") = 32, py::arg("progress") = py::none(),
-           "Loads a GGUF file. progress(tensor_name, done_bytes, total_bytes) after each tensor.")
+           "Loads a GGUF file. progress(fraction_done) after each tensor.")
       .def_property_readonly("info", &info)
       .def("logits", &logits, py::arg("ids"), py::arg("chunk") = py::none(),
            "ids int32 [n] -> float32 [n, vocab], as a fresh sequence, `chunk` rows a step.")

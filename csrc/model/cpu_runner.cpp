@@ -33,6 +33,23 @@ RunnerConfig checked(RunnerConfig config) {
   return config;
 }
 
+FileInfo file_info(const gguf::Reader& reader) {
+  FileInfo info;
+  info.name = reader.string("general.name", "");
+  info.has_chat_template = reader.find("tokenizer.chat_template") != nullptr;
+  info.file_bytes = static_cast<int64_t>(reader.total_bytes());
+  std::map<std::string, int> counts;
+  std::map<std::string, int64_t> elements;
+  for (const gguf::TensorInfo& tensor : reader.tensors()) {
+    const char* type = dtype_info(tensor.type).name;
+    ++counts[type];
+    info.num_parameters += tensor.num_elements();
+    if ((elements[type] += tensor.num_elements()) > elements[info.file_type]) info.file_type = type;
+  }
+  info.tensor_types.assign(counts.begin(), counts.end());
+  return info;
+}
+
 }  // namespace
 
 CpuRunner::CpuRunner(const std::string& path, const RunnerConfig& config)
@@ -70,13 +87,7 @@ void CpuRunner::load(const std::string& path) {
   request.available_bytes = available_memory_bytes();
   sizes_ = plan_sizes(spec_, request);
 
-  std::map<std::string, int> types;
-  for (const gguf::TensorInfo& tensor : reader.tensors()) {
-    ++types[dtype_info(tensor.type).name];
-    num_parameters_ += tensor.num_elements();
-  }
-  tensor_types_.assign(types.begin(), types.end());
-  file_bytes_ = static_cast<int64_t>(reader.total_bytes());
+  file_ = file_info(reader);
   load_tensors(pool_, reader, slots, config_.progress, weights_);
 }
 
@@ -109,12 +120,20 @@ const float* CpuRunner::hidden(const Batch& batch) {
 }
 
 ModelInfo CpuRunner::info() const {
-  int64_t kv_bytes = 0;
+  ModelInfo info;
+  static_cast<FileInfo&>(info) = file_;
+  info.spec = spec_;
+  info.cache_groups = cache_groups();
+  info.weight_bytes = weights_.num_bytes;
+  if (decoder_) info.kv_bytes_per_token = sizes_.kv_bytes_per_token;
   for (const PagedCache& cache : caches_)
-    kv_bytes += cache.shape().num_layers * cache.shape().num_blocks * cache.shape().block_bytes();
-  return {spec_, cache_groups(), tensor_types_, file_bytes_, num_parameters_, weights_.num_bytes,
-          decoder_ ? sizes_.kv_bytes_per_token : 0, kv_bytes, sizes_.context_length,
-          pool_.num_threads(), config_.kv_type};
+    info.kv_bytes +=
+        cache.shape().num_layers * cache.shape().num_blocks * cache.shape().block_bytes();
+  info.context_length = sizes_.context_length;
+  info.threads = pool_.num_threads();
+  info.kv_type = config_.kv_type;
+  info.isa = context_.kernels->name;
+  return info;
 }
 
 void CpuRunner::check_sequences(

@@ -29,13 +29,22 @@ struct RunnerConfig {
   LoadProgress progress;
 };
 
-struct ModelInfo {
-  const ArchSpec& spec;
+// What a file says of itself beyond its architecture.
+struct FileInfo {
+  std::string name;                                       // general.name; may be empty
+  std::string file_type;                                  // of most of its weights
+  std::vector<std::pair<std::string, int>> tensor_types;  // type, number of tensors
+  int64_t file_bytes = 0, num_parameters = 0;
+  bool has_chat_template = false;
+};
+
+struct ModelInfo : FileInfo {
+  ArchSpec spec;
   std::vector<CacheGroupInfo> cache_groups;
-  std::vector<std::pair<std::string, int>> tensor_types;  // name, number of tensors
-  int64_t file_bytes, num_parameters, weight_bytes, kv_bytes_per_token, kv_bytes;
-  int context_length, threads;
-  std::string kv_type;
+  // kv_bytes: what the pool of blocks takes when all of it is in use.
+  int64_t weight_bytes = 0, kv_bytes_per_token = 0, kv_bytes = 0;
+  int context_length = 0, threads = 0;
+  std::string kv_type, isa;
 };
 
 // Thread-safe: one computation runs at a time. What forward and hidden return lives until their
@@ -76,8 +85,7 @@ class CpuRunner final : public Runner {
   ArchSpec spec_;
   Weights weights_;
   Sizes sizes_;
-  std::vector<std::pair<std::string, int>> tensor_types_;
-  int64_t file_bytes_ = 0, num_parameters_ = 0;
+  FileInfo file_;
   ThreadPool pool_;
   cpu::Context context_;
   std::optional<Decoder> decoder_;
