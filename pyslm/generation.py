@@ -6,9 +6,11 @@ import codecs
 import secrets
 from collections.abc import Iterator
 from types import TracebackType
-from typing import TYPE_CHECKING, Literal, Self
+from typing import TYPE_CHECKING, Self
 
+from pyslm.errors import EngineError
 from pyslm.request import (
+    FinishReason,
     GenerationResult,
     SamplingParams,
     StreamChunk,
@@ -22,13 +24,6 @@ if TYPE_CHECKING:
     from pyslm.step_loop import StepLoop
 
 __all__ = ["ChunkStream", "Generation"]
-
-_FINISH: dict[str, Literal["stop", "length", "abort"]] = {
-    "stop": "stop",
-    "length": "length",
-    "abort": "abort",
-}
-
 
 class Generation:
     """One request, from its start to its result."""
@@ -48,7 +43,9 @@ class Generation:
     def advance(self) -> StreamChunk:
         """Runs steps until there is something new of this request."""
         update = self._loop.next_update(self._id)
-        finish = _FINISH.get(update.finish)
+        finish = update.finish
+        if finish == "error":
+            raise EngineError(update.error or "the engine gave up a request and does not say why")
         text = self._decoder.decode(update.bytes, final=finish is not None)
         token_ids = tuple(update.tokens)
         logprobs = tuple(map(_token_logprobs, update.logprobs)) if self._wants_logprobs else None
@@ -71,7 +68,7 @@ class Generation:
             self._loop.abort(self._id)
 
     def _finished(
-        self, update: _native.RequestUpdate, finish: Literal["stop", "length", "abort"]
+        self, update: _native.RequestUpdate, finish: FinishReason
     ) -> GenerationResult:
         after_first = len(self._token_ids) - 1
         seconds = update.decode_seconds
@@ -86,7 +83,7 @@ class Generation:
                 after_first / seconds if after_first > 0 and seconds > 0 else 0.0,
             ),
             logprobs=tuple(self._logprobs) if self._wants_logprobs else None,
-            stop_reason=update.stop_reason or None,
+            stop_reason=update.stop_reason,
             seed=self._seed,
         )
 
@@ -155,7 +152,7 @@ def _native_params(params: SamplingParams, seed: int, room: int) -> _native.Samp
         "include_stop_text",
     ):
         setattr(native, name, getattr(params, name))
-    native.logit_bias = list(params.logit_bias.items())
+    native.logit_bias = dict(params.logit_bias)
     native.seed = seed
     native.logprobs = -1 if params.logprobs is None else params.logprobs
     native.stop_token_ids = list(params.stop_token_ids)

@@ -6,7 +6,7 @@ import os
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self, TypeAlias, cast, overload
+from typing import TYPE_CHECKING, Any, Self, TypeAlias, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -103,6 +103,7 @@ class LLM:
             kv_type=kv_type,
             context_length=context_length or 0,
             max_sequences=max_sequences,
+            max_batch_rows=max(batch_size, max_sequences),
             progress=progress,
         )
         self._tokenizer = load_tokenizer(path)
@@ -239,9 +240,7 @@ class LLM:
         for tokens in ids:
             self._check_fits(len(tokens), output=0)
         with self._loop.exclusive():
-            vectors = self._model.embed(ids)
-        norms = np.linalg.norm(vectors, axis=1, keepdims=True)
-        return cast("npt.NDArray[np.float32]", vectors / np.maximum(norms, np.float32(1e-12)))
+            return self._model.embed(ids)
 
     def logits(self, token_ids: Prompt) -> npt.NDArray[np.float32]:
         """Logits after each token of a sequence, float32 [n_tokens, n_vocab].

@@ -10,7 +10,7 @@ import dataclasses
 import math
 import operator
 from collections.abc import Mapping, Sequence
-from typing import Literal, get_args
+from typing import Literal
 
 from pyslm.errors import InvalidRequestError
 
@@ -188,9 +188,6 @@ class StreamChunk:
     def finish_reason(self) -> FinishReason | None:
         """Why the request ended; None on every chunk but the last."""
         return self.result.finish_reason if self.result else None
-
-
-FINISH_REASONS: tuple[str, ...] = get_args(FinishReason)
 
 
 def _wrong(field: str, value: object, allowed: str) -> InvalidRequestError:
