@@ -63,7 +63,9 @@ class RawFile:
     def add_tensor(self, tensor: Tensor) -> None:
         name = f"tensor {tensor.name}"
         self.add_string(f"{name}.name", tensor.name.encode())
-        self.add(f"{name}.n_dims", "I", len(tensor.dims) if tensor.n_dims is None else tensor.n_dims)
+        self.add(
+            f"{name}.n_dims", "I", len(tensor.dims) if tensor.n_dims is None else tensor.n_dims
+        )
         for i, dim in enumerate(tensor.dims):
             self.add(f"{name}.dim{i}", "Q", dim)
         self.add(f"{name}.type", "I", tensor.type)
