@@ -160,6 +160,17 @@ class Engine:
     def poll(self, id: int) -> RequestUpdate | None: ...
     def stats(self) -> EngineStats: ...
 
+def weight_formats() -> dict[str, tuple[int, int, bool]]:
+    """Name -> (elements per block, bytes per block, whether `quantize` writes it)."""
+
+def quantize(
+    type: str, x: npt.NDArray[np.float32], importance: npt.NDArray[np.float32] | None = None
+) -> npt.NDArray[np.uint8]:
+    """float32 [n] -> the blocks of a format."""
+
+def dequantize(type: str, data: Any, num_elems: int) -> npt.NDArray[np.float32]:
+    """Blocks of a format -> float32 [num_elems]."""
+
 def architectures() -> list[str]:
     """Names of the architectures that can be run, as in general.architecture."""
 

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = ["ChunkStream", "Generation"]
 
+
 class Generation:
     """One request, from its start to its result."""
 
@@ -67,9 +68,7 @@ class Generation:
         if self.result is None:
             self._loop.abort(self._id)
 
-    def _finished(
-        self, update: _native.RequestUpdate, finish: FinishReason
-    ) -> GenerationResult:
+    def _finished(self, update: _native.RequestUpdate, finish: FinishReason) -> GenerationResult:
         after_first = len(self._token_ids) - 1
         seconds = update.decode_seconds
         return GenerationResult(

@@ -128,7 +128,7 @@ class LLM:
     # --- text -------------------------------------------------------------------------------
 
     @overload
-    def generate(
+    def generate(  # type: ignore[overload-overlap]  # a str is a Sequence[str] too
         self, prompt: Prompt, params: SamplingParams | None = None
     ) -> GenerationResult: ...
     @overload

@@ -1,4 +1,4 @@
-"""What a user installs: stubs that match the native core, metadata, nothing that should stay home."""
+"""What a user installs: stubs that match the native core, metadata, and nothing else."""
 
 from __future__ import annotations
 
@@ -63,7 +63,9 @@ def test_wheel_holds_the_package_and_nothing_else() -> None:
     files = installed_files()
     for needed in ("pyslm/py.typed", "pyslm/_native.pyi", "pyslm/cli/run.py"):
         assert needed in files
-    assert any(file.startswith("pyslm/_native.") and file.endswith((".so", ".pyd")) for file in files)
+    assert any(
+        file.startswith("pyslm/_native.") and file.endswith((".so", ".pyd")) for file in files
+    )
     strangers = [f for f in files if f.endswith((".cpp", ".h", ".inl", ".pyx", ".o", ".a"))]
     assert not strangers
     tops = {file.split("/")[0] for file in files if not file.startswith("..")}
