@@ -98,7 +98,7 @@ void score_tiles(const AttentionItem& item, const AttentionScratch& s, const Spa
   F acc[T][N];
   for (int t = 0; t < T; ++t) {
     const int32_t position = span.begin + at + 16 * t;
-    tiles[t] = item.blocks[position / item.block_tokens] +
+    tiles[t] = item.blocks[position / item.block_tokens] + item.head_offset +
                position % item.block_tokens / 16 * key_tile_bytes(Type, item.key_dim);
   }
   dot_keys<Type, N, T>(item, s, tiles, acc);
@@ -136,7 +136,8 @@ void weigh_values(const AttentionItem& item, const AttentionScratch& s, const Sp
   const int32_t left = item.num_keys - span.begin, stop = span.hi < left ? span.hi : left;
   for (int32_t at = span.lo; at < stop;) {
     const int32_t position = span.begin + at, slot = position % item.block_tokens;
-    const uint8_t* values = item.blocks[position / item.block_tokens] + item.key_bytes;
+    const uint8_t* values =
+        item.blocks[position / item.block_tokens] + item.head_offset + item.key_bytes;
     int32_t end = at + item.block_tokens - slot;
     if (end > stop) end = stop;
     for (int32_t i = slot; at < end; ++at, ++i)

@@ -37,7 +37,8 @@ enum class GateKind : int32_t { kSilu, kGeluTanh, kGeluErf, kRelu2 };
 
 // One (sequence, KV head, tile of query vectors) of attention. A query vector is a (row, head) pair.
 struct AttentionItem {
-  const uint8_t* const* blocks;  // the head's part of each block of the sequence; null where freed
+  const uint8_t* const* blocks;  // each block of the sequence; null where freed
+  int64_t head_offset;           // where this KV head's part of a block begins
   int32_t block_tokens;
   int32_t key_dim, value_dim;
   int64_t key_bytes;             // V follows K at this offset
