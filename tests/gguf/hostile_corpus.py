@@ -1,9 +1,9 @@
 """Hostile GGUF files by the thousand, and a program that opens them.
 
-Run as `python hostile_corpus.py CORPUS FOLDER` it opens every file of one corpus and prints one
-line of JSON, {"loaded": n, "refused": n}. It ends with another status than 0 where a file raises
-anything but GGUFError or UnsupportedModelError, or where opening one takes more memory than
-4 times the file and 64 MiB. The last file tried stays in FOLDER.
+Run as `python hostile_corpus.py CORPUS PATH` it writes each file of one corpus to PATH, opens it,
+and at the end prints one line of JSON, {"loaded": n, "refused": n}. It ends with another status
+than 0 where a file raises anything but GGUFError or UnsupportedModelError, or where opening one
+takes more memory than 4 times the file and 64 MiB. The last file tried stays at PATH.
 """
 
 from __future__ import annotations
@@ -182,11 +182,10 @@ def limit_memory(file_bytes: int) -> None:
     resource.setrlimit(resource.RLIMIT_AS, (virtual_bytes() + 4 * file_bytes + (64 << 20), hard))
 
 
-def main(corpus: str, folder: str) -> None:
+def main(corpus: str, path: str) -> None:
     from pyslm._native import GGUFReader
     from pyslm.errors import GGUFError, UnsupportedModelError
 
-    path = os.path.join(folder, "hostile.gguf")
     sanitized = "asan" in os.environ.get("LD_PRELOAD", "")  # its shadow memory defies RLIMIT_AS
     counts = {"loaded": 0, "refused": 0}
     for i, data in enumerate(CORPORA[corpus]()):

@@ -20,6 +20,7 @@ from pyslm.errors import GGUFError, UnsupportedModelError
 ROOT = Path(__file__).parents[2]
 
 
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs memfd, /proc and RLIMIT_AS")
 @pytest.mark.parametrize(
     ("corpus", "least_files", "least_loaded"),
     [
@@ -39,12 +40,18 @@ def test_corpus_loads_or_is_refused(
     env = dict(
         os.environ, PYTHONPATH=os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
     )
+    memory = os.memfd_create("hostile.gguf")  # a disk would take longer than the reader
     done = subprocess.run(
-        [sys.executable, script, corpus, tmp_path],
-        capture_output=True, text=True, env=env, timeout=240, check=False,
+        [sys.executable, script, corpus, f"/proc/self/fd/{memory}"],
+        capture_output=True, text=True, env=env, timeout=240, check=False, pass_fds=[memory],
     )  # fmt: skip
-    how = signal.Signals(-done.returncode).name if done.returncode < 0 else str(done.returncode)
-    assert done.returncode == 0, f"ended with {how}; the file: {tmp_path}\n{done.stderr[-3000:]}"
+    if done.returncode != 0:
+        culprit = tmp_path / "hostile.gguf"
+        with open(memory, "rb") as file:
+            culprit.write_bytes(file.read())
+        killed_by = signal.Signals(-done.returncode).name if done.returncode < 0 else "an exception"
+        pytest.fail(f"ended by {killed_by} on {culprit}\n{done.stderr[-3000:]}")
+    os.close(memory)
     counts = json.loads(done.stdout)
     assert counts["loaded"] + counts["refused"] >= least_files
     # Were nothing loaded, the corpus would test the first check only.
