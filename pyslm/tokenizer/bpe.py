@@ -5,10 +5,12 @@ Source: Radford et al. 2019 (GPT-2); the byte alphabet is that of its `encoder.p
 
 from __future__ import annotations
 
+import contextlib
 from functools import partial
+from typing import cast
 
 import tokenizers
-from tokenizers import normalizers, pre_tokenizers
+from tokenizers import models, normalizers, pre_tokenizers
 
 from pyslm.errors import TokenizerError
 from pyslm.tokenizer.backend import Backend, build_bpe, split_isolated
@@ -28,12 +30,7 @@ def build(vocabulary: Vocabulary) -> Backend:
         TokenizerError: the pre-tokenizer is unknown, or the merges do not fit the tokens.
     """
     pre = _pre_tokenizer(vocabulary)
-    model = build_bpe(
-        *_tokens_and_merges(vocabulary),
-        byte_fallback=not pre.byte_level,
-        ignore_merges=pre.ignore_merges,
-    )
-    text = tokenizers.Tokenizer(model)
+    text = tokenizers.Tokenizer(_model(vocabulary, pre))
     if pre.byte_level:
         byte_level = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
         text.pre_tokenizer = pre_tokenizers.Sequence([*split_isolated(*pre.patterns), byte_level])
@@ -58,21 +55,46 @@ def _pre_tokenizer(vocabulary: Vocabulary) -> PreTokenizer:
         ) from None
 
 
-def _tokens_and_merges(vocabulary: Vocabulary) -> tuple[dict[str, int], list[tuple[str, str]]]:
+def _model(vocabulary: Vocabulary, pre: PreTokenizer) -> models.BPE:
+    hidden = {vocabulary.tokens[token] for token in vocabulary.ids_of(*_HIDDEN)}
+    tokens = dict(vocabulary.ids)
+    for text in hidden:
+        del tokens[text]
+    build = partial(
+        build_bpe, tokens, byte_fallback=not pre.byte_level, ignore_merges=pre.ignore_merges
+    )
+    merges = _merges(vocabulary)
+    if _fits(vocabulary.merges or [], tokens):
+        with contextlib.suppress(TokenizerError):  # perhaps merges that make a control token
+            return build(merges)
+    return build([(a, b) for a, b in merges if _known(a, b, tokens, hidden)])
+
+
+def _fits(lines: list[str], tokens: dict[str, int]) -> bool:
+    """Whether no merge makes more than the longest token: there the library panics."""
+    longest = max(map(len, map(str.encode, lines)), default=1)
+    return longest - 1 <= max(map(len, map(str.encode, tokens)), default=0)
+
+
+def _known(left: str, right: str, tokens: dict[str, int], hidden: set[str]) -> bool:
+    """False for a merge of or to a control token, which text must not become: it is left out."""
+    pieces = {left, right, left + right}
+    if pieces & hidden:
+        return False
+    if missing := pieces - tokens.keys():
+        raise TokenizerError(
+            f"the merge {left!r} {right!r} needs {missing.pop()!r}, which is not a token"
+        )
+    return True
+
+
+def _merges(vocabulary: Vocabulary) -> list[tuple[str, str]]:
     if vocabulary.merges is None:
         raise TokenizerError("key 'tokenizer.ggml.merges' is missing; BPE needs it")
-    tokens = dict(vocabulary.ids)
-    for token in vocabulary.ids_of(*_HIDDEN):
-        del tokens[vocabulary.tokens[token]]
-    merges = []
-    for line in dict.fromkeys(vocabulary.merges):  # of a merge given twice, the first counts
-        left, _, right = line.partition(" ")
-        if not left or not right:
-            left, right = _split_merge(line)
-        merges.append((left, right))
-    if len(tokens) < vocabulary.size:
-        merges = [(a, b) for a, b in merges if a + b in tokens or a + b not in vocabulary.ids]
-    return tokens, merges
+    merges = [tuple(line.split(" ")) for line in vocabulary.merges]
+    if set(map(len, merges)) - {2}:
+        merges = [_split_merge(line) for line in vocabulary.merges]
+    return cast(list[tuple[str, str]], merges)
 
 
 def _split_merge(line: str) -> tuple[str, str]:

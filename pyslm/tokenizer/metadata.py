@@ -12,15 +12,22 @@ from __future__ import annotations
 
 import os
 import struct
-from collections.abc import Mapping
-from typing import TypeAlias
+from collections.abc import Sequence
+from typing import Protocol, TypeAlias
 
 from pyslm.errors import GGUFError, ModelFileError, ModelNotFoundError
 
 __all__ = ["Metadata", "Value", "read_metadata"]
 
-Value: TypeAlias = "bool | int | float | str | list[str] | tuple[float, ...]"
-Metadata: TypeAlias = Mapping[str, Value]
+Value: TypeAlias = bool | int | float | str | list[str] | Sequence[float]
+
+
+class Metadata(Protocol):
+    """Any mapping from key to value; GGUF readers have this method too."""
+
+    def get(self, key: str, default: None, /) -> Value | None:
+        """The value of `key`, None where there is none."""
+
 
 _FIRST_READ_BYTES = 16 << 20
 _STRING, _ARRAY = 8, 9

@@ -42,6 +42,7 @@ class Vocabulary:
         special: ids with a role: "bos", "eos", "eot", "eom", "unknown", "seperator", "padding", ...
         flags: "add_bos_token", "add_space_prefix", ... where the file sets them.
         chat_template: the model's Jinja template, or None.
+        name: `general.name`, "" where absent.
     """
 
     model: str
@@ -54,6 +55,7 @@ class Vocabulary:
     special: dict[str, int]
     flags: dict[str, bool]
     chat_template: str | None
+    name: str
 
     @property
     def size(self) -> int:
@@ -61,6 +63,10 @@ class Vocabulary:
 
     def ids_of(self, *types: TokenType) -> list[int]:
         """All ids whose type is one of `types`, ascending."""
+        if TokenType.NORMAL not in types:  # a few among very many
+            normal = TokenType.NORMAL
+            rare = [i for i, token_type in enumerate(self.types) if token_type is not normal]
+            return [i for i in rare if self.types[i] in types]
         return [i for i, token_type in enumerate(self.types) if token_type in types]
 
 
@@ -108,6 +114,7 @@ def read_vocabulary(metadata: Metadata) -> Vocabulary:
         special=_special(metadata, len(tokens)),
         flags=_flags(metadata),
         chat_template=_string(metadata, "tokenizer.chat_template"),
+        name=_string(metadata, "general.name") or "",
     )
 
 
@@ -116,30 +123,30 @@ def _wrong_type(key: str, value: Value, wanted: str) -> TokenizerError:
 
 
 def _string(metadata: Metadata, key: str) -> str | None:
-    value = metadata.get(key)
+    value = metadata.get(key, None)
     if value is not None and not isinstance(value, str):
         raise _wrong_type(key, value, "a string")
     return value
 
 
 def _strings(metadata: Metadata, key: str) -> list[str] | None:
-    value = metadata.get(key)
+    value = metadata.get(key, None)
     if value is None:
         return None
-    if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+    if not isinstance(value, list) or not set(map(type, value)) <= {str}:
         raise _wrong_type(key, value, "an array of strings")
     return value
 
 
 def _numbers(metadata: Metadata, key: str, num_tokens: int) -> Sequence[float] | None:
-    value = metadata.get(key)
+    value = metadata.get(key, None)
     if value is None:
         return None
-    if isinstance(value, (str, bool, int, float)) or any(isinstance(item, str) for item in value):
+    if isinstance(value, (str, bool, int, float)) or set(map(type, value)) & {str, bytes}:
         raise _wrong_type(key, value, "an array of numbers")
     if len(value) < num_tokens:
         raise TokenizerError(f"key '{key}' has {len(value)} entries for {num_tokens} tokens")
-    return tuple(float(item) for item in value[:num_tokens])
+    return list(map(float, value[:num_tokens]))
 
 
 def _ids(tokens: list[str]) -> dict[str, int]:
@@ -171,7 +178,7 @@ def _special(metadata: Metadata, num_tokens: int) -> dict[str, int]:
     special = {}
     for role in _SPECIAL:
         key = f"tokenizer.ggml.{role}_token_id"
-        value = metadata.get(key)
+        value = metadata.get(key, None)
         if value is None:
             continue
         if isinstance(value, bool) or not isinstance(value, int):
@@ -185,7 +192,7 @@ def _special(metadata: Metadata, num_tokens: int) -> dict[str, int]:
 def _flags(metadata: Metadata) -> dict[str, bool]:
     flags = {}
     for name in _FLAGS:
-        value = metadata.get(f"tokenizer.ggml.{name}")
+        value = metadata.get(f"tokenizer.ggml.{name}", None)
         if value is None:
             continue
         if not isinstance(value, bool):
