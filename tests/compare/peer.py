@@ -53,9 +53,12 @@ class Peer:
         """The states float32 [tokens, hidden] before pooling."""
         return self._call("token_embeddings", model, ids=ids, n_ctx=n_ctx)
 
-    def quantize(self, source: str | Path, target: str | Path, kind: str) -> None:
-        """Writes `target` with llama.cpp's own quantizer; kind as its tool spells it (Q4_K_M)."""
-        self._call("quantize", source, target=str(target), kind=kind)
+    def quantize(
+        self, source: str | Path, target: str | Path, kind: str, pure: bool = False
+    ) -> None:
+        """Writes `target` with llama.cpp's own quantizer; kind as its tool spells it (Q4_K_M).
+        `pure`: one type for all matrices in place of the mix."""
+        self._call("quantize", source, target=str(target), kind=kind, pure=pure)
 
     def _call(self, task: str, model: str | Path, ids: Ids | None = None, **options: Any) -> Any:
         options |= {"task": task, "model": str(model), "threads": self.threads}
@@ -140,6 +143,8 @@ def _quantize(options: dict[str, Any]) -> Ids:
 
     params = llama_cpp.llama_model_quantize_default_params()
     params.ftype = getattr(llama_cpp, f"LLAMA_FTYPE_MOSTLY_{options['kind']}")
+    params.pure = options["pure"]
+    params.allow_requantize = True
     params.nthread = options["threads"]
     status = llama_cpp.llama_model_quantize(
         options["model"].encode(), options["target"].encode(), params
