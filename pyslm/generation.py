@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
-from pyslm.errors import EngineError
+from pyslm.errors import EngineError, InvalidRequestError
 from pyslm.request import (
     FinishReason,
     GenerationResult,
@@ -88,16 +88,24 @@ class Generation:
 
 
 class ChunkStream(Iterator[StreamChunk]):
-    """The chunks of one request as they come; closing it early takes the request out."""
+    """The chunks of one request as they come.
+
+    Closing it, from any thread, takes the request out; so does letting go of it.
+    """
 
     def __init__(self, generation: Generation) -> None:
         self._generation: Generation | None = generation
 
     def __next__(self) -> StreamChunk:
-        if self._generation is None:
+        generation = self._generation
+        if generation is None:
             raise StopIteration
         try:
-            chunk = self._generation.advance()
+            chunk = generation.advance()
+        except InvalidRequestError:
+            if self._generation is None:  # another thread has closed the stream
+                raise StopIteration from None
+            raise
         except BaseException:  # KeyboardInterrupt too: nothing of ours stays in the engine
             self.close()
             raise

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
+from collections import deque
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -30,6 +31,7 @@ class StepLoop:
         self._engine: _native.Engine | None = engine
         self._turn = threading.Condition()
         self._taken = False
+        self._leaving: deque[int] = deque()  # aborted during a step; the engine still holds them
 
     @property
     def engine(self) -> _native.Engine:
@@ -43,12 +45,10 @@ class StepLoop:
         return self.engine.add(prompt, params)
 
     def abort(self, request_id: int) -> None:
-        """Ends a request, finished or not, and forgets it."""
-        if self._engine is None:
-            return
-        self._engine.abort(request_id)
-        while self._engine.poll(request_id) is not None:
-            pass
+        """Ends a request that is not finished. Never waits: a garbage collector may call it."""
+        if self._engine is not None:
+            self._engine.abort(request_id)
+            self._forget(self._engine, request_id)
 
     def next_update(self, request_id: int) -> _native.RequestUpdate:
         """What is new for a request; runs steps, or waits for those of others, until there is."""
@@ -83,10 +83,19 @@ class StepLoop:
                     self._turn.wait()  # until the step in progress is over
                     return
                 leading = self._taken = True
-            self.engine.step()
+            engine = self.engine
+            engine.step()
+            for _ in range(len(self._leaving)):
+                self._forget(engine, self._leaving.popleft())
         finally:
             if leading:
                 self._release()
+
+    def _forget(self, engine: _native.Engine, request_id: int) -> None:
+        """Takes the last update of an aborted request, with which the engine drops it."""
+        update = engine.poll(request_id)
+        if update is None or update.finish is None:
+            self._leaving.append(request_id)
 
     def _release(self) -> None:
         with self._turn:

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from pyslm import EngineError, SamplingParams, _native
+from pyslm import EngineError, PyslmError, SamplingParams, _native
 from pyslm.generation import ChunkStream, Generation
 from pyslm.request import GenerationResult
 from pyslm.step_loop import StepLoop
@@ -100,9 +100,9 @@ def test_dropping_a_stream_frees_its_place() -> None:
 
 def test_a_fault_of_the_runner_reaches_the_caller_and_frees_the_turn() -> None:
     loop = make_loop(failing_token=7)
-    with pytest.raises(EngineError):
+    with pytest.raises(PyslmError, match="fail on token 7"):
         run(loop, [7, 7], seed=1)
-    with pytest.raises(EngineError):
+    with pytest.raises(PyslmError, match="fail on token 7"):
         run(loop, [7, 7], seed=1)  # the turn is free: this does not hang
 
 

@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.table import Table
+from rich.text import Text
 
-from pyslm.cli.console import JsonOption, ModelArgument, progress_bar
+from pyslm.cli.console import JsonOption, ModelArgument, output_console, progress_bar
 from pyslm.errors import InvalidRequestError
+from pyslm.model_info import check_model_path
+
+if TYPE_CHECKING:
+    from pyslm.inspect_model import ModelSummary
 
 __all__ = ["convert", "inspect", "quantize"]
 
@@ -99,6 +105,70 @@ def inspect(
       pyslm inspect model.gguf --tensors --json | jq '.tensors[0]'
     """
     from pyslm.inspect_model import inspect_model
-    from pyslm.model_info import check_model_path
 
-    raise NotImplementedError(str(inspect_model(check_model_path(model))))
+    summary = inspect_model(check_model_path(model))
+    if as_json:
+        print(summary.to_json(tensors=tensors))
+        return
+    console = output_console()
+    console.print(_overview(summary))
+    console.print()
+    console.print(_metadata(summary))
+    if tensors:
+        console.print()
+        console.print(_tensors(summary))
+
+
+def _overview(summary: ModelSummary) -> Table:
+    types = (
+        f"{name} {use.bytes / 2**20:,.1f} MiB in {use.tensors}"
+        for name, use in summary.types.items()
+    )
+    rows = {
+        "model": summary.name or "(no name)",
+        "architecture": summary.architecture,
+        "parameters": f"{summary.parameters:,}",
+        "file": f"{summary.file_bytes / 2**20:,.1f} MiB, GGUF version {summary.version}",
+        "tensors": ", ".join(types) or "none (a vocabulary only)",
+        "context": f"{summary.context_length:,} tokens" if summary.context_length else "not said",
+        "tokenizer": _tokenizer(summary),
+        "chat template": "yes" if summary.has_chat_template else "no",
+    }
+    if len(summary.files) > 1:
+        rows["parts"] = str(len(summary.files))
+    return _pairs(rows)
+
+
+def _tokenizer(summary: ModelSummary) -> str:
+    kinds = " / ".join(kind for kind in (summary.tokenizer, summary.pre_tokenizer) if kind)
+    return f"{kinds or 'none'}, {summary.vocab_size or 0:,} tokens"
+
+
+def _metadata(summary: ModelSummary) -> Table:
+    return _pairs({key: _one_line(value) for key, value in summary.metadata.items()})
+
+
+def _one_line(value: object) -> str:
+    text = " ".join(str(value).split())
+    return text if len(text) <= 100 else f"{text[:97]}..."
+
+
+def _tensors(summary: ModelSummary) -> Table:
+    table = Table(box=None, pad_edge=False)
+    for column in ("tensor", "type", "shape"):
+        table.add_column(column)
+    table.add_column("KiB", justify="right")
+    for tensor in summary.tensors:
+        shape = " x ".join(map(str, tensor.shape))
+        table.add_row(Text(tensor.name), tensor.type, shape, f"{tensor.bytes / 1024:,.1f}")
+    return table
+
+
+def _pairs(rows: Mapping[str, str]) -> Table:
+    """Names and values; what the file says is shown as it is, never read as markup."""
+    table = Table(box=None, show_header=False, pad_edge=False)
+    table.add_column(style="bold", no_wrap=True)
+    table.add_column(overflow="fold")
+    for name, value in rows.items():
+        table.add_row(Text(name), Text(value))
+    return table
