@@ -62,7 +62,7 @@ class ModelSummary:
     def to_json(
         self, *, metadata: bool = True, tensors: bool = True, indent: int | None = 2
     ) -> str:
-        """The summary as strict JSON; text that is not UTF-8 is escaped, NaN and infinity quoted."""
+        """The summary as strict JSON: bytes that are not UTF-8 escaped, NaN and infinity quoted."""
         fields = asdict(self)
         if not metadata:
             del fields["metadata"]
