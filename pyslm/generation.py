@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import codecs
 import secrets
 from collections.abc import Iterator
 from types import TracebackType
@@ -18,6 +17,7 @@ from pyslm.request import (
     TokenLogprobs,
     Usage,
 )
+from pyslm.stream import Utf8Joiner
 
 if TYPE_CHECKING:
     from pyslm import _native
@@ -35,7 +35,7 @@ class Generation:
         self._loop = loop
         self._wants_logprobs = params.logprobs is not None
         self._seed = secrets.randbits(63) if params.seed is None else params.seed
-        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
+        self._joiner = Utf8Joiner()
         self._text: list[str] = []
         self._token_ids: list[int] = []
         self._logprobs: list[TokenLogprobs] = []
@@ -47,7 +47,9 @@ class Generation:
         finish = update.finish
         if finish == "error":
             raise EngineError(update.error or "the engine gave up a request and does not say why")
-        text = self._decoder.decode(update.bytes, final=finish is not None)
+        text = self._joiner.push(update.bytes)
+        if finish is not None:
+            text += self._joiner.finish()
         token_ids = tuple(update.tokens)
         logprobs = tuple(map(_token_logprobs, update.logprobs)) if self._wants_logprobs else None
         self._text.append(text)

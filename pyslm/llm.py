@@ -12,12 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pyslm._checks import check_choice, check_count, warn_unsupported
-from pyslm.errors import (
-    ChatTemplateError,
-    ContextLengthError,
-    InvalidRequestError,
-    UnsupportedModelError,
-)
+from pyslm.errors import ContextLengthError, InvalidRequestError, UnsupportedModelError
 from pyslm.generation import ChunkStream, Generation
 from pyslm.model_info import ModelInfo, check_model_path
 from pyslm.prompts import Prompt, is_single_prompt, token_ids
@@ -214,17 +209,16 @@ class LLM:
 
         What the template writes may be control tokens; what the messages hold never is.
         """
-        options = {"add_generation_prompt": True, **template_options}
-        return self.chat_template.encode_chat(
-            self._tokenizer, list(messages), tools=list(tools) if tools else None, **options
-        )
+        return self.chat_template.encode(self._tokenizer, messages, tools=tools, **template_options)
 
     @property
     def chat_template(self) -> ChatTemplate:
         """The template in the model's file; a `ChatTemplateError` where there is none."""
+        from pyslm.chat.template import ChatTemplate
+
         with self._template_lock:
             if self._template is None:
-                self._template = self._load_template()
+                self._template = ChatTemplate.of(self._tokenizer)
             return self._template
 
     # --- numbers ----------------------------------------------------------------------------
@@ -337,13 +331,3 @@ class LLM:
             raise UnsupportedModelError(
                 f"{self._info.architecture} models make embeddings, not text; use embed()"
             )
-
-    def _load_template(self) -> ChatTemplate:
-        from pyslm.chat.template import load_chat_template
-
-        template = load_chat_template(self._info.path, self._tokenizer)
-        if template is None:
-            raise ChatTemplateError(
-                "the model's file has no chat template; use generate() for plain completion"
-            )
-        return template

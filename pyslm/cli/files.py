@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,7 +10,7 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from pyslm.cli.console import JsonOption, ModelArgument, output_console, progress_bar
+from pyslm.cli.console import JsonOption, ModelArgument, ThreadsOption, output_console, progress_bar
 from pyslm.errors import InvalidRequestError
 from pyslm.model_info import check_model_path
 
@@ -40,8 +38,9 @@ def convert(
     """
     from pyslm.convert import convert as convert_folder
 
-    with _new_file(source, out, force) as partial, progress_bar("Converting") as progress:
-        convert_folder(source, partial, dtype, progress=progress)
+    _check_new(out, force)
+    with progress_bar("Converting") as progress:
+        convert_folder(source, out, dtype, progress=_by_bytes(progress))
     _tell_size(out)
 
 
@@ -51,6 +50,10 @@ def quantize(
     type_name: Annotated[
         str, typer.Argument(metavar="TYPE", help="Q4_K_M, Q8_0, ...; an unknown one lists them.")
     ],
+    threads: ThreadsOption = None,
+    requantize: Annotated[
+        bool, typer.Option("--requantize", help="Accept a source that is quantized already.")
+    ] = False,
     force: ForceOption = False,
 ) -> None:
     """Make a smaller GGUF file: Q4_K_M is the usual choice, Q8_0 nearly lossless.
@@ -61,28 +64,26 @@ def quantize(
     """
     from pyslm.quantize import quantize_file
 
-    with _new_file(source, out, force) as partial, progress_bar("Quantizing") as progress:
-        quantize_file(source, partial, type_name, progress=progress)
+    _check_new(out, force)
+    with progress_bar("Quantizing") as progress:
+        quantize_file(
+            source,
+            out,
+            type_name,
+            progress=_by_bytes(progress),
+            threads=threads,
+            allow_requantize=requantize,
+        )
     _tell_size(out, source)
 
 
-@contextlib.contextmanager
-def _new_file(source: Path, out: Path, force: bool) -> Iterator[Path]:
-    """A path beside OUT to write to, which becomes OUT once all is well."""
-    if out.is_dir():
-        raise InvalidRequestError(f"{out} is a directory; give the name of a file")
-    if out.exists() and source.exists() and out.samefile(source):
-        raise InvalidRequestError(f"OUT is the same file as the source, {source}")
-    if out.exists() and not force:
+def _check_new(out: Path, force: bool) -> None:
+    if out.exists() and not out.is_dir() and not force:
         raise InvalidRequestError(f"{out} exists; give another name, or --force to replace it")
-    if not out.parent.is_dir():
-        raise InvalidRequestError(f"{out.parent} is no directory; make it first")
-    partial = out.with_name(f".{out.name}.{os.getpid()}.part")
-    try:
-        yield partial
-        partial.replace(out)
-    finally:
-        partial.unlink(missing_ok=True)
+
+
+def _by_bytes(progress: Callable[[float], None]) -> Callable[[str, int, int], None]:
+    return lambda name, done, total: progress(done / max(total, 1))
 
 
 def _tell_size(out: Path, source: Path | None = None) -> None:
