@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pyslm._checks import check_choice, check_count, warn_unsupported
-from pyslm.errors import ContextLengthError, InvalidRequestError, UnsupportedModelError
+from pyslm.errors import ContextLengthError, EngineError, InvalidRequestError, UnsupportedModelError
 from pyslm.generation import ChunkStream, Generation
 from pyslm.model_info import ModelInfo, check_model_path
 from pyslm.prompts import Prompt, is_single_prompt, token_ids
@@ -20,6 +20,7 @@ from pyslm.request import GenerationResult, SamplingParams
 from pyslm.step_loop import StepLoop
 
 if TYPE_CHECKING:
+    from pyslm import _native
     from pyslm.chat.template import ChatTemplate
 
 __all__ = ["LLM", "Message", "Prompt"]
@@ -92,28 +93,33 @@ class LLM:
         from pyslm import _native
         from pyslm.tokenizer import load_tokenizer
 
-        self._model = _native.Model(
+        if context_length is None:
+            trained = _native.read_spec(str(path))["trained_context_length"]
+            context_length = min(trained, DEFAULT_CONTEXT)
+        self._runner: _native.Model | None = _native.Model(
             str(path),
             threads=threads or 0,
             kv_type=kv_type,
-            context_length=context_length or 0,
+            context_length=context_length,
             max_sequences=max_sequences,
             max_batch_rows=max(batch_size, max_sequences),
             progress=progress,
         )
         self._tokenizer = load_tokenizer(path)
-        self._info = ModelInfo.from_native(path, self._model.info)
+        self._info = ModelInfo.from_native(path, self._runner.info)
         self._template: ChatTemplate | None = None
         self._template_lock = threading.Lock()
-        self._loop = StepLoop(
-            _native.Engine(
-                self._model,
-                token_bytes=self._tokenizer.all_token_bytes(),
-                stop_tokens=sorted(self._tokenizer.eog_ids),
-                max_sequences=max_sequences,
-                prefill_chunk=batch_size,
+        self._loop: StepLoop | None = None  # encoders have none
+        if self._info.generates:
+            self._loop = StepLoop(
+                _native.Engine(
+                    self._runner,
+                    max_sequences=max_sequences,
+                    prefill_chunk=batch_size,
+                    token_bytes=self._tokenizer.all_token_bytes(),
+                    stop_tokens=sorted(self._tokenizer.eog_ids),
+                )
             )
-        )
 
     @property
     def info(self) -> ModelInfo:
@@ -233,8 +239,7 @@ class LLM:
         ids = [np.asarray(self._prompt_ids(text), np.int32) for text in batch]
         for tokens in ids:
             self._check_fits(len(tokens), output=0)
-        with self._loop.exclusive():
-            return self._model.embed(ids)
+        return self._open_runner().embed(ids)
 
     def logits(self, token_ids: Prompt) -> npt.NDArray[np.float32]:
         """Logits after each token of a sequence, float32 [n_tokens, n_vocab].
@@ -242,11 +247,10 @@ class LLM:
         Raises:
             ContextLengthError: more tokens than the context holds.
         """
-        self._need_decoder()
+        self._need_loop()
         ids = self._prompt_ids(token_ids)
         self._check_fits(len(ids), output=0)
-        with self._loop.exclusive():
-            return self._model.logits(np.asarray(ids, np.int32))
+        return self._open_runner().logits(np.asarray(ids, np.int32))
 
     def tokenize(
         self, text: str, *, add_special_tokens: bool = True, parse_special: bool = False
@@ -269,8 +273,9 @@ class LLM:
 
     def close(self) -> None:
         """Waits for a step in progress and frees the model; later calls raise EngineError."""
-        self._loop.close()
-        del self._model
+        if self._loop is not None:
+            self._loop.close()
+        self._runner = None
 
     def __enter__(self) -> Self:
         return self
@@ -298,10 +303,10 @@ class LLM:
                 generation.abort()
 
     def _start(self, prompt: Prompt, params: SamplingParams) -> Generation:
-        self._need_decoder()
+        loop = self._need_loop()
         ids = self._prompt_ids(prompt)
         room = self._check_fits(len(ids), output=1)
-        return Generation(self._loop, ids, params, room)
+        return Generation(loop, ids, params, room)
 
     def _prompt_ids(self, prompt: Prompt) -> list[int]:
         ids = self.tokenize(prompt) if isinstance(prompt, str) else token_ids(prompt)
@@ -326,8 +331,14 @@ class LLM:
             )
         return room
 
-    def _need_decoder(self) -> None:
-        if not self._info.generates:
+    def _need_loop(self) -> StepLoop:
+        if self._loop is None:
             raise UnsupportedModelError(
                 f"{self._info.architecture} models make embeddings, not text; use embed()"
             )
+        return self._loop
+
+    def _open_runner(self) -> _native.Model:
+        if self._runner is None:
+            raise EngineError("the model is closed; make a new LLM to go on")
+        return self._runner

@@ -10,10 +10,8 @@ What a request gets does not depend on who steps: the engine alone decides what 
 
 from __future__ import annotations
 
-import contextlib
 import threading
 from collections import deque
-from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from pyslm.errors import EngineError
@@ -58,21 +56,11 @@ class StepLoop:
                 return update
             self._step_or_wait()
 
-    @contextlib.contextmanager
-    def exclusive(self) -> Iterator[None]:
-        """Holds the turn: no step runs inside the block."""
+    def close(self) -> None:
+        """Waits for a step in progress, then lets go of the engine."""
         with self._turn:
             while self._taken:
                 self._turn.wait()
-            self._taken = True
-        try:
-            yield
-        finally:
-            self._release()
-
-    def close(self) -> None:
-        """Waits for a step in progress, then lets go of the engine."""
-        with self.exclusive():
             self._engine = None
 
     def _step_or_wait(self) -> None:

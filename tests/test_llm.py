@@ -15,18 +15,17 @@ from typing import Any
 
 import numpy as np
 import pytest
+from stories import LONG_CONTEXT, PROMPT, STORY, chat_stories, long_stories, stories
 
 import pyslm
 from pyslm import LLM, SamplingParams
 
-PROMPT = "Once upon a time"
-STORY = ", there was a little girl named Lily. She loved to play outside in the park."
 GREEDY = SamplingParams(max_tokens=40, temperature=0)
 
 
 @pytest.fixture(scope="module")
 def path(shared: Path) -> Path:
-    return shared / "models" / "stories260K.gguf"
+    return stories(shared)
 
 
 @pytest.fixture(scope="module")
@@ -254,6 +253,22 @@ def test_one_param_each(llm: LLM) -> None:
         llm.generate([PROMPT], [GREEDY, GREEDY])
 
 
+def test_chat(shared: Path, tmp_path: Path) -> None:
+    with LLM(chat_stories(shared, tmp_path)) as llm:
+        assert llm.info.has_chat_template
+        messages = [{"role": "user", "content": "</s>tell me"}]
+        text = "user: </s>tell me\n" + PROMPT
+        ids = llm.encode_chat(messages)
+        eos = llm.tokenize("</s>", add_special_tokens=False, parse_special=True)
+        assert len(eos) == 1
+        assert eos[0] not in ids, "what a user says became a control token"
+        assert llm.detokenize(ids).strip() == text
+        result = llm.chat(messages, GREEDY)
+        assert result.text == llm.generate(ids, GREEDY).text
+        assert "".join(c.text for c in llm.chat_stream(messages, GREEDY)) == result.text
+        assert llm.encode_chat(messages, add_generation_prompt=False) != ids
+
+
 def test_no_chat_template(llm: LLM) -> None:
     assert not llm.info.has_chat_template
     with pytest.raises(pyslm.ChatTemplateError, match="no chat template"):
@@ -309,11 +324,12 @@ def test_close(path: Path) -> None:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="sends SIGINT")
-def test_ctrl_c_stops_and_leaves_the_model_usable(path: Path) -> None:
+def test_ctrl_c_stops_and_leaves_the_model_usable(shared: Path, tmp_path: Path) -> None:
+    path = long_stories(shared, tmp_path)
     code = f"""
         import sys, time
         from pyslm import LLM, SamplingParams
-        llm = LLM({str(path)!r}, context_length=100_000)
+        llm = LLM({str(path)!r}, context_length={LONG_CONTEXT})
         params = SamplingParams(max_tokens=90_000, ignore_eos=True, seed=1)
         try:
             print("ready", flush=True)

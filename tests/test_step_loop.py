@@ -106,20 +106,25 @@ def test_a_fault_of_the_runner_reaches_the_caller_and_frees_the_turn() -> None:
         run(loop, [7, 7], seed=1)  # the turn is free: this does not hang
 
 
-def test_exclusive_keeps_steps_out() -> None:
-    loop = make_loop()
-    done = threading.Event()
+def test_close_waits_for_the_step_in_progress() -> None:
+    loop = make_loop(step_microseconds=300_000)
+    stepping = threading.Event()
+    faults: list[Exception] = []
 
     def generate() -> None:
-        run(loop, [1, 2], seed=1)
-        done.set()
+        stepping.set()
+        try:
+            run(loop, [1, 2], seed=1)
+        except EngineError as error:
+            faults.append(error)
 
-    with loop.exclusive():
-        thread = threading.Thread(target=generate)
-        thread.start()
-        assert not done.wait(0.2)
-    assert done.wait(30)
-    thread.join()
+    thread = threading.Thread(target=generate)
+    thread.start()
+    stepping.wait()
+    loop.close()
+    thread.join(timeout=30)
+    assert not thread.is_alive()
+    assert "closed" in str(faults[0])
 
 
 def test_closed() -> None:

@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
+from stories import LONG_CONTEXT, long_stories
 
 from pyslm.cli import invoke
 
@@ -103,8 +104,9 @@ def test_codes_of_a_real_process(stories: str) -> None:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="sends SIGINT")
-def test_ctrl_c_is_130(stories: str) -> None:
-    arguments = ["run", stories, "Once", "--raw", "--max-tokens", "90000", "--ctx", "100000"]
+def test_ctrl_c_is_130(shared: Path, tmp_path: Path) -> None:
+    model = str(long_stories(shared, tmp_path))
+    arguments = ["run", model, "Once", "--max-tokens", "90000", "--ctx", str(LONG_CONTEXT)]
     run = subprocess.Popen([*COMMAND, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     assert run.stdout is not None
     assert run.stderr is not None
@@ -119,8 +121,9 @@ def test_ctrl_c_is_130(stories: str) -> None:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="a POSIX pipe")
-def test_broken_pipe_is_quiet(stories: str) -> None:
-    arguments = ["run", stories, "Once", "--raw", "--max-tokens", "5000", "--ctx", "8192"]
+def test_broken_pipe_is_quiet(shared: Path, tmp_path: Path) -> None:
+    model = str(long_stories(shared, tmp_path))
+    arguments = ["run", model, "Once", "--max-tokens", "90000", "--ctx", str(LONG_CONTEXT)]
     run = subprocess.Popen([*COMMAND, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     assert run.stdout is not None
     assert run.stderr is not None

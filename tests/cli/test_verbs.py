@@ -10,12 +10,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from stories import STORY, chat_stories
 
-from pyslm import LLM, __version__
+from pyslm import LLM, SamplingParams, __version__
 from pyslm.cli import invoke
 from pyslm.cli.perplexity import measure_perplexity
 
-STORY = ", there was a little girl named Lily. She loved to play outside in the park."
 VERBS = [
     "run",
     "embed",
@@ -111,6 +111,22 @@ def test_conversation_on_a_terminal(stories: str) -> None:
     assert "/clear" in out
     assert STORY in out
     assert "/nonsense: no such command" in out
+
+
+def test_run_chats_where_there_is_a_template(shared: Path, tmp_path: Path, capsys: Capture) -> None:
+    model = str(chat_stories(shared, tmp_path))
+    options = ["--temperature", "0", "-n", "30"]
+    chat = output(capsys, "run", model, "hello", *options)
+    raw = output(capsys, "run", model, "hello", "--raw", *options)
+    told = output(capsys, "run", model, "hello", "--system", "Be brief.", *options)
+    assert len({chat, raw, told}) == 3
+    with LLM(model) as llm:
+        messages = [
+            {"role": "system", "content": "Be brief."},
+            {"role": "user", "content": "hello"},
+        ]
+        params = SamplingParams(temperature=0, max_tokens=30)
+        assert told.rstrip("\n") == llm.chat(messages, params).text.rstrip("\n")
 
 
 def test_tokenize(stories: str, capsys: Capture, tmp_path: Path) -> None:
