@@ -5,10 +5,8 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
-import numpy as np
-import numpy.typing as npt
 import typer
 from rich.table import Table
 
@@ -22,6 +20,10 @@ from pyslm.cli.console import (
     read_text,
 )
 from pyslm.errors import InvalidRequestError
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
 
 __all__ = ["embed", "tokenize"]
 
@@ -101,6 +103,8 @@ def embed(
     with load_model(model, context_length=ctx, threads=threads) as llm:
         vectors = llm.embed(texts)
     if output is not None:
+        import numpy as np
+
         with output.open("wb") as file:
             np.save(file, vectors)
     if as_json:

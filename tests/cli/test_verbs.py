@@ -14,7 +14,7 @@ from stories import STORY, chat_stories
 
 from pyslm import LLM, SamplingParams, __version__
 from pyslm.cli import invoke
-from pyslm.cli.perplexity import measure_perplexity
+from pyslm.perplexity import measure_perplexity
 
 VERBS = [
     "run",
