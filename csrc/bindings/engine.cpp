@@ -6,6 +6,17 @@
 namespace pyslm::bindings {
 namespace {
 
+// What `object` holds as T, or a TypeError that says what is wanted.
+template <class T>
+T cast_or_type_error(const py::object& object, const char* wanted) {
+  try {
+    return object.cast<T>();
+  } catch (const py::cast_error&) {
+    throw py::type_error(std::string(wanted) + ", not " +
+                         py::repr(object).cast<std::string>().substr(0, 80));
+  }
+}
+
 // Anything that reads as a sequence of integers; an int32 array is copied as a whole.
 std::vector<int32_t> token_ids(const py::object& ids) {
   if (py::isinstance<py::array_t<int32_t>>(ids)) {
@@ -15,7 +26,8 @@ std::vector<int32_t> token_ids(const py::object& ids) {
     }
     return {array.data(), array.data() + array.size()};
   }
-  return ids.cast<std::vector<int32_t>>();
+  return cast_or_type_error<std::vector<int32_t>>(
+      ids, "token ids must be a sequence of integers of 32 bits");
 }
 
 // One string or several, as str (UTF-8) or bytes.
@@ -23,7 +35,8 @@ std::vector<std::string> stop_strings(const py::object& stop) {
   if (py::isinstance<py::str>(stop) || py::isinstance<py::bytes>(stop)) {
     return {stop.cast<std::string>()};
   }
-  return stop.cast<std::vector<std::string>>();
+  return cast_or_type_error<std::vector<std::string>>(stop,
+                                                      "stop must be str, bytes or a list of them");
 }
 
 std::vector<py::bytes> as_bytes(const std::vector<std::string>& strings) {

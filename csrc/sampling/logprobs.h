@@ -2,6 +2,7 @@
 // penalties, temperature and truncation (as vLLM's default and OpenAI's documents have it).
 #pragma once
 
+#include <algorithm>
 #include <cmath>
 #include <cstdint>
 #include <vector>
@@ -21,9 +22,10 @@ struct TokenLogprob {
 inline std::vector<TokenLogprob> top_logprobs(const float* raw_logits, int num_vocab,
                                               int32_t chosen, int32_t num_top,
                                               SamplerWorkspace& work) {
-  work.scratch.resize(static_cast<size_t>(num_vocab));
   const float max = scan_logits(raw_logits, num_vocab).max;
-  const double log_total = log_sum_exp(raw_logits, num_vocab, max, work.scratch.data());
+  float* scratch = work.scratch.data();
+  const double log_total =
+      max + std::log(exponentiate(raw_logits, num_vocab, max, 1.0f, scratch, scratch));
   const auto logprob = [&](int32_t token) {
     return TokenLogprob{token, static_cast<float>(raw_logits[token] - log_total)};
   };

@@ -14,6 +14,7 @@ namespace {
 constexpr int kLanes = 4;
 typedef float F32x4 __attribute__((vector_size(16)));
 typedef int32_t I32x4 __attribute__((vector_size(16)));
+typedef double F64x4 __attribute__((vector_size(32)));
 
 constexpr float kInf = std::numeric_limits<float>::infinity();
 
@@ -27,7 +28,7 @@ void store(float* x, F32x4 v) { std::memcpy(x, &v, sizeof v); }
 
 // e^z by 2^n * p(r), r = z - n ln 2 in [-ln2/2, ln2/2]; Taylor coefficients to r^6 leave an error
 // of 1.2e-7 relative, about one ulp.
-F32x4 exp_lanes(F32x4 z_f32x4) {
+[[gnu::always_inline]] inline F32x4 exp_lanes(F32x4 z_f32x4) {
   constexpr float kLowest = -87.0f;
   constexpr float kRound = 12582912.0f;  // 1.5 * 2^23: adding it leaves round(x) in the low bits
   const I32x4 in_range = z_f32x4 >= kLowest;
@@ -87,27 +88,17 @@ int64_t find_first(const float* x, int64_t n, float value) {
   return std::find(x, x + n, value) - x;
 }
 
-void shift_and_scale(const float* x, int64_t n, float max, float scale, float* z) {
-  int64_t i = 0;
-  for (; i + kLanes <= n; i += kLanes) store(z + i, (load(x + i) - max) * scale);
-  for (; i < n; ++i) z[i] = (x[i] - max) * scale;
-}
-
-void exp_nonpositive(const float* z, int64_t n, float* out) {
-  int64_t i = 0;
-  for (; i + kLanes <= n; i += kLanes) store(out + i, exp_lanes(load(z + i)));
-  for (; i < n; ++i) out[i] = exp_lanes(F32x4{z[i], 0, 0, 0})[0];
-}
-
 double sum_block(const float* x, int64_t n) {
-  constexpr int kChains = 8;
-  double acc[kChains] = {};
+  F64x4 acc_f64x4[2] = {};
   int64_t i = 0;
-  for (; i + kChains <= n; i += kChains) {
-    for (int c = 0; c < kChains; ++c) acc[c] += x[i + c];
+  for (; i + 2 * kLanes <= n; i += 2 * kLanes) {
+    acc_f64x4[0] += __builtin_convertvector(load(x + i), F64x4);
+    acc_f64x4[1] += __builtin_convertvector(load(x + i + kLanes), F64x4);
   }
-  for (; i < n; ++i) acc[0] += x[i];
-  return ((acc[0] + acc[1]) + (acc[2] + acc[3])) + ((acc[4] + acc[5]) + (acc[6] + acc[7]));
+  const F64x4 acc = acc_f64x4[0] + acc_f64x4[1];
+  double total = (acc[0] + acc[1]) + (acc[2] + acc[3]);
+  for (; i < n; ++i) total += x[i];
+  return total;
 }
 
 double sum(const float* x, int64_t n) {
@@ -116,10 +107,24 @@ double sum(const float* x, int64_t n) {
   return total;
 }
 
-double log_sum_exp(const float* x, int64_t n, float max, float* scratch) {
-  shift_and_scale(x, n, max, 1.0f, scratch);
-  exp_nonpositive(scratch, n, scratch);
-  return max + std::log(sum(scratch, n));
+double exponentiate(const float* x, int64_t n, float max, float scale, float* z, float* mass) {
+  double total = 0;
+  // A block at a time, so that it is still in the first-level cache when it is summed.
+  for (int64_t begin = 0; begin < n; begin += kSumBlock) {
+    const int64_t end = std::min(n, begin + kSumBlock);
+    int64_t i = begin;
+    for (; i + kLanes <= end; i += kLanes) {
+      const F32x4 z_f32x4 = (load(x + i) - max) * scale;
+      store(z + i, z_f32x4);
+      store(mass + i, exp_lanes(z_f32x4));
+    }
+    for (; i < end; ++i) {
+      z[i] = (x[i] - max) * scale;
+      mass[i] = exp_lanes(F32x4{z[i], 0, 0, 0})[0];
+    }
+    total += sum_block(mass + begin, end - begin);
+  }
+  return total;
 }
 
 }  // namespace pyslm

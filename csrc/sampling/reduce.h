@@ -16,18 +16,13 @@ LogitScan scan_logits(const float* logits, int64_t n);
 // Index of the first element equal to `value`; n if none is.
 int64_t find_first(const float* x, int64_t n, float value);
 
-// z[i] = (x[i] - max) * scale. In place allowed.
-void shift_and_scale(const float* x, int64_t n, float max, float scale, float* z);
-
-// out[i] = exp(z[i]) for z <= 0, within 2 ulp; exactly 0 below -87.
-void exp_nonpositive(const float* z, int64_t n, float* out);
-
 constexpr int64_t kSumBlock = 2048;  // sum() adds the sums of blocks of this size, in order
 
 double sum_block(const float* x, int64_t n);
 double sum(const float* x, int64_t n);
 
-// log(sum(exp(x))). `scratch` holds n floats.
-double log_sum_exp(const float* x, int64_t n, float max, float* scratch);
+// z[i] = (x[i] - max) * scale; mass[i] = exp(z[i]), within 2 ulp and exactly 0 for z[i] < -87.
+// `max` is the largest of x, so that no z is above 0. Returns sum(mass). z may be x.
+double exponentiate(const float* x, int64_t n, float max, float scale, float* z, float* mass);
 
 }  // namespace pyslm

@@ -14,28 +14,22 @@ namespace {
 // The candidate at which the running sum of mass first exceeds u * total. Whole blocks are skipped
 // by the same sums that made up the total.
 int32_t draw(const Candidates& c, double u) {
+  const auto count = static_cast<int64_t>(c.count);
   double remaining = u * c.total;
-  int64_t last_possible = -1;  // where rounding leaves us beyond the end
-  for (int64_t begin = 0; begin < c.size(); begin += kSumBlock) {
-    const int64_t count = std::min(kSumBlock, c.size() - begin);
-    const double block = sum_block(c.mass.data() + begin, count);
-    if (remaining >= block && begin + count < c.size()) {
-      remaining -= block;
-      continue;
-    }
-    for (int64_t i = begin; i < begin + count; ++i) {
-      if (c.mass[i] == 0) continue;
-      last_possible = i;
-      if (remaining < c.mass[i]) return c.ids[i];
-      remaining -= c.mass[i];
-    }
+  int64_t block = 0;
+  for (; block + kSumBlock < count; block += kSumBlock) {
+    const double block_mass = sum_block(c.mass.data() + block, kSumBlock);
+    if (remaining < block_mass) break;
+    remaining -= block_mass;
   }
-  if (last_possible >= 0) return c.ids[last_possible];
-  // The last block held nothing but zeros: the last token with any mass comes before it.
-  for (int64_t i = c.size() - 1; i > 0; --i) {
-    if (c.mass[i] > 0) return c.ids[i];
+  for (int64_t i = block; i < count; ++i) {
+    if (remaining < c.mass[i]) return c.ids[i];
+    remaining -= c.mass[i];
   }
-  return c.ids.front();
+  // Rounding left us beyond the end: the last that has any mass.
+  int64_t last = count - 1;
+  while (last > 0 && c.mass[last] == 0) --last;
+  return c.ids[last];
 }
 
 }  // namespace
@@ -47,6 +41,7 @@ Sampler::Sampler(SamplingParams params, int num_vocab, uint32_t sample_index)
 
 int32_t Sampler::sample(const float* logits, const TokenHistory& history, int64_t position,
                         SamplerWorkspace& work, std::vector<TokenLogprob>* logprobs) const {
+  work.reserve(static_cast<size_t>(num_vocab_));
   const int32_t token = choose(adjust(logits, history, work), position, work);
   if (logprobs != nullptr && params_.logprobs >= 0) {
     *logprobs = top_logprobs(logits, num_vocab_, token, params_.logprobs, work);
@@ -56,6 +51,7 @@ int32_t Sampler::sample(const float* logits, const TokenHistory& history, int64_
 
 std::vector<double> Sampler::probabilities(const float* logits, const TokenHistory& history,
                                            SamplerWorkspace& work) const {
+  work.reserve(static_cast<size_t>(num_vocab_));
   const float* adjusted = adjust(logits, history, work);
   const float max = checked_max(adjusted);
   std::vector<double> result(static_cast<size_t>(num_vocab_), 0.0);
@@ -65,7 +61,7 @@ std::vector<double> Sampler::probabilities(const float* logits, const TokenHisto
   }
   truncate(adjusted, max, work);
   const Candidates& c = work.candidates;
-  for (size_t i = 0; i < c.ids.size(); ++i) {
+  for (size_t i = 0; i < c.count; ++i) {
     result[static_cast<size_t>(c.ids[i])] = c.mass[i] / c.total;
   }
   return result;
@@ -74,8 +70,7 @@ std::vector<double> Sampler::probabilities(const float* logits, const TokenHisto
 const float* Sampler::adjust(const float* logits, const TokenHistory& history,
                              SamplerWorkspace& work) const {
   if (!adjusts_logits(params_)) return logits;
-  work.adjusted.assign(logits, logits + num_vocab_);
-  work.counts.resize(static_cast<size_t>(num_vocab_), 0);
+  std::copy(logits, logits + num_vocab_, work.adjusted.begin());
   apply_logit_bias(work.adjusted.data(), params_);
   apply_repetition_penalty(work.adjusted.data(), history, params_, work.counts);
   apply_output_penalties(work.adjusted.data(), history, params_, work.counts);

@@ -12,30 +12,41 @@ namespace pyslm {
 namespace {
 
 constexpr int kBuckets = 1024;
-constexpr float kKeyRange = 32.0f;  // keys at or above it share the last bucket
+constexpr float kMaxKey = 32.0f;  // keys at or above it share the last bucket
 
-int bucket_of(float key) {
-  return std::min(kBuckets - 1,
-                  static_cast<int>(std::min(key, kKeyRange) * (kBuckets / kKeyRange)));
-}
-
-// Keeps the candidates for which keep(index) holds, in order.
+// Keeps the candidates for which keep(index) holds, in order. `total` is the caller's to update.
 template <class Keep>
-void compact(Candidates& c, Keep&& keep) {
+void compact(SamplerWorkspace& work, Keep&& keep) {
+  Candidates& c = work.candidates;
   size_t kept = 0;
-  for (size_t i = 0; i < c.ids.size(); ++i) {
-    // Written unconditionally: a branch here would be mispredicted for every other token.
-    const bool stays = keep(i);
-    c.ids[kept] = c.ids[i];
-    c.scores[kept] = c.scores[i];
-    c.mass[kept] = c.mass[i];
-    kept += stays;
+  for (size_t i = 0; i < c.count; ++i) {
+    // Written unconditionally: a branch on what is near chance would be mispredicted.
+    work.indices[kept] = static_cast<int32_t>(i);
+    kept += keep(i) ? 1 : 0;
   }
-  c.ids.resize(kept);
-  c.scores.resize(kept);
-  c.mass.resize(kept);
-  c.total = sum(c.mass.data(), c.size());
+  for (size_t i = 0; i < kept; ++i) {
+    const auto from = static_cast<size_t>(work.indices[i]);
+    c.ids[i] = c.ids[from];
+    c.scores[i] = c.scores[from];
+    c.mass[i] = c.mass[from];
+  }
+  c.count = kept;
 }
+
+void update_total(Candidates& c) { c.total = sum(c.mass.data(), static_cast<int64_t>(c.count)); }
+
+// Even buckets over the keys at hand.
+class Bucketing {
+ public:
+  explicit Bucketing(const float* keys, size_t count)
+      : range_(std::clamp(*std::max_element(keys, keys + count), 1e-6f, kMaxKey)),
+        scale_((kBuckets - 1) / range_) {}
+  int operator()(float key) const { return static_cast<int>(std::min(key, range_) * scale_); }
+
+ private:
+  float range_;
+  float scale_;
+};
 
 struct Cut {
   float key;
@@ -44,9 +55,10 @@ struct Cut {
 
 // The last candidate, in ascending order of (key, index), of the fewest whose mass reaches
 // `target`. A histogram over keys finds the bucket that crosses; only that bucket is sorted.
-Cut find_cut(const Candidates& c, const std::vector<float>& keys, double target) {
+Cut find_cut(const Candidates& c, const float* keys, double target) {
+  const Bucketing bucket_of(keys, c.count);
   std::array<double, kBuckets> bucket_mass{};
-  for (size_t i = 0; i < keys.size(); ++i) bucket_mass[bucket_of(keys[i])] += c.mass[i];
+  for (size_t i = 0; i < c.count; ++i) bucket_mass[bucket_of(keys[i])] += c.mass[i];
   double reached = 0;
   int crossing = -1;
   for (int b = 0; b < kBuckets; ++b) {
@@ -56,10 +68,13 @@ Cut find_cut(const Candidates& c, const std::vector<float>& keys, double target)
     reached += bucket_mass[b];
   }
   std::vector<std::pair<float, size_t>> undecided;
-  for (size_t i = 0; i < keys.size(); ++i) {
+  for (size_t i = 0; i < c.count; ++i) {
     if (c.mass[i] > 0 && bucket_of(keys[i]) == crossing) undecided.emplace_back(keys[i], i);
   }
-  std::sort(undecided.begin(), undecided.end());
+  // Equal logits in great number come sorted already.
+  if (!std::is_sorted(undecided.begin(), undecided.end())) {
+    std::sort(undecided.begin(), undecided.end());
+  }
   for (const auto& [key, index] : undecided) {
     reached += c.mass[index];
     if (reached >= target) return {key, index};
@@ -67,16 +82,20 @@ Cut find_cut(const Candidates& c, const std::vector<float>& keys, double target)
   return {undecided.back().first, undecided.back().second};
 }
 
-// Keys must be at least 0 and not NaN.
-void keep_mass(Candidates& c, const std::vector<float>& keys, double fraction) {
-  const Cut cut = find_cut(c, keys, fraction * c.total);
-  compact(c, [&](size_t i) { return keys[i] < cut.key || (keys[i] == cut.key && i <= cut.index); });
+// Keys, in work.scratch, must be at least 0 and not NaN.
+void keep_mass(SamplerWorkspace& work, double target) {
+  const float* keys = work.scratch.data();
+  const Cut cut = find_cut(work.candidates, keys, target);
+  compact(work, [&](size_t i) {
+    return (keys[i] < cut.key) | ((keys[i] == cut.key) & (i <= cut.index));
+  });
+  update_total(work.candidates);
 }
 
 double entropy(const Candidates& c) {
   const double log_total = std::log(c.total);
   double weighted = 0;  // sum of mass * score
-  for (size_t i = 0; i < c.ids.size(); ++i) {
+  for (size_t i = 0; i < c.count; ++i) {
     if (c.mass[i] > 0) weighted += static_cast<double>(c.mass[i]) * c.scores[i];
   }
   return log_total - weighted / c.total;
@@ -87,50 +106,52 @@ double entropy(const Candidates& c) {
 void start_candidates(const float* logits, int32_t num_vocab, float max_logit, float temperature,
                       int32_t top_k, SamplerWorkspace& work) {
   Candidates& c = work.candidates;
+  const float* source = logits;
   if (top_k > 0 && top_k < num_vocab) {
     select_top(logits, num_vocab, top_k, work.best);
     std::sort(work.best.begin(), work.best.end(),
               [](const ScoredToken& a, const ScoredToken& b) { return a.token < b.token; });
-    c.ids.clear();
-    c.scores.clear();
-    for (const ScoredToken& entry : work.best) {
-      c.ids.push_back(entry.token);
-      c.scores.push_back(entry.score);
+    c.count = work.best.size();
+    for (size_t i = 0; i < c.count; ++i) {
+      c.ids[i] = work.best[i].token;
+      c.scores[i] = work.best[i].score;
     }
+    source = c.scores.data();
   } else {
-    c.ids.resize(static_cast<size_t>(num_vocab));
-    std::iota(c.ids.begin(), c.ids.end(), 0);
-    c.scores.assign(logits, logits + num_vocab);
+    c.count = static_cast<size_t>(num_vocab);
+    std::iota(c.ids.begin(), c.ids.begin() + num_vocab, 0);
   }
-  shift_and_scale(c.scores.data(), c.size(), max_logit, 1.0f / temperature, c.scores.data());
-  c.mass.resize(c.ids.size());
-  exp_nonpositive(c.scores.data(), c.size(), c.mass.data());
-  c.total = sum(c.mass.data(), c.size());
+  c.total = exponentiate(source, static_cast<int64_t>(c.count), max_logit, 1.0f / temperature,
+                         c.scores.data(), c.mass.data());
 }
 
 void keep_typical(float typical_p, SamplerWorkspace& work) {
   Candidates& c = work.candidates;
   const double expected = entropy(c);
   const double log_total = std::log(c.total);
-  work.scratch.resize(c.ids.size());
-  for (size_t i = 0; i < c.ids.size(); ++i) {
+  for (size_t i = 0; i < c.count; ++i) {
     const double information = log_total - c.scores[i];
     work.scratch[i] = static_cast<float>(std::fabs(information - expected));
   }
-  keep_mass(c, work.scratch, typical_p);
+  keep_mass(work, typical_p * c.total);
 }
 
 void keep_top_p(float top_p, SamplerWorkspace& work) {
   Candidates& c = work.candidates;
-  work.scratch.resize(c.ids.size());
-  for (size_t i = 0; i < c.ids.size(); ++i) work.scratch[i] = -c.scores[i];
-  keep_mass(c, work.scratch, top_p);
+  const double target = top_p * c.total;
+  // Tokens below this have, all together, less than the mass that is left out, and are the least
+  // likely: none of them can be in the nucleus. Of a real vocabulary hundreds remain.
+  const auto negligible = static_cast<float>((c.total - target) / static_cast<double>(c.count));
+  compact(work, [&](size_t i) { return c.mass[i] >= negligible; });
+  for (size_t i = 0; i < c.count; ++i) work.scratch[i] = -c.scores[i];
+  keep_mass(work, target);
 }
 
 void keep_min_p(float min_p, SamplerWorkspace& work) {
   Candidates& c = work.candidates;
-  const float threshold = min_p * *std::max_element(c.mass.begin(), c.mass.end());
-  compact(c, [&](size_t i) { return c.mass[i] >= threshold; });
+  const float threshold = min_p * *std::max_element(c.mass.data(), c.mass.data() + c.count);
+  compact(work, [&](size_t i) { return c.mass[i] >= threshold; });
+  update_total(c);
 }
 
 }  // namespace pyslm
