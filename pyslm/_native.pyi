@@ -160,6 +160,20 @@ class Engine:
     def poll(self, id: int) -> RequestUpdate | None: ...
     def stats(self) -> EngineStats: ...
 
+def default_num_threads() -> int:
+    """Physical cores that this process may use."""
+
+def read_bandwidth(threads: int, mebibytes: int = 256) -> float:
+    """Bytes per second that threads read from a buffer far larger than the caches."""
+
+def time_matmul(
+    tier: str, type: str, rows: int, cols: int, m: int, threads: int, repeats: int
+) -> list[float]:
+    """Seconds of each of `repeats` products of a [rows, cols] weight with m rows."""
+
+def packed_bytes(type: str, rows: int, cols: int) -> int:
+    """Bytes of a weight [rows, cols] as packed in memory."""
+
 def weight_formats() -> dict[str, tuple[int, int, bool]]:
     """Name -> (elements per block, bytes per block, whether `quantize` writes it)."""
 

@@ -5,14 +5,13 @@ from __future__ import annotations
 import dataclasses
 import statistics
 import sys
-import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import numpy as np
 import psutil
 
+from pyslm import _native
 from pyslm.request import GenerationResult, SamplingParams
 
 if TYPE_CHECKING:
@@ -73,7 +72,7 @@ def measure(
         speeds.append(statistics.median(_decode(llm, batch, output) for _ in range(repeat)))
         progress((1 + len(speeds)) / num_parts)
     peak_rss_bytes = _peak_rss_bytes()  # before the probe of the memory takes some itself
-    bandwidth = _read_bandwidth(llm.info.threads)
+    bandwidth = _native.read_bandwidth(llm.info.threads)
     steps = zip(batches, speeds, strict=True)
     return BenchReport(
         model=str(llm.info.path),
@@ -113,26 +112,6 @@ def _generate(llm: LLM, batch: int, prompt: int, output: int) -> list[Generation
     prompts: list[list[int]] = rng.integers(0, llm.info.vocab_size, (batch, prompt)).tolist()
     params = SamplingParams(max_tokens=output, temperature=0, ignore_eos=True)
     return llm.generate(prompts, params)
-
-
-def _read_bandwidth(threads: int) -> float:
-    """Bytes per second that all threads together read from memory."""
-    from pyslm import _native
-
-    probe = getattr(_native, "read_bandwidth", None)
-    if probe is not None:
-        return float(probe())
-    parts = np.ones((threads, (256 << 20) // (4 * threads)), np.float32)
-    with ThreadPoolExecutor(threads) as pool:
-        best = max(_timed(lambda: list(pool.map(np.sum, parts))) for _ in range(5))
-    return best * parts.nbytes
-
-
-def _timed(run: Callable[[], object]) -> float:
-    """Runs per second."""
-    started = time.perf_counter()
-    run()
-    return 1 / (time.perf_counter() - started)
 
 
 def _peak_rss_bytes() -> int:

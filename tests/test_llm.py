@@ -339,17 +339,15 @@ def test_ctrl_c_stops_and_leaves_the_model_usable(shared: Path, tmp_path: Path) 
         print(llm.generate("Once upon a time", SamplingParams(max_tokens=5, temperature=0)).text)
         print(llm._loop.engine.stats().num_running)
     """
-    run = subprocess.Popen(
-        [sys.executable, "-c", textwrap.dedent(code)], stdout=subprocess.PIPE, text=True
-    )
-    assert run.stdout is not None
-    assert run.stdout.readline() == "ready\n"
-    time.sleep(0.3)
-    os.kill(run.pid, signal.SIGINT)
-    started = time.monotonic()
-    assert run.stdout.readline() == "interrupted\n"
-    assert time.monotonic() - started < 5
-    assert STORY.startswith(run.stdout.readline().rstrip("\n"))
-    assert run.stdout.readline() == "0\n"
-    assert run.wait(30) == 0
-    run.stdout.close()
+    command = [sys.executable, "-c", textwrap.dedent(code)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as run:
+        assert run.stdout is not None
+        assert run.stdout.readline() == "ready\n"
+        time.sleep(0.3)
+        os.kill(run.pid, signal.SIGINT)
+        since = time.monotonic()
+        assert run.stdout.readline() == "interrupted\n"
+        assert time.monotonic() - since < 5
+        assert STORY.startswith(run.stdout.readline().rstrip("\n"))
+        assert run.stdout.readline() == "0\n"
+        assert run.wait(30) == 0

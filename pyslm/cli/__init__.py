@@ -45,9 +45,11 @@ def invoke(arguments: list[str]) -> int:
     except (KeyboardInterrupt, typer.Abort):
         return EXIT_INTERRUPTED
     except BrokenPipeError:
-        # The reader has gone, as `head` does; keep the interpreter from flushing into it at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+        return _reader_gone()
+    except SystemExit as leaving:  # what typer makes of a broken pipe
+        if isinstance(leaving.__context__, BrokenPipeError):
+            return _reader_gone()
+        raise
     except EngineError as error:
         return _fault(str(error))
     except (PyslmError, OSError) as error:
@@ -56,6 +58,12 @@ def invoke(arguments: list[str]) -> int:
         return _bad_input(f"out of memory: {error}")
     except Exception as error:
         return _fault(f"{type(error).__name__}: {error}")
+
+
+def _reader_gone() -> int:
+    """As `head` goes; keeps the interpreter from flushing into the closed pipe at exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 0
 
 
 def _bad_input(message: str) -> int:

@@ -6,6 +6,7 @@ import dataclasses
 import json
 import sys
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -19,8 +20,10 @@ from pyslm.cli.console import (
     load_model,
     output_console,
     progress_bar,
+    warn,
 )
 from pyslm.errors import InvalidRequestError
+from pyslm.model_info import check_model_path
 
 if TYPE_CHECKING:
     from pyslm.bench import BenchReport
@@ -46,13 +49,14 @@ def bench(
 
       pyslm bench model.gguf -p 512 -n 64 -b 1,16 --json
     """
-    from pyslm.bench import DECODE_PROMPT_TOKENS, measure
+    from pyslm.bench import measure
 
     batches = _batches(batch)
+    context, prompt, output = _fitted(model, prompt, output)
     started = time.perf_counter()
     with load_model(
         model,
-        context_length=max(prompt, DECODE_PROMPT_TOKENS) + output,
+        context_length=context,
         threads=threads,
         kv_type=kv_type,
         max_sequences=max(batches),
@@ -65,6 +69,22 @@ def bench(
         print()
     else:
         output_console().print(_table(report))
+
+
+def _fitted(model: Path, prompt: int, output: int) -> tuple[int, int, int]:
+    """The context to load with; prompt and output, shortened where the model's own is smaller."""
+    from pyslm import _native
+    from pyslm.bench import DECODE_PROMPT_TOKENS
+
+    trained = int(_native.read_spec(str(check_model_path(model)))["trained_context_length"])
+    context = min(trained, max(prompt + 1, DECODE_PROMPT_TOKENS + output))
+    fitted = min(prompt, context - 1), min(output, context - DECODE_PROMPT_TOKENS)
+    if fitted != (prompt, output):
+        warn(
+            f"the model's context of {trained} tokens has room for a prompt of {fitted[0]} and "
+            f"an output of {fitted[1]}"
+        )
+    return context, *fitted
 
 
 def _batches(text: str) -> tuple[int, ...]:

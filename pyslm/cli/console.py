@@ -29,6 +29,7 @@ __all__ = [
     "output_console",
     "progress_bar",
     "read_text",
+    "warn",
 ]
 
 ModelArgument = Annotated[Path, typer.Argument(metavar="MODEL", help="A GGUF file.")]
@@ -84,6 +85,11 @@ def load_model(model: Path, **options: Any) -> LLM:
 
 
 def _show_warning(message: Warning | str, *_where: object) -> None:
+    warn(str(message))
+
+
+def warn(message: str) -> None:
+    """A remark on stderr that does not stop the work."""
     print(f"pyslm: warning: {message}", file=sys.stderr)
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import platformdirs
 import psutil
+import typer
 from rich.table import Table
 
 from pyslm import __version__
@@ -38,7 +39,7 @@ def doctor(as_json: JsonOption = False) -> None:
         table.add_row(name.replace("_", " "), _shown(value))
     output_console().print(table)
     if "error" in facts["kernels"]:
-        raise SystemExit(1)
+        raise typer.Exit(1)
 
 
 def report() -> dict[str, Any]:

@@ -103,32 +103,34 @@ def test_codes_of_a_real_process(stories: str) -> None:
     assert (good.returncode, good.stderr) == (0, b"")
 
 
+def started(arguments: list[str]) -> subprocess.Popen[bytes]:
+    pipe = subprocess.PIPE
+    return subprocess.Popen([*COMMAND, *arguments], stdin=pipe, stdout=pipe, stderr=pipe)
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="sends SIGINT")
 def test_ctrl_c_is_130(shared: Path, tmp_path: Path) -> None:
     model = str(long_stories(shared, tmp_path))
     arguments = ["run", model, "Once", "--max-tokens", "90000", "--ctx", str(LONG_CONTEXT)]
-    run = subprocess.Popen([*COMMAND, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-    assert run.stdout is not None
-    assert run.stderr is not None
-    assert run.stdout.read(5)
-    os.kill(run.pid, signal.SIGINT)
-    started = time.monotonic()
-    assert run.wait(30) == 130
-    assert time.monotonic() - started < 5
-    assert run.stderr.read() == b""
-    run.stdout.close()
-    run.stderr.close()
+    with started(arguments) as run:
+        assert run.stdout is not None
+        assert run.stderr is not None
+        assert run.stdout.read(5)
+        os.kill(run.pid, signal.SIGINT)
+        since = time.monotonic()
+        assert run.wait(30) == 130
+        assert time.monotonic() - since < 5
+        assert run.stderr.read() == b""
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="a POSIX pipe")
 def test_broken_pipe_is_quiet(shared: Path, tmp_path: Path) -> None:
     model = str(long_stories(shared, tmp_path))
     arguments = ["run", model, "Once", "--max-tokens", "90000", "--ctx", str(LONG_CONTEXT)]
-    run = subprocess.Popen([*COMMAND, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-    assert run.stdout is not None
-    assert run.stderr is not None
-    assert run.stdout.read(5)
-    run.stdout.close()
-    assert run.wait(30) == 0
-    assert run.stderr.read() == b""
-    run.stderr.close()
+    with started(arguments) as run:
+        assert run.stdout is not None
+        assert run.stderr is not None
+        assert run.stdout.read(5)
+        run.stdout.close()
+        assert run.wait(30) == 0
+        assert run.stderr.read() == b""
