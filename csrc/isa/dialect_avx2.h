@@ -181,6 +181,7 @@ inline I dot_s(I acc, B w, Quad a) {
 #endif
 
 constexpr int kGroup = 4;  // 8 integer accumulators of 16 registers; the float ones spill
+constexpr int kDirect = 4;
 
 }  // namespace
 }  // namespace pyslm

@@ -142,6 +142,7 @@ inline I dot_s(I acc, B w, Quad a) {
 #endif
 
 constexpr int kGroup = 12;  // int and float accumulators of 12 rows, one weight vector: 25 of 32
+constexpr int kDirect = 8;  // with two parts: 16 integer, 8 float
 
 }  // namespace
 }  // namespace pyslm

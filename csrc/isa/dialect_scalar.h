@@ -164,6 +164,7 @@ inline I dot_s(const I& acc, const B& w, const Quad& a) {
 inline I dot_u(const I& acc, const B& w, const Quad& a) { return dot_s(acc, w, a); }  // codes < 128
 
 constexpr int kGroup = 4;
+constexpr int kDirect = 4;
 
 }  // namespace
 }  // namespace pyslm

@@ -3,6 +3,7 @@
 // into code that runs on another. The one exported symbol is PYSLM_TIER_SYMBOL.
 #include "kernels/layout.h"
 #include "kernels/table.h"
+#include "kernels/unroll.h"
 
 #include "kernels/codes.inl"
 #include "kernels/math.inl"
@@ -24,6 +25,7 @@ constexpr Kernels make_table(const char* name) {
   Kernels table{};
   table.name = name;
   table.group = kGroup;
+  table.direct_group = kDirect;
   table.attention_queries = kGroup;
   table.matmul[static_cast<int>(DType::kF32)] = matmul_float<DType::kF32>;
   table.matmul[static_cast<int>(DType::kF16)] = matmul_float<DType::kF16>;

@@ -49,6 +49,7 @@ void load_queries(const AttentionItem& item, const AttentionScratch& s) {
         for (int j = 0; j < 32; ++j) padded[j] = d + j < item.key_dim ? item.q[i][d + j] : 0.0f;
         s.q8_scale[d / 32 * n + i] = quantize32(padded, codes, sums);
         s.q8_bias[d / 32 * n + i] = -128 * (sums[0] + sums[1]);
+        PYSLM_UNROLL
         for (int j = 0; j < 8; ++j) __builtin_memcpy(s.q8 + ((d / 4 + j) * n + i) * 4, codes + 4 * j, 4);
       }
     } else {
@@ -61,27 +62,36 @@ void load_queries(const AttentionItem& item, const AttentionScratch& s) {
 template <Kv Type, int N, int T>
 [[gnu::always_inline]] inline void dot_keys(const AttentionItem& item, const AttentionScratch& s,
                                             const uint8_t* const* tiles, F (*acc)[N]) {
+  PYSLM_UNROLL
   for (int t = 0; t < T; ++t)
+    PYSLM_UNROLL
     for (int n = 0; n < N; ++n) acc[t][n] = fzero();
   if constexpr (Type == Kv::kQ8) {
     const int32_t padded = round_up(item.key_dim, 32);
     for (int32_t b = 0; b < padded / 32; ++b)
+      PYSLM_UNROLL
       for (int t = 0; t < T; ++t) {
         I sums[N];
+        PYSLM_UNROLL
         for (int n = 0; n < N; ++n) sums[n] = signed_init(s.q8_bias + b * N + n);
+        PYSLM_UNROLL
         for (int j = 0; j < 8; ++j) {
           const B keys = as_signed(bload(tiles[t] + (b * 8 + j) * 64));
+          PYSLM_UNROLL
           for (int n = 0; n < N; ++n)
             sums[n] = dot_s(sums[n], keys, quad(s.q8 + ((b * 8 + j) * N + n) * 4));
         }
         const F scale = fload_half(halfs(tiles[t] + padded * 16 + b * 32));
+        PYSLM_UNROLL
         for (int n = 0; n < N; ++n)
           acc[t][n] = fma(fmul(fcvt(sums[n]), scale), fset(s.q8_scale[b * N + n]), acc[t][n]);
       }
   } else {
     for (int32_t d = 0; d < item.key_dim; ++d)
+      PYSLM_UNROLL
       for (int t = 0; t < T; ++t) {
         const F keys = load16<Type>(halfs(tiles[t]) + d * 16);
+        PYSLM_UNROLL
         for (int n = 0; n < N; ++n) acc[t][n] = fma(keys, fset(s.q[d * N + n]), acc[t][n]);
       }
   }
@@ -96,13 +106,16 @@ template <Kv Type, int N, int T>
 void score_tiles(const AttentionItem& item, const AttentionScratch& s, const Span& span, int32_t at) {
   const uint8_t* tiles[T];
   F acc[T][N];
+  PYSLM_UNROLL
   for (int t = 0; t < T; ++t) {
     const int32_t position = span.begin + at + 16 * t;
     tiles[t] = item.blocks[position / item.block_tokens] + item.head_offset +
                position % item.block_tokens / 16 * key_tile_bytes(Type, item.key_dim);
   }
   dot_keys<Type, N, T>(item, s, tiles, acc);
+  PYSLM_UNROLL
   for (int t = 0; t < T; ++t)
+    PYSLM_UNROLL
     for (int n = 0; n < N; ++n) {
       const int32_t position = span.begin + at + 16 * t;
       F score = fmul(acc[t][n], fset(item.scale));
@@ -131,7 +144,9 @@ inline float span_softmax(float* scores, const Span& span, float* sum) {
 template <Kv Type, int N, int C>
 void weigh_values(const AttentionItem& item, const AttentionScratch& s, const Span& span, int32_t d) {
   F acc[N][C];
+  PYSLM_UNROLL
   for (int n = 0; n < N; ++n)
+    PYSLM_UNROLL
     for (int c = 0; c < C; ++c) acc[n][c] = fzero();
   const int32_t left = item.num_keys - span.begin, stop = span.hi < left ? span.hi : left;
   for (int32_t at = span.lo; at < stop;) {
@@ -141,14 +156,18 @@ void weigh_values(const AttentionItem& item, const AttentionScratch& s, const Sp
     int32_t end = at + item.block_tokens - slot;
     if (end > stop) end = stop;
     for (int32_t i = slot; at < end; ++at, ++i)
+      PYSLM_UNROLL
       for (int c = 0; c < C; ++c) {
         const F v = load_value<Type>(values, i, d + 16 * c, item.value_dim, item.block_tokens);
+        PYSLM_UNROLL
         for (int n = 0; n < N; ++n)
           acc[n][c] = fma(v, fset(s.scores[n * kAttentionSpan + at]), acc[n][c]);
       }
   }
   const int32_t value = round_up(item.value_dim, 16);
+  PYSLM_UNROLL
   for (int n = 0; n < N; ++n)
+    PYSLM_UNROLL
     for (int c = 0; c < C; ++c) fstore(s.part + n * value + d + 16 * c, acc[n][c]);
 }
 
@@ -209,12 +228,15 @@ void attend(const AttentionItem& item) {
     for (; at + 16 * T <= span.hi; at += 16 * T) score_tiles<Type, N, T>(item, s, span, at);
     for (; at < span.hi; at += 16) score_tiles<Type, N, 1>(item, s, span, at);
     float maximum[N], sum[N];
+    PYSLM_UNROLL
     for (int n = 0; n < N; ++n)
       maximum[n] = span_softmax(s.scores + n * kAttentionSpan, span, &sum[n]);
     weigh_all<Type, N>(item, s, span);
+    PYSLM_UNROLL
     for (int n = 0; n < N; ++n)
       merge(run[n], maximum[n], sum[n], s.total + n * value, s.part + n * value, value);
   }
+  PYSLM_UNROLL
   for (int n = 0; n < N; ++n) finish(item, n, run[n], s.total + n * value);
 }
 

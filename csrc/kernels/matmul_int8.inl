@@ -7,8 +7,8 @@
 //     acc = fma(t, activation scale, acc)
 // so that tiers agree to the bit, and so do one row and many.
 //
-// Up to 4 rows (decode) the codes are unpacked in registers; bound: bytes of the tile. More rows:
-// the tile is unpacked once into `scratch` and each group of rows runs over it; bound: per 32 k and
+// Up to two groups of kDirect rows (decode) the codes are unpacked in registers; bound for one row:
+// bytes of the tile. More rows: the tile is unpacked once into `scratch` and each group of rows runs over it; bound: per 32 k and
 // row, 8 dot products + 2 (+1 minima, +1 two parts) float operations on the same ports, i.e. at most
 // 80 % of the dot-product peak.
 namespace pyslm {
@@ -72,32 +72,46 @@ template <const Format& Fmt, int N>
 
 // Few rows: unpack in registers.
 template <const Format& Fmt, int N>
-void direct_tiles(const MatmulArgs& args, int64_t begin, int64_t end) {
+void direct_tiles(const MatmulArgs& args, int64_t begin, int64_t end, int32_t row) {
   constexpr int kParts = layout::sub16(Fmt) ? 2 : 1;
   const int64_t num_blocks = args.cols / 32, scales_at = layout::scales_offset(Fmt, args.cols);
-  const Group g = group_at(*args.act, 0);
+  const Group g = group_at(*args.act, row);
   for (int64_t tile = begin; tile < end; ++tile) {
     const uint8_t* codes = args.tiles + tile * args.tile_bytes;
     const uint8_t* scales = codes + scales_at;
     F acc[N];
+    PYSLM_UNROLL
     for (int n = 0; n < N; ++n) acc[n] = fzero();
     for (int64_t b = 0; b < num_blocks; ++b) {
       const uint8_t* block = codes + b * layout::plane_bytes(Fmt);
       I sums[N][2];
+      PYSLM_UNROLL
       for (int n = 0; n < N; ++n)
+        PYSLM_UNROLL
         for (int part = 0; part < kParts; ++part) sums[n][part] = start<Fmt, N>(g, b, part, n);
       const int8_t* a = g.q8 + b * 32 * N;
       for_quads([&](auto j) __attribute__((always_inline)) {
         constexpr int J = decltype(j)::value, kPart = kParts == 2 ? J / 4 : 0;
         const B w = operand<Fmt, J>(block);
+        PYSLM_UNROLL
         for (int n = 0; n < N; ++n)
           sums[n][kPart] = dot<Fmt>(sums[n][kPart], w, quad(a + (J * N + n) * 4));
       });
       F scale[2], minimum[2];
       load_scales<Fmt>(scales, b, scale, minimum);
+      PYSLM_UNROLL
       for (int n = 0; n < N; ++n) acc[n] = fold<Fmt, N>(acc[n], sums[n], scale, minimum, g, b, n);
     }
-    for (int n = 0; n < N; ++n) store_outputs(args, tile, n, acc[n]);
+    PYSLM_UNROLL
+    for (int n = 0; n < N; ++n) store_outputs(args, tile, row + n, acc[n]);
+  }
+}
+
+template <const Format& Fmt, int N = kDirect>
+void direct_group(int n, const MatmulArgs& args, int64_t begin, int64_t end, int32_t row) {
+  if constexpr (N > 0) {
+    if (n == N) direct_tiles<Fmt, N>(args, begin, end, row);
+    else direct_group<Fmt, N - 1>(n, args, begin, end, row);
   }
 }
 
@@ -120,6 +134,7 @@ void unpack_tile(const uint8_t* codes, int64_t cols, const Unpacked& out) {
     });
     F scale[2], minimum[2];
     load_scales<Fmt>(scales, b, scale, minimum);
+    PYSLM_UNROLL
     for (int part = 0; part < kParts; ++part) {
       fstore(out.scale + (b * kParts + part) * 16, scale[part]);
       if constexpr (layout::has_min(Fmt)) fstore(out.minimum + (b * kParts + part) * 16, minimum[part]);
@@ -135,31 +150,40 @@ void tile_group(const MatmulArgs& args, int64_t tile, const Unpacked& w, const G
   const uint8_t* codes = w.codes;
   const int8_t* a = g.q8;
   F acc[N];
+  PYSLM_UNROLL
   for (int n = 0; n < N; ++n) acc[n] = fzero();
   for (int64_t b = 0; b < num_blocks; ++b) {
     F t[N];
+    PYSLM_UNROLL
     for (int part = 0; part < kParts; ++part) {
       I sums[N];
+      PYSLM_UNROLL
       for (int n = 0; n < N; ++n) sums[n] = start<Fmt, N>(g, b, part, n);
-#pragma GCC unroll 8
+      PYSLM_UNROLL
       for (int j = 0; j < kQuads; ++j, codes += 64, a += 4 * N) {
         const B v = bload(codes);
+        PYSLM_UNROLL
         for (int n = 0; n < N; ++n) sums[n] = dot<Fmt>(sums[n], v, quad(a + 4 * n));
       }
       const F scale = fload(w.scale + (b * kParts + part) * 16);
+      PYSLM_UNROLL
       for (int n = 0; n < N; ++n)
         t[n] = part == 0 ? fmul(fcvt(sums[n]), scale) : fma(fcvt(sums[n]), scale, t[n]);
     }
     if constexpr (layout::has_min(Fmt)) {
       const int32_t* bias = kParts == 1 ? g.bias32 : g.bias16;
+      PYSLM_UNROLL
       for (int part = 0; part < kParts; ++part) {
         const F minimum = fload(w.minimum + (b * kParts + part) * 16);
+        PYSLM_UNROLL
         for (int n = 0; n < N; ++n)
           t[n] = fma(fcvt(iset(bias[(b * kParts + part) * N + n])), minimum, t[n]);
       }
     }
+    PYSLM_UNROLL
     for (int n = 0; n < N; ++n) acc[n] = fma(t[n], fset(g.scale[b * N + n]), acc[n]);
   }
+  PYSLM_UNROLL
   for (int n = 0; n < N; ++n) store_outputs(args, tile, row + n, acc[n]);
 }
 
@@ -175,10 +199,12 @@ void any_group(int n, const MatmulArgs& args, int64_t tile, const Unpacked& w, c
 template <const Format& Fmt>
 void matmul_int8(const MatmulArgs& args, int64_t begin, int64_t end) {
   const int32_t rows = args.act->rows, group = args.act->group;
-  if (rows == 1) return direct_tiles<Fmt, 1>(args, begin, end);
-  if (rows == 2) return direct_tiles<Fmt, 2>(args, begin, end);
-  if (rows == 3) return direct_tiles<Fmt, 3>(args, begin, end);
-  if (rows == 4) return direct_tiles<Fmt, 4>(args, begin, end);
+  if (rows <= 2 * kDirect) {  // a tile stays in the first cache between its two groups
+    for (int64_t tile = begin, step = rows <= group ? end - begin : 1; tile < end; tile += step)
+      for (int32_t row = 0; row < rows; row += group)
+        direct_group<Fmt>(rows - row < group ? rows - row : group, args, tile, tile + step, row);
+    return;
+  }
   const int64_t parts = args.cols / (layout::sub16(Fmt) ? 16 : 32);
   float* const scale = reinterpret_cast<float*>(args.scratch + args.cols * 16);
   const Unpacked w{args.scratch, scale, scale + parts * 16};

@@ -57,6 +57,7 @@ constexpr int kNumTypes = 40;  // GGUF type numbers up to MXFP4
 struct Kernels {
   const char* name;
   int32_t group;               // most rows of one activation group
+  int32_t direct_group;        // and where there are no more than twice as many rows as this
   int32_t attention_queries;   // most query vectors of one AttentionItem
 
   // Output rows of tiles [begin, end), all activation rows. Indexed by GGUF type number.

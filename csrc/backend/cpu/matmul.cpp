@@ -10,7 +10,8 @@ namespace {
 constexpr int64_t align64(int64_t bytes) { return (bytes + 63) / 64 * 64; }
 
 // Rows per group: as few groups as the tier allows, all of nearly the same size.
-int32_t balanced_group(int32_t rows, int32_t most) {
+int32_t balanced_group(int32_t rows, const Kernels& kernels) {
+  const int32_t most = rows <= 2 * kernels.direct_group ? kernels.direct_group : kernels.group;
   const int32_t groups = (rows + most - 1) / most;
   return std::max(1, (rows + groups - 1) / groups);
 }
@@ -25,7 +26,7 @@ void Activations::resize(const Context& ctx, unsigned forms, int rows, int dim) 
   rows_ = rows, dim_ = dim, forms_ = forms;
   layout_ = ActLayout{};
   layout_.rows = rows, layout_.dim = dim;
-  layout_.group = balanced_group(rows, ctx.kernels->group);
+  layout_.group = balanced_group(rows, *ctx.kernels);
   const int64_t cells = int64_t{rows} * dim, blocks = int64_t{rows} * (dim / 32);
   const int64_t float_bytes = forms & kFloat ? align64(cells * 4) : 0;
   const int64_t int8_bytes =
