@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -27,7 +27,7 @@ def convert(
         Path, typer.Argument(metavar="DIR", help="A folder with config.json and *.safetensors.")
     ],
     out: Annotated[Path, typer.Argument(metavar="OUT", help="The GGUF file to write.")],
-    dtype: Annotated[str, typer.Option("--type", help="f32, f16 or bf16.")] = "f16",
+    dtype: Annotated[str, typer.Option("--type", help="f32, f16, bf16 or q8_0.")] = "f16",
     force: ForceOption = False,
 ) -> None:
     """Make a GGUF file of a safetensors folder (llama, qwen2, qwen3 and bert families).
@@ -40,7 +40,7 @@ def convert(
 
     _check_new(out, force)
     with progress_bar("Converting") as progress:
-        convert_folder(source, out, dtype, progress=_by_bytes(progress))
+        convert_folder(source, out, dtype, progress=progress)
     _tell_size(out)
 
 
@@ -70,7 +70,7 @@ def quantize(
             source,
             out,
             type_name,
-            progress=_by_bytes(progress),
+            progress=lambda name, done, total: progress(done / max(total, 1)),
             threads=threads,
             allow_requantize=requantize,
         )
@@ -80,10 +80,6 @@ def quantize(
 def _check_new(out: Path, force: bool) -> None:
     if out.exists() and not out.is_dir() and not force:
         raise InvalidRequestError(f"{out} exists; give another name, or --force to replace it")
-
-
-def _by_bytes(progress: Callable[[float], None]) -> Callable[[str, int, int], None]:
-    return lambda name, done, total: progress(done / max(total, 1))
 
 
 def _tell_size(out: Path, source: Path | None = None) -> None:

@@ -184,7 +184,10 @@ def test_bench(stories: str, capsys: Capture) -> None:
 
 
 def test_bench_says_where_the_context_is_short(stories: str, capsys: Capture) -> None:
-    assert invoke(["bench", stories, *"-p 512 -n 4 -b 1 --repeat 1 --json".split()]) == 0
+    assert (
+        invoke(["bench", stories, *["-p", "512", "-n", "4", "-b", "1", "--repeat", "1", "--json"]])
+        == 0
+    )
     out, err = capsys.readouterr()
     assert json.loads(out)["prompt_tokens"] == 511
     assert err.startswith("pyslm: warning: the model's context of 512 tokens")
