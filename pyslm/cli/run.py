@@ -160,7 +160,7 @@ def show_stats(result: GenerationResult, load_seconds: float | None = None) -> N
     ]
     if load_seconds is not None:
         parts.insert(0, f"loaded in {load_seconds:.2f} s")
-    print("  ".join(["[", *parts, "]"]), file=sys.stderr)
+    print(f"[{'  '.join(parts)}]", file=sys.stderr)
 
 
 def write_json(llm: LLM, result: GenerationResult, load_seconds: float) -> None:
