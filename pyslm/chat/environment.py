@@ -128,7 +128,8 @@ class ChatEnvironment(ImmutableSandboxedEnvironment):
 
 def _bounded_format(pattern: str, call: Callable[..., str]) -> Callable[..., str]:
     def bounded(*args: Any, **kwargs: Any) -> str:
-        limits.check_arguments("format", pattern, [*args, *kwargs.values()])
+        limits.check_format(pattern, braces=True)
+        limits.check_arguments("str.format", pattern, [*args, *kwargs.values()])
         return call(*args, **kwargs)
 
     return bounded

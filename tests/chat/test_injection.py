@@ -193,7 +193,7 @@ def test_ways_to_launder_a_token(tokenizer: Tokenizer, expression: str) -> None:
 pairs = st.lists(st.tuples(st.text(max_size=5), st.booleans()), max_size=6)
 
 
-@settings(max_examples=200)
+@settings(max_examples=200, deadline=None)
 @given(pairs=pairs, begin=st.integers(-8, 8), end=st.integers(-8, 8))
 def test_marks_follow_their_characters(pairs: list[tuple[str, bool]], begin: int, end: int) -> None:
     # Model: the same operations on lists of (character, mark).

@@ -68,18 +68,18 @@ REACHING_OUT = [
 
 @pytest.mark.parametrize("source", TOO_LONG)
 def test_time(source: str) -> None:
-    begin = time.perf_counter()
+    begin = time.process_time()
     with pytest.raises(ChatTemplateError, match=r"took longer than 1 s|RecursionError"):
         ChatTemplate(source).render([])
-    assert time.perf_counter() - begin < 3
+    assert time.process_time() - begin < 3
 
 
 @pytest.mark.parametrize("source", TOO_LARGE)
 def test_size(source: str) -> None:
-    begin = time.perf_counter()
+    begin = time.process_time()
     with pytest.raises(ChatTemplateError, match=r"items|bytes|bits|width|took longer"):
         ChatTemplate(source).render([])
-    assert time.perf_counter() - begin < 3
+    assert time.process_time() - begin < 3
 
 
 @pytest.mark.parametrize("source", REACHING_OUT)
@@ -116,6 +116,14 @@ def test_a_long_honest_conversation_fits() -> None:
     source = "{% for m in messages %}{{ '<|' + m.role + '|>' + m.content|trim }}{% endfor %}"
     messages = [{"role": "user", "content": "word " * 2000}] * 400
     assert len(ChatTemplate(source).render(messages)) > 3_900_000
+
+
+def test_formats_of_honest_size() -> None:
+    source = (
+        "{{ '{\"a\": {\"b\": %s}, \"n\": 123456}' % 'x' }}{{ '%5.2f%%'|format(1.5) }}"
+        "{{ '{:>4}|{}'.format(1, 'z') }}"
+    )
+    assert ChatTemplate(source).render([]) == '{"a": {"b": x}, "n": 123456} 1.50%   1|z'
 
 
 def test_loops_keep_their_variables() -> None:

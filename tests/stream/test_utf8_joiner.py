@@ -3,7 +3,7 @@ from __future__ import annotations
 import codecs
 
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 stream = pytest.importorskip("pyslm.stream", reason="the Cython module is not built")
@@ -17,6 +17,7 @@ pieces = st.one_of(
 )
 
 
+@settings(deadline=None)
 @given(chunks=st.lists(pieces, max_size=12))
 @example([b"\xf0", b"\x9f", b"\x98", b"\x80"])
 @example([b"\xf0\x9f", b"a"])
@@ -32,6 +33,7 @@ def test_equals_decoding_the_whole(chunks: list[bytes]) -> None:
     assert "".join(parts) == b"".join(chunks).decode("utf-8", "replace")
 
 
+@settings(deadline=None)
 @given(text=st.text(), size=st.integers(1, 5))
 def test_never_splits_a_character(text: str, size: int) -> None:
     joiner = stream.Utf8Joiner()
