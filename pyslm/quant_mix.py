@@ -9,7 +9,7 @@ projection of some layers) get more bits.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from pyslm import _native
 from pyslm.errors import InvalidRequestError
@@ -60,6 +60,9 @@ _ALIASES = {"Q5_K": "Q5_K_M", "Q4_K": "Q4_K_M", "Q3_K": "Q3_K_M", "MXFP4": "MXFP
 
 # For rows that the block of 256 does not divide: about as many bits, in blocks of 32.
 _FALLBACK = {"Q2_K": "Q4_0", "Q3_K": "Q4_0", "Q4_K": "Q5_0", "Q5_K": "Q5_1", "Q6_K": "Q8_0"}
+
+# The value projection, alone or fused with others.
+_VALUES = ("attn_v.weight", "attn_qkv.weight", "attn_kv_b.weight")
 
 # Matrices that stay as they are: small, and either looked up or very sensitive.
 _KEPT = (
@@ -113,8 +116,7 @@ def target_types(mix: Mix, facts: ModelFacts, tensors: Sequence[TensorShape]) ->
         raise InvalidRequestError(
             "MXFP4_MOE is for mixtures of experts and this model has none; try Q4_K_M or Q4_0"
         )
-    values = _layers_with(names, "attn_v.weight")
-    num_values = max(len(values) + len(_layers_with(names, "attn_qkv.weight")), 1)
+    values = sorted({_layer_of(name) for name in names if name.endswith(_VALUES)})
     types = {}
     for tensor in tensors:
         layer = _layer_of(tensor.name)
@@ -122,7 +124,7 @@ def target_types(mix: Mix, facts: ModelFacts, tensors: Sequence[TensorShape]) ->
             tensor=tensor,
             layer=layer,
             value_rank=values.index(layer) if layer in values else 0,
-            num_values=num_values,
+            num_values=len(values),
             is_output=tensor.name == "output.weight"
             or (tensor.name == "token_embd.weight" and "output.weight" not in names),
         )
@@ -139,6 +141,7 @@ class _Place:
     value_rank: int
     """How many layers before this one have a value projection."""
     num_values: int
+    """How many layers have one."""
     is_output: bool
     """The output projection, or the token embedding that doubles as one."""
 
@@ -173,7 +176,7 @@ def _preferred(mix: Mix, facts: ModelFacts, place: _Place) -> str:
         return "Q6_K" if divides and mix.base != "Q8_0" else "Q8_0"
     if mix.name == "MXFP4_MOE":
         return "MXFP4" if "_exps." in name else "Q8_0"
-    if name.endswith("attn_v.weight"):
+    if name.endswith(_VALUES):
         return _value_type(mix, facts, place)
     if name.endswith("attn_k.weight") and facts.num_experts == 8:
         return "Q8_0"
@@ -181,9 +184,6 @@ def _preferred(mix: Mix, facts: ModelFacts, place: _Place) -> str:
         return _down_type(mix, facts, place)
     if name.endswith("attn_output.weight"):
         return _attention_output_type(mix, facts)
-    if name.endswith("attn_qkv.weight"):
-        promoted = {"Q3_K_M": "Q4_K", "Q3_K_L": "Q4_K", "Q4_K_M": "Q5_K", "Q5_K_M": "Q6_K"}
-        return promoted.get(mix.name, mix.base)
     return mix.base
 
 
@@ -238,7 +238,3 @@ def _layer_of(name: str) -> int:
     """3 for "blk.3.attn_v.weight"; 0 for a tensor outside the layers."""
     parts = name.split(".")
     return int(parts[1]) if parts[0] == "blk" and len(parts) > 2 and parts[1].isdigit() else 0
-
-
-def _layers_with(names: Iterable[str], suffix: str) -> list[int]:
-    return sorted({_layer_of(name) for name in names if name.endswith(suffix)})

@@ -84,9 +84,12 @@ py::dict weight_formats() {
 }  // namespace
 
 void bind_quant(py::module_& m) {
-  m.def("weight_formats", weight_formats);
-  m.def("quantize", quantize, py::arg("type"), py::arg("x"), py::arg("importance") = py::none());
-  m.def("dequantize", dequantize, py::arg("type"), py::arg("data"), py::arg("num_elems"));
+  m.def("weight_formats", weight_formats,
+        "Name -> (elements per block, bytes per block, whether quantize() writes it).");
+  m.def("quantize", quantize, py::arg("type"), py::arg("x"), py::arg("importance") = py::none(),
+        "float32 [n] -> uint8 blocks. importance, float32 [n]: weights of the squared errors.");
+  m.def("dequantize", dequantize, py::arg("type"), py::arg("data"), py::arg("num_elems"),
+        "Blocks, as anything with contiguous bytes -> float32 [num_elems].");
 }
 
 }  // namespace pyslm::bindings

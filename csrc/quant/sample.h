@@ -27,7 +27,7 @@ static inline float nearest(float v, float lo, float hi) {
   return (v + kMagic) - kMagic;
 }
 
-static inline float abs(float v) { return v < 0 ? -v : v; }
+static inline float magnitude(float v) { return v < 0 ? -v : v; }
 
 template <int kElems>
 struct Sample {
@@ -45,7 +45,8 @@ struct Range {
 
 static inline Range range_of(const float* x, int num_elems) {
   float largest = 0.0f;
-  for (int i = 0; i < num_elems; ++i) largest = abs(x[i]) > largest ? abs(x[i]) : largest;
+  for (int i = 0; i < num_elems; ++i)
+    largest = magnitude(x[i]) > largest ? magnitude(x[i]) : largest;
   if (largest < 0x1p-26f) return {};
   const int exponent = static_cast<int>(__builtin_bit_cast(uint32_t, largest) >> 23) - 128;
   const auto power = [](int e) {
@@ -71,8 +72,8 @@ static inline HalfScale half_scale(float scale, const Range& range) {
 // would cut more than half a step off the range.
 static inline HalfScale covering_scale(float extreme, int limit, const Range& range) {
   HalfScale scale = half_scale(extreme / static_cast<float>(limit), range);
-  const float reach = abs(scale.value) * (abs(static_cast<float>(limit)) + 0.5f);
-  if (abs(extreme) <= reach || (scale.bits & 0x7fffu) == 0x7bffu) return scale;
+  const float reach = magnitude(scale.value) * (magnitude(static_cast<float>(limit)) + 0.5f);
+  if (magnitude(extreme) <= reach || (scale.bits & 0x7fffu) == 0x7bffu) return scale;
   scale.bits = static_cast<uint16_t>(scale.bits + 1);
   scale.value = fp16_to_fp32(scale.bits) * range.factor;
   return scale;

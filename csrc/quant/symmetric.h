@@ -59,7 +59,7 @@ static inline float extreme_of(const Sample<kElems>& sample) {
   float extreme = 0.0f;
   for (int i = 0; i < kElems / 4; ++i)
     for (int lane = 0; lane < 4; ++lane)
-      if (abs(sample.x[i][lane]) > abs(extreme)) extreme = sample.x[i][lane];
+      if (magnitude(sample.x[i][lane]) > magnitude(extreme)) extreme = sample.x[i][lane];
   return extreme;
 }
 
@@ -158,7 +158,7 @@ static inline SymmetricSuper quantize_symmetric_super(const float* x, const floa
   for (int j = 0; j < 16; ++j) {
     sub[j] = load_sample<16>(x + 16 * j, importance ? importance + 16 * j : nullptr, range);
     wanted[j] = search_scale(sub[j], lo, hi);
-    if (abs(wanted[j]) > abs(extreme)) extreme = wanted[j];
+    if (magnitude(wanted[j]) > magnitude(extreme)) extreme = wanted[j];
   }
   HalfScale d = covering_scale(extreme, scale_lo, range);
   int8_t scale[16];

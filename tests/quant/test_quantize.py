@@ -71,6 +71,31 @@ def test_bytes_equal_the_gguf_package_s(name: str) -> None:
         np.testing.assert_array_equal(_native.quantize(name, x.ravel()), want)
 
 
+def test_halfs_round_to_nearest_even_everywhere() -> None:
+    """Every half, every midpoint between two, their neighbours, and random bit patterns."""
+    halfs = np.arange(0x7C00, dtype=np.uint16).view(np.float16).astype(np.float32)
+    middles = (halfs[:-1] + halfs[1:]) / 2
+    around = [np.nextafter(middles, np.float32(side), dtype=np.float32) for side in (0, 1e9)]
+    bits = np.random.default_rng(1).integers(0, 1 << 32, 1 << 18, dtype=np.uint64)
+    random = bits.astype(np.uint32).view(np.float32)
+    x = np.concatenate([halfs, middles, *around, random[np.abs(random) < 65520]])
+    x = np.concatenate([x, -x])
+    np.testing.assert_array_equal(
+        _native.quantize("F16", x).view(np.uint16), x.astype(np.float16).view(np.uint16)
+    )
+    beyond = np.array([65520, -1e9, 3.4e38], np.float32)
+    np.testing.assert_array_equal(round_trip("F16", beyond), [65504, -65504, 65504])
+
+
+def test_bf16_rounds_to_nearest_even_everywhere() -> None:
+    tops = np.arange(0x7F7F, dtype=np.uint32) << 16
+    low = np.array([0, 1, 0x7FFF, 0x8000, 0x8001, 0xFFFF], np.uint32)
+    x = (tops[:, None] | low).ravel().view(np.float32)
+    want = gguf.quants.quantize(x.reshape(1, -1), gguf.GGMLQuantizationType.BF16)
+    np.testing.assert_array_equal(_native.quantize("BF16", x), want.ravel())
+    assert np.isfinite(round_trip("BF16", np.full(1, np.finfo(np.float32).max))).all()
+
+
 @pytest.mark.parametrize("name", WRITTEN)
 @pytest.mark.parametrize("scale", [1e-3, 1.0, 100.0])
 def test_no_element_is_much_more_than_a_step_off(name: str, scale: float) -> None:
