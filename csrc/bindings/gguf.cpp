@@ -118,6 +118,38 @@ py::tuple shape_of(const TensorInfo& tensor) {
   return shape;
 }
 
+// The typed access of the native core, as the model loader uses it.
+void bind_typed_access(py::class_<Reader>& cls) {
+  const auto min = py::arg("min"), max = py::arg("max");
+  const auto key = py::arg("key");
+  cls.def("integer",
+          py::overload_cast<std::string_view, int64_t, int64_t>(&Reader::integer, py::const_), key,
+          min, max)
+      .def("integer",
+           py::overload_cast<std::string_view, int64_t, int64_t, int64_t>(&Reader::integer,
+                                                                          py::const_),
+           key, min, max, py::arg("absent"))
+      .def("number",
+           py::overload_cast<std::string_view, double, double>(&Reader::number, py::const_), key,
+           min, max)
+      .def("number",
+           py::overload_cast<std::string_view, double, double, double>(&Reader::number, py::const_),
+           key, min, max, py::arg("absent"))
+      .def("boolean", &Reader::boolean, key, py::arg("absent"))
+      .def(
+          "string",
+          [](const Reader& r, const std::string& name) { return to_text(r.string(name)); }, key)
+      .def(
+          "string",
+          [](const Reader& r, const std::string& name, const std::string& absent) {
+            return to_text(r.string(name, absent));
+          },
+          key, py::arg("absent"))
+      .def("integers", &Reader::integers, key, min, max)
+      .def("numbers", &Reader::numbers, key)
+      .def("booleans", &Reader::booleans, key);
+}
+
 void bind_tensor_info(py::module_& m) {
   py::class_<TensorInfo>(m, "GGUFTensor", "One tensor of a GGUF file.")
       .def_readonly("name", &TensorInfo::name)
@@ -138,8 +170,9 @@ void bind_tensor_info(py::module_& m) {
 
 void bind_gguf(py::module_& m) {
   bind_tensor_info(m);
-  py::class_<Reader>(m, "GGUFReader", "Metadata and tensor index of a GGUF file or split set.")
-      .def(py::init(&open_reader), py::arg("path"))
+  py::class_<Reader> cls(m, "GGUFReader", "Metadata and tensor index of a GGUF file or split set.");
+  bind_typed_access(cls);
+  cls.def(py::init(&open_reader), py::arg("path"))
       .def_property_readonly("version", &Reader::version)
       .def_property_readonly("alignment", &Reader::alignment)
       .def_property_readonly("files", &file_names)

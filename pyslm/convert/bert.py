@@ -11,7 +11,7 @@ from pathlib import Path
 
 from gguf import MODEL_TENSOR, GGUFWriter, PoolingType
 
-from pyslm.convert.config import Config, read_json
+from pyslm.convert.config import Config, read_json, read_json_list
 from pyslm.convert.family import Family, Layout, Target, linear, tensor_name
 from pyslm.errors import ModelFileError, UnsupportedModelError
 
@@ -22,6 +22,7 @@ _POOLING = {
     "pooling_mode_cls_token": PoolingType.CLS,
     "pooling_mode_lasttoken": PoolingType.LAST,
 }
+_MODULES = ("Transformer", "Pooling", "Normalize")
 _IGNORED = (
     "embeddings.position_ids", "pooler.dense.weight", "pooler.dense.bias",
     "cls.predictions.bias", "cls.predictions.decoder.weight", "cls.predictions.decoder.bias",
@@ -36,6 +37,7 @@ def _lay_out(config: Config, folder: Path) -> Layout:
     config.require("position_embedding_type", ["absolute"])
     config.require("is_decoder", [False])
     config.require("add_cross_attention", [False])
+    _check_modules(folder)
     hidden, heads = config.integer("hidden_size"), config.integer("num_attention_heads")
     if hidden % heads:
         raise ModelFileError(
@@ -76,6 +78,20 @@ def _targets(config: Config, hidden: int) -> Iterator[Target]:
 def _norm(kind: MODEL_TENSOR, source: str, size: int, layer: int | None = None) -> Iterator[Target]:
     for part in ("weight", "bias"):
         yield Target(tensor_name(kind, layer, part), f"{source}.{part}", (size,))
+
+
+def _check_modules(folder: Path) -> None:
+    """sentence-transformers may add layers after the encoder, which GGUF has no place for."""
+    path = folder / "modules.json"
+    if not path.is_file():
+        return
+    modules = read_json_list(path)
+    types = [m.get("type") if isinstance(m, dict) else m for m in modules]
+    unknown = [kind for kind in types if str(kind).rpartition(".")[2] not in _MODULES]
+    if unknown:
+        raise UnsupportedModelError(
+            f"{path}: module {unknown[0]}; supported: {', '.join(_MODULES)}"
+        )
 
 
 def _read_pooling(folder: Path) -> PoolingType | None:

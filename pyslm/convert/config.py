@@ -10,22 +10,34 @@ from typing import Any
 
 from pyslm.errors import ModelFileError, ModelNotFoundError, UnsupportedModelError
 
-__all__ = ["Config", "read_json"]
+__all__ = ["Config", "read_json", "read_json_list"]
 
 
 def read_json(path: Path) -> dict[str, Any]:
     """The object in a JSON file; ModelNotFoundError or ModelFileError where there is none."""
+    value = _parse(path)
+    if not isinstance(value, dict):
+        raise ModelFileError(f"{path} holds a {type(value).__name__}; it must be an object")
+    return value
+
+
+def read_json_list(path: Path) -> list[Any]:
+    """The list in a JSON file; errors as for `read_json`."""
+    value = _parse(path)
+    if not isinstance(value, list):
+        raise ModelFileError(f"{path} holds a {type(value).__name__}; it must be a list")
+    return value
+
+
+def _parse(path: Path) -> Any:
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
+        return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise ModelNotFoundError(f"{path.parent} has no {path.name}") from None
     except OSError as error:
         raise ModelFileError(f"cannot read {path}: {error.strerror}") from error
     except (ValueError, RecursionError) as error:
         raise ModelFileError(f"{path} is not valid JSON: {error}") from error
-    if not isinstance(value, dict):
-        raise ModelFileError(f"{path} holds a {type(value).__name__}; it must be an object")
-    return value
 
 
 @dataclass(frozen=True, slots=True)

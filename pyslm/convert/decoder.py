@@ -63,6 +63,12 @@ class Decoder:
         config.require("hidden_act", ["silu", "swish"])
         config.require("partial_rotary_factor", [1.0])
         config.require("use_sliding_window", [False])
+        layer_types = config.values.get("layer_types") or []
+        if any(kind != "full_attention" for kind in layer_types):
+            raise UnsupportedModelError(
+                f"{config.path}: 'layer_types' names {sorted(set(map(str, layer_types)))}; "
+                "supported: full_attention in every layer"
+            )
         return self
 
     def rope(self) -> Config:

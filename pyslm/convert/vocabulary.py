@@ -170,7 +170,7 @@ def _byte_level(source: _Source, num_rows: int) -> Vocabulary:
         pre=find_pre_tokenizer(source.path, source.json),
         tokens=tokens,
         types=[source.type_of(text) for text in tokens],
-        # GGUF separates the parts by a space; one within a part is spelt as the byte alphabet has it.
+        # GGUF separates the parts by a space; one within a part becomes the byte alphabet's.
         merges=[" ".join(part.replace(" ", "Ġ") for part in pair) for pair in _merges(source)],
     )
 

@@ -17,7 +17,7 @@ from gguf import GGMLQuantizationType, GGUFWriter, LlamaFileType
 
 from pyslm.convert.checkpoint import Checkpoint, Floats, SourceTensor
 from pyslm.convert.family import Family, Target
-from pyslm.errors import ModelFileError, UnsupportedModelError
+from pyslm.errors import ModelFileError, PyslmError, UnsupportedModelError
 
 __all__ = ["FILE_TYPES", "Job", "new_file", "plan", "write_tensors"]
 
@@ -123,7 +123,7 @@ def _choose_type(target: Target, dtype: str) -> GGMLQuantizationType:
 def _encode(values: Floats, kind: GGMLQuantizationType, name: str) -> npt.NDArray[Any]:
     if kind == GGMLQuantizationType.F16:
         largest = float(np.abs(values).max(initial=0.0))
-        if largest > np.finfo(np.float16).max:
+        if largest > 65504:
             raise ModelFileError(
                 f"tensor '{name}' holds {largest:g}, more than f16 can (65504); use bf16 or f32"
             )
@@ -160,6 +160,8 @@ def new_file(out: Path) -> Iterator[Path]:
         with partial.open("rb+") as file:
             os.fsync(file.fileno())
         os.replace(partial, out)
+    except PyslmError:
+        raise
     except OSError as error:
         raise ModelFileError(f"cannot write {out}: {error}") from error
     finally:
