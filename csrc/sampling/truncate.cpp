@@ -59,13 +59,15 @@ Cut find_cut(const Candidates& c, const float* keys, double target) {
   const Bucketing bucket_of(keys, c.count);
   std::array<double, kBuckets> bucket_mass{};
   for (size_t i = 0; i < c.count; ++i) bucket_mass[bucket_of(keys[i])] += c.mass[i];
+  double before = 0;  // mass of the buckets before `crossing`
   double reached = 0;
-  int crossing = -1;
+  int crossing = 0;  // the last with mass, where rounding keeps us short of the target
   for (int b = 0; b < kBuckets; ++b) {
     if (bucket_mass[b] == 0) continue;
-    crossing = b;  // stays at the last bucket with mass where rounding never lets us reach it
-    if (reached + bucket_mass[b] >= target) break;
+    crossing = b;
+    before = reached;
     reached += bucket_mass[b];
+    if (reached >= target) break;
   }
   std::vector<std::pair<float, size_t>> undecided;
   for (size_t i = 0; i < c.count; ++i) {
@@ -75,6 +77,7 @@ Cut find_cut(const Candidates& c, const float* keys, double target) {
   if (!std::is_sorted(undecided.begin(), undecided.end())) {
     std::sort(undecided.begin(), undecided.end());
   }
+  reached = before;
   for (const auto& [key, index] : undecided) {
     reached += c.mass[index];
     if (reached >= target) return {key, index};

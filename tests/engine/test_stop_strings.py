@@ -44,7 +44,7 @@ def cut_texts(draw: st.DrawFn) -> tuple[list[bytes], list[bytes]]:
     return pieces, stops
 
 
-@settings(max_examples=1500, deadline=None)
+@settings(max_examples=500, deadline=None)
 @given(cut_texts(), st.booleans())
 def test_result_is_that_of_the_whole_text(
     cut: tuple[list[bytes], list[bytes]], include: bool
@@ -61,7 +61,7 @@ def test_result_is_that_of_the_whole_text(
         assert b"".join(released) == text[: end[1] if include else end[0]]
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=250, deadline=None)
 @given(cut_texts())
 def test_released_bytes_are_whole_characters_and_never_taken_back(
     cut: tuple[list[bytes], list[bytes]],
@@ -72,7 +72,7 @@ def test_released_bytes_are_whole_characters_and_never_taken_back(
         chunk.decode()  # raises where it ends inside a character
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=250, deadline=None)
 @given(cut_texts())
 def test_text_is_held_back_only_as_long_as_needed(cut: tuple[list[bytes], list[bytes]]) -> None:
     pieces, stops = cut
