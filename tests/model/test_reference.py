@@ -16,25 +16,30 @@ from reference.tiny_models import VARIANTS, TinyModels, token_ids
 
 from pyslm import _native
 
-TOLERANCE = 1e-3  # standard deviations of the logits
+# In standard deviations of the logits. A cache of F16 alone makes the root mean square error of
+# these models 5e-4 and the largest of 80 thousand errors 3e-3, so the first holds of the exact
+# model; the others of the reference with its keys and values rounded as the cache rounds them.
+# What is left then are float32's own errors and the few keys that these push over to the
+# neighbouring F16 value.
+TOLERANCE = 1e-3
+ROUNDED_RMS, ROUNDED_LARGEST = 3e-4, 2e-3
 PROMPT, NEW = 24, 64
 
 
-def open_model(path: Path, context_length: int, kv_type: str = "f16") -> Any:
+# One of each architecture; each token of a continuation costs a pass over all before it.
+GREEDY = ["llama3", "qwen2", "qwen3", "phi3", "phi4-long", "smollm3", "granite", "gemma2", "gemma3"]
+
+
+def open_model(path: Path, n_ctx: int, kv_type: str = "f16", threads: int = 2) -> Any:
     return _native.Model(
-        str(path), threads=2, kv_type=kv_type, context_length=context_length, max_sequences=1
+        str(path), threads=threads, kv_type=kv_type, context_length=n_ctx, max_sequences=1
     )
 
 
 @pytest.mark.parametrize("kind", [Kind.F32, Kind.F16], ids=lambda kind: kind.name)
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_logits(tiny_models: TinyModels, variant: str, kind: Kind) -> None:
-    """160 tokens: five blocks of the cache, two and a half of the gemmas' windows of 64.
-
-    Against the exact model the tolerance is met in the mean square: a cache of F16 alone makes the
-    largest of the 80 thousand errors about 3e-3. Against the reference with its keys and values
-    rounded as the cache rounds them, no logit may be off by more than the tolerance.
-    """
+    """160 tokens: five blocks of the cache, two and a half of the windows of 64."""
     path, n_ctx = tiny_models.path(variant, kind), VARIANTS[variant].context_length
     ids = token_ids(160)
     ours = open_model(path, n_ctx).logits(ids)
@@ -42,27 +47,36 @@ def test_logits(tiny_models: TinyModels, variant: str, kind: Kind) -> None:
     exact = reference_logits(path, ids, n_ctx)
     assert ours.shape == exact.shape
     assert rms_error(exact, ours) <= TOLERANCE
-    assert largest_error(reference_logits(path, ids, n_ctx, "f16"), ours) <= TOLERANCE
+    rounded = reference_logits(path, ids, n_ctx, "f16")
+    assert rms_error(rounded, ours) <= ROUNDED_RMS
+    assert largest_error(rounded, ours) <= ROUNDED_LARGEST
 
 
-# The larger part of a mantissa that a rounded key falls on is a matter of the last bit of float32:
-# the coarser the cache, the more such a flip weighs.
-@pytest.mark.parametrize(("kv_type", "tolerance"), [("bf16", 1e-2), ("q8_0", 5e-2)])
-@pytest.mark.parametrize("variant", ["llama", "gemma3"])
+def test_logits_far_into_a_text(tiny_models: TinyModels) -> None:
+    """At position 700 a float32 angle would be off by 3e-5 radians."""
+    path, ids = tiny_models.path("llama3"), token_ids(700)
+    ours = open_model(path, 1024).logits(ids)
+    rounded = reference_logits(path, ids, 1024, "f16")
+    assert rms_error(rounded[-200:], ours[-200:]) <= ROUNDED_RMS
+
+
+# With a cache of Q8_0 the queries may be rounded to 8 bits too, which weighs as much as the
+# rounding of the keys: 1e-2.
+@pytest.mark.parametrize(("kv_type", "tolerance"), [("bf16", 1e-3), ("q8_0", 2e-2)])
+@pytest.mark.parametrize("variant", ["llama", "qwen3", "gemma3"])
 def test_logits_with_other_caches(
     tiny_models: TinyModels, variant: str, kv_type: str, tolerance: float
 ) -> None:
     path, ids = tiny_models.path(variant), token_ids(160)
     ours = open_model(path, 512, kv_type).logits(ids)
-    truth = reference_logits(path, ids, kv_type=kv_type)
-    assert largest_error(truth, ours) <= tolerance
+    assert rms_error(reference_logits(path, ids, kv_type=kv_type), ours) <= tolerance
 
 
-@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize("variant", GREEDY)
 def test_greedy_continuation(tiny_models: TinyModels, variant: str) -> None:
     path, n_ctx = tiny_models.path(variant), VARIANTS[variant].context_length
     ids = token_ids(PROMPT, seed=1)
-    continuation = greedy(open_model(path, n_ctx).logits, ids, NEW)
+    continuation = greedy(open_model(path, n_ctx, threads=1).logits, ids, NEW)
     truth = reference_logits(path, np.append(ids, continuation), n_ctx)
     assert not_greedy(truth, ids, continuation, tie=5 * TOLERANCE) == []
 
@@ -76,7 +90,7 @@ def test_embeddings(tmp_path: Path, arch: str, pooling: gguf.PoolingType, kind: 
     path = write_tiny_encoder(tmp_path / "encoder.gguf", arch, pooling=pooling, kind=kind)
     texts = [token_ids(n, seed=n) for n in (1, 7, 32, 33, 100)]
     ours = open_model(path, 256).embed(texts)
-    truth = np.stack([reference_embedding(path, text) for text in texts])
+    truth = np.stack([reference_embedding(path, text, "f16") for text in texts])
     assert ours.shape == truth.shape
     spread = (truth - truth.mean(axis=0)).std()
-    assert np.abs(ours - truth).max() <= TOLERANCE * spread
+    assert np.abs(ours - truth).max() <= ROUNDED_LARGEST * spread

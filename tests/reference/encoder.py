@@ -30,7 +30,7 @@ def _embed(model: GGUFModel, ids: npt.ArrayLike) -> Array:
     return _norm(model, "token_embd_norm", x)
 
 
-def _attention(model: GGUFModel, layer: Layer, x: Array) -> Array:
+def _attention(model: GGUFModel, layer: Layer, x: Array, kv_type: str) -> Array:
     heads = model.require("attention.head_count")
     if layer.get("attn_qkv.weight") is not None:
         parts = np.split(layer.linear("attn_qkv", x), 3, axis=-1)
@@ -41,6 +41,7 @@ def _attention(model: GGUFModel, layer: Layer, x: Array) -> Array:
         frequencies = ops.rope_frequencies(q.shape[-1], model.get("rope.freq_base", 10000.0))
         angles = np.arange(len(x))[:, None] * frequencies
         q, k = ops.rotate_halves(q, angles), ops.rotate_halves(k, angles)
+    k, v = ops.as_stored(k, kv_type), ops.as_stored(v, kv_type)
     no_mask = np.zeros((len(x), len(x)))
     return layer.linear("attn_output", ops.attention(q, k, v, no_mask, q.shape[-1] ** -0.5))
 
@@ -52,12 +53,12 @@ def _feed_forward(layer: Layer, x: Array) -> Array:
     return layer.linear("ffn_down", ops.silu(layer.linear("ffn_gate", x)) * up)
 
 
-def forward(model: GGUFModel, ids: npt.ArrayLike) -> Array:
+def forward(model: GGUFModel, ids: npt.ArrayLike, kv_type: str = "f32") -> Array:
     """The last layer's states [tokens, hidden], float64. Norms follow the residual sums."""
     x = _embed(model, ids)
     for index in range(model.require("block_count")):
         layer = Layer(model.tensors, index)
-        x = _norm(model, f"blk.{index}.attn_output_norm", x + _attention(model, layer, x))
+        x = _norm(model, f"blk.{index}.attn_output_norm", x + _attention(model, layer, x, kv_type))
         x = _norm(model, f"blk.{index}.layer_output_norm", x + _feed_forward(layer, x))
     return x
 
@@ -76,12 +77,17 @@ def pool(states: Array, pooling_type: int) -> Array:
     return np.asarray(vector / np.linalg.norm(vector))
 
 
-def reference_token_embeddings(path: str | Path, ids: Sequence[int]) -> npt.NDArray[np.float32]:
+def reference_token_embeddings(
+    path: str | Path, ids: Sequence[int] | npt.NDArray[np.int32]
+) -> npt.NDArray[np.float32]:
     """The last layer's states, float32 [tokens, hidden], of one text's token ids."""
     return forward(gguf_model.load(path), ids).astype(np.float32)
 
 
-def reference_embedding(path: str | Path, ids: Sequence[int]) -> npt.NDArray[np.float32]:
-    """One text's embedding, float32 [hidden], pooled as the file says and of length 1."""
+def reference_embedding(
+    path: str | Path, ids: Sequence[int] | npt.NDArray[np.int32], kv_type: str = "f32"
+) -> npt.NDArray[np.float32]:
+    """One text's embedding, float32 [hidden], pooled as the file says and of length 1. Keys
+    (rotated) and values are rounded as a cache of `kv_type` keeps them."""
     model = gguf_model.load(path)
-    return pool(forward(model, ids), model.require("pooling_type")).astype(np.float32)
+    return pool(forward(model, ids, kv_type), model.require("pooling_type")).astype(np.float32)
