@@ -1,3 +1,5 @@
+#include <cstring>
+
 #include "bindings/bindings.h"
 
 namespace {
@@ -11,6 +13,7 @@ const char* python_class(pyslm::ErrorKind kind) {
     case pyslm::ErrorKind::kMemory: return "InsufficientMemoryError";
     case pyslm::ErrorKind::kInvalid: return "InvalidRequestError";
     case pyslm::ErrorKind::kContext: return "ContextLengthError";
+    case pyslm::ErrorKind::kNotFound: return "ModelNotFoundError";
     case pyslm::ErrorKind::kIO: return "ModelFileError";
     case pyslm::ErrorKind::kInternal: return "PyslmError";
   }
@@ -26,13 +29,18 @@ PYBIND11_MODULE(_native, m) {
       if (p) std::rethrow_exception(p);
     } catch (const pyslm::Error& e) {
       py::object cls = py::module_::import("pyslm.errors").attr(python_class(e.kind()));
-      py::set_error(cls, e.what());
+      // A message may quote bytes of a file or path that are not UTF-8.
+      auto text = py::reinterpret_steal<py::object>(PyUnicode_DecodeUTF8(
+          e.what(), static_cast<Py_ssize_t>(std::strlen(e.what())), "backslashreplace"));
+      py::set_error(cls, text ? text : py::str("unprintable error"));
     }
   });
   using namespace pyslm::bindings;
   bind_gguf(m);
+#ifndef PYSLM_READER_ONLY
   bind_quant(m);
   bind_kernels(m);
   bind_model(m);
   bind_engine(m);
+#endif
 }

@@ -14,7 +14,8 @@ enum class ErrorKind {
   kMemory,       // InsufficientMemoryError: refused before allocating, with the numbers
   kInvalid,      // InvalidRequestError: an argument out of range
   kContext,      // ContextLengthError: prompt + output do not fit the context
-  kIO,           // ModelNotFoundError / OSError kin: cannot open or read
+  kNotFound,     // ModelNotFoundError: no such file
+  kIO,           // ModelFileError: cannot open or read
   kInternal,     // PyslmError: a defect of ours
 };
 

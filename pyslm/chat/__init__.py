@@ -1,0 +1,1 @@
+"""Conversations as text: chat templates, and (later) reasoning and tool-call formats."""

@@ -1,0 +1,129 @@
+"""Byte-level BPE ("gpt2"), and the BPE over characters of Gemma 4 ("gemma4").
+
+Source: Radford et al. 2019 (GPT-2); the byte alphabet is that of its `encoder.py`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from functools import partial
+from typing import cast
+
+import tokenizers
+from tokenizers import models, normalizers, pre_tokenizers
+
+from pyslm.errors import TokenizerError
+from pyslm.tokenizer.backend import Backend, build_bpe, split_isolated
+from pyslm.tokenizer.pre_tokenizers import PRE_TOKENIZERS, PreTokenizer
+from pyslm.tokenizer.spm import spm_token_bytes, word_pattern
+from pyslm.tokenizer.vocabulary import TokenType, Vocabulary
+
+__all__ = ["build"]
+
+_HIDDEN = (TokenType.CONTROL, TokenType.UNKNOWN)
+
+
+def build(vocabulary: Vocabulary) -> Backend:
+    """The backend of a "gpt2" or "gemma4" vocabulary.
+
+    Raises:
+        TokenizerError: the pre-tokenizer is unknown, or the merges do not fit the tokens.
+    """
+    pre = _pre_tokenizer(vocabulary)
+    text = tokenizers.Tokenizer(_model(vocabulary, pre))
+    if pre.byte_level:
+        byte_level = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
+        text.pre_tokenizer = pre_tokenizers.Sequence([*split_isolated(*pre.patterns), byte_level])
+        token_bytes = partial(_byte_level_token_bytes, vocabulary)
+    else:
+        text.normalizer = normalizers.Replace(" ", "\u2581")
+        words = word_pattern(vocabulary.tokens)
+        patterns = (*pre.patterns, words) if words else pre.patterns
+        text.pre_tokenizer = pre_tokenizers.Sequence(split_isolated(*patterns))
+        token_bytes = partial(spm_token_bytes, vocabulary)
+    return Backend(text, token_bytes, add_bos=pre.add_bos, add_sep=pre.add_sep)
+
+
+def _pre_tokenizer(vocabulary: Vocabulary) -> PreTokenizer:
+    name = "gemma4" if vocabulary.model == "gemma4" else vocabulary.pre or "default"
+    try:
+        return PRE_TOKENIZERS[name]
+    except KeyError:
+        known = ", ".join(sorted(PRE_TOKENIZERS))
+        raise TokenizerError(
+            f"unknown pre-tokenizer '{name}' (key 'tokenizer.ggml.pre'); known are: {known}"
+        ) from None
+
+
+def _model(vocabulary: Vocabulary, pre: PreTokenizer) -> models.BPE:
+    hidden = {vocabulary.tokens[token] for token in vocabulary.ids_of(*_HIDDEN)}
+    tokens = dict(vocabulary.ids)
+    for text in hidden:
+        del tokens[text]
+    build = partial(
+        build_bpe, tokens, byte_fallback=not pre.byte_level, ignore_merges=pre.ignore_merges
+    )
+    merges = _merges(vocabulary)
+    if _fits(vocabulary.merges or [], tokens):
+        with contextlib.suppress(TokenizerError):  # perhaps merges that make a control token
+            return build(merges)
+    return build([(a, b) for a, b in merges if _known(a, b, tokens, hidden)])
+
+
+def _fits(lines: list[str], tokens: dict[str, int]) -> bool:
+    """Whether no merge makes more than the longest token: there the library panics."""
+    longest = max(map(len, map(str.encode, lines)), default=1)
+    return longest - 1 <= max(map(len, map(str.encode, tokens)), default=0)
+
+
+def _known(left: str, right: str, tokens: dict[str, int], hidden: set[str]) -> bool:
+    """False for a merge of or to a control token, which text must not become: it is left out."""
+    pieces = {left, right, left + right}
+    if pieces & hidden:
+        return False
+    if missing := pieces - tokens.keys():
+        raise TokenizerError(
+            f"the merge {left!r} {right!r} needs {missing.pop()!r}, which is not a token"
+        )
+    return True
+
+
+def _merges(vocabulary: Vocabulary) -> list[tuple[str, str]]:
+    if vocabulary.merges is None:
+        raise TokenizerError("key 'tokenizer.ggml.merges' is missing; BPE needs it")
+    merges = [tuple(line.split(" ")) for line in vocabulary.merges]
+    if set(map(len, merges)) - {2}:
+        merges = [_split_merge(line) for line in vocabulary.merges]
+    return cast(list[tuple[str, str]], merges)
+
+
+def _split_merge(line: str) -> tuple[str, str]:
+    # The left piece has at least one character, which may itself be a space.
+    cut = line.find(" ", 1)
+    if cut < 0 or cut + 1 == len(line):
+        raise TokenizerError(f"key 'tokenizer.ggml.merges': {line!r} is not 'left right'")
+    return line[:cut], line[cut + 1 :]
+
+
+def _byte_alphabet() -> dict[int, str]:
+    """Code point of GPT-2's character for a byte -> that byte, as the character U+0000..U+00FF."""
+    printable = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
+    hidden = [byte for byte in range(256) if byte not in printable]
+    alphabet = {byte: chr(byte) for byte in printable}
+    return alphabet | {256 + i: chr(byte) for i, byte in enumerate(hidden)}
+
+
+def _byte_level_token_bytes(vocabulary: Vocabulary) -> list[bytes]:
+    alphabet = _byte_alphabet()
+    pieces = []
+    for text, token_type in zip(vocabulary.tokens, vocabulary.types, strict=True):
+        if token_type in _HIDDEN:
+            pieces.append(b"")
+        elif token_type is TokenType.USER_DEFINED:  # stored as is, not in the byte alphabet
+            pieces.append(text.encode())
+        else:
+            try:
+                pieces.append(text.translate(alphabet).encode("latin-1"))
+            except UnicodeEncodeError:
+                pieces.append(text.encode())
+    return pieces
