@@ -82,8 +82,8 @@ def _check_arguments(source_dir: Path, out: Path, dtype: str) -> None:
 def _find_family(config: Config) -> Family:
     if config.has("quantization_config"):
         raise UnsupportedModelError(
-            f"{config.path}: the weights are quantized already ('quantization_config'); convert the "
-            "original model, then quantize with `pyslm quantize`"
+            f"{config.path}: the weights are quantized already ('quantization_config'); convert "
+            "the original model, then quantize with `pyslm quantize`"
         )
     names = config.values.get("architectures")
     if not isinstance(names, list) or not names or not isinstance(names[0], str):
