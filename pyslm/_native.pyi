@@ -1,7 +1,18 @@
-"""The native core. Not public: use `pyslm.LLM`, `pyslm.tokenizer` and the command line."""
+"""The native core. Not public: use `pyslm.LLM`, `pyslm.tokenizer` and the command line.
+
+Written by hand; tests/test_packaging.py checks it against the module.
+"""
 
 import os
-from typing import Any, overload
+from collections.abc import Callable, Mapping, Sequence
+from types import ModuleType
+from typing import Any, Literal, overload
+
+import numpy as np
+import numpy.typing as npt
+
+testing: ModuleType
+"""Entry points for pyslm's own tests."""
 
 class GGUFTensor:
     """One tensor of a GGUF file; shape[0] is the innermost dimension, offsets are in bytes."""
@@ -59,3 +70,142 @@ class GGUFReader:
     def numbers(self, key: str) -> list[float]: ...
     def booleans(self, key: str) -> list[bool]: ...
     def read(self, name: str, begin: int = 0, n: int | None = None) -> bytes: ...
+
+class SamplingParams:
+    """csrc/sampling/params.h; Engine.add checks the ranges."""
+
+    fields: tuple[str, ...]
+    max_tokens: int
+    temperature: float
+    top_k: int
+    top_p: float
+    min_p: float
+    typical_p: float
+    repetition_penalty: float
+    presence_penalty: float
+    frequency_penalty: float
+    penalty_last_n: int
+    logit_bias: Mapping[int, float]
+    seed: int
+    logprobs: int
+    stop_token_ids: Sequence[int]
+    stop: Sequence[bytes]
+    include_stop_text: bool
+    ignore_eos: bool
+    def __init__(self, **fields: Any) -> None: ...
+    def validate(self, num_vocab: int) -> None: ...
+
+class RequestUpdate:
+    """What happened to one request since the last poll."""
+
+    @property
+    def id(self) -> int: ...
+    @property
+    def tokens(self) -> list[int]: ...
+    @property
+    def bytes(self) -> bytes: ...
+    @property
+    def logprobs(self) -> list[list[tuple[int, float]]]: ...
+    @property
+    def finish(self) -> Literal["stop", "length", "abort", "error"] | None: ...
+    @property
+    def stop_reason(self) -> str | None: ...
+    @property
+    def error(self) -> str | None: ...
+    @property
+    def prompt_tokens(self) -> int: ...
+    @property
+    def output_tokens(self) -> int: ...
+    @property
+    def prompt_seconds(self) -> float: ...
+    @property
+    def decode_seconds(self) -> float: ...
+
+class EngineStats:
+    @property
+    def num_running(self) -> int: ...
+    @property
+    def num_waiting(self) -> int: ...
+    @property
+    def num_preemptions(self) -> int: ...
+    @property
+    def free_blocks(self) -> list[int]: ...
+
+class Runner:
+    """Whatever computes for an Engine."""
+
+class Model(Runner):
+    """A GGUF model on the CPU: its packed weights and its cache."""
+
+    def __init__(
+        self,
+        path: str,
+        *,
+        threads: int = 0,
+        kv_type: str = "f16",
+        context_length: int = 0,
+        max_sequences: int = 16,
+        max_batch_rows: int = 512,
+        block_tokens: int = 32,
+        progress: Callable[[float], object] | None = None,
+    ) -> None: ...
+    @property
+    def info(self) -> dict[str, Any]: ...
+    def logits(
+        self, ids: npt.NDArray[np.int32], chunk: int | None = None
+    ) -> npt.NDArray[np.float32]: ...
+    def forward_batch(
+        self, sequences: Sequence[npt.NDArray[np.int32]], chunks: Sequence[int]
+    ) -> list[npt.NDArray[np.float32]]: ...
+    def embed(self, texts: Sequence[npt.NDArray[np.int32]]) -> npt.NDArray[np.float32]: ...
+
+class Engine:
+    """The step loop over a runner; any thread may add, abort or poll while another steps."""
+
+    def __init__(
+        self,
+        runner: Runner,
+        max_sequences: int = 16,
+        prefill_chunk: int = 512,
+        token_bytes: Sequence[bytes] = ...,
+        stop_tokens: Sequence[int] = ...,
+    ) -> None: ...
+    def add(self, ids: Sequence[int] | npt.NDArray[np.int32], params: SamplingParams) -> int: ...
+    def abort(self, id: int) -> bool: ...
+    def step(self) -> int: ...
+    def poll(self, id: int) -> RequestUpdate | None: ...
+    def stats(self) -> EngineStats: ...
+
+def default_num_threads() -> int:
+    """Physical cores that this process may use."""
+
+def read_bandwidth(threads: int, mebibytes: int = 256) -> float:
+    """Bytes per second that threads read from a buffer far larger than the caches."""
+
+def time_matmul(
+    tier: str, type: str, rows: int, cols: int, m: int, threads: int, repeats: int
+) -> list[float]:
+    """Seconds of each of `repeats` products of a [rows, cols] weight with m rows."""
+
+def packed_bytes(type: str, rows: int, cols: int) -> int:
+    """Bytes of a weight [rows, cols] as packed in memory."""
+
+def weight_formats() -> dict[str, tuple[int, int, bool]]:
+    """Name -> (elements per block, bytes per block, whether `quantize` writes it)."""
+
+def quantize(
+    type: str, x: npt.NDArray[np.float32], importance: npt.NDArray[np.float32] | None = None
+) -> npt.NDArray[np.uint8]:
+    """float32 [n] -> the blocks of a format."""
+
+def dequantize(type: str, data: Any, num_elems: int) -> npt.NDArray[np.float32]:
+    """Blocks of a format -> float32 [num_elems]."""
+
+def architectures() -> list[str]:
+    """Names of the architectures that can be run, as in general.architecture."""
+
+def read_spec(path: str) -> dict[str, Any]:
+    """The architecture of a GGUF file; checks every tensor's shape, loads none."""
+
+def isa_info() -> dict[str, Any]:
+    """The tier in use ("active"), and the tiers "compiled" and "supported"."""

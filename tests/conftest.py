@@ -1,4 +1,4 @@
-"""Fixtures that every part of the tests shares."""
+"""Fixtures that every test may use."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ import pytest
 
 @pytest.fixture(scope="session")
 def shared() -> Path:
-    """The project's shared folder (models, vocabularies, tools); skips where there is none."""
-    default = Path(__file__).resolve().parents[2] / "shared"
-    path = Path(os.environ.get("PYSLM_SHARED", default))
+    """Sample models and vocabularies, which live outside the repository."""
+    beside = Path(__file__).resolve().parent.parent.parent / "shared"
+    path = Path(os.environ.get("PYSLM_SHARED") or beside)
     if not path.is_dir():
-        pytest.skip(f"no shared folder at {path}; set PYSLM_SHARED")
+        pytest.skip(f"needs the folder of sample models; set PYSLM_SHARED (looked at {path.name})")
     return path

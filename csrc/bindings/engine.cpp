@@ -1,7 +1,212 @@
+#include "engine/engine.h"
+
 #include "bindings/bindings.h"
+#include "bindings/engine_testing.h"
 
 namespace pyslm::bindings {
+namespace {
 
-void bind_engine(py::module_&) {}
+// What `object` holds as T, or a TypeError that says what is wanted.
+template <class T>
+T cast_or_type_error(const py::object& object, const char* wanted) {
+  try {
+    return object.cast<T>();
+  } catch (const py::cast_error&) {
+    throw py::type_error(std::string(wanted) + ", not " +
+                         py::repr(object).cast<std::string>().substr(0, 80));
+  }
+}
+
+// Anything that reads as a sequence of integers; an int32 array is copied as a whole.
+std::vector<int32_t> token_ids(const py::object& ids) {
+  if (py::isinstance<py::array_t<int32_t>>(ids)) {
+    const auto array = py::array_t<int32_t, py::array::c_style>::ensure(ids);
+    if (!array || array.ndim() != 1) {
+      fail(ErrorKind::kInvalid, "token ids must have one dimension");
+    }
+    return {array.data(), array.data() + array.size()};
+  }
+  return cast_or_type_error<std::vector<int32_t>>(
+      ids, "token ids must be a sequence of integers of 32 bits");
+}
+
+// One string or several, as str (UTF-8) or bytes.
+std::vector<std::string> stop_strings(const py::object& stop) {
+  if (py::isinstance<py::str>(stop) || py::isinstance<py::bytes>(stop)) {
+    return {stop.cast<std::string>()};
+  }
+  return cast_or_type_error<std::vector<std::string>>(stop,
+                                                      "stop must be str, bytes or a list of them");
+}
+
+std::vector<py::bytes> as_bytes(const std::vector<std::string>& strings) {
+  return {strings.begin(), strings.end()};
+}
+
+py::dict bias_dict(const SamplingParams& params) {
+  py::dict result;
+  for (const auto& [token, bias] : params.logit_bias) result[py::int_(token)] = bias;
+  return result;
+}
+
+void set_bias(SamplingParams& params, const std::map<int32_t, float>& bias) {
+  params.logit_bias.assign(bias.begin(), bias.end());
+}
+
+std::string params_repr(const py::object& self) {
+  std::string text = "SamplingParams(";
+  const char* separator = "";
+  for (const py::handle name : self.attr("fields")) {
+    text +=
+        separator + name.cast<std::string>() + "=" + py::repr(self.attr(name)).cast<std::string>();
+    separator = ", ";
+  }
+  return text + ")";
+}
+
+// Keyword arguments are the fields; anything else is a TypeError, as for a Python function.
+SamplingParams make_params(const py::kwargs& fields) {
+  const py::object params = py::cast(SamplingParams{});
+  for (const auto& [name, value] : fields) {
+    if (!params.attr("fields").contains(name)) {
+      throw py::type_error("SamplingParams has no field '" + name.cast<std::string>() + "'");
+    }
+    params.attr(name) = value;
+  }
+  return params.cast<SamplingParams>();
+}
+
+void bind_params(py::module_& m) {
+  using P = SamplingParams;
+  py::class_<P> cls(m, "SamplingParams",
+                    "How the next token is chosen. All fields are keyword arguments; the defaults "
+                    "leave the model's distribution as it is. Engine.add() checks the ranges.");
+  cls.def(py::init(&make_params));
+  const py::tuple fields = py::make_tuple(
+      "max_tokens", "temperature", "top_k", "top_p", "min_p", "typical_p", "repetition_penalty",
+      "presence_penalty", "frequency_penalty", "penalty_last_n", "logit_bias", "seed", "logprobs",
+      "stop_token_ids", "stop", "include_stop_text", "ignore_eos");
+  cls.attr("fields") = fields;
+  cls.def_readwrite("max_tokens", &P::max_tokens)
+      .def_readwrite("temperature", &P::temperature)
+      .def_readwrite("top_k", &P::top_k)
+      .def_readwrite("top_p", &P::top_p)
+      .def_readwrite("min_p", &P::min_p)
+      .def_readwrite("typical_p", &P::typical_p)
+      .def_readwrite("repetition_penalty", &P::repetition_penalty)
+      .def_readwrite("presence_penalty", &P::presence_penalty)
+      .def_readwrite("frequency_penalty", &P::frequency_penalty)
+      .def_readwrite("penalty_last_n", &P::penalty_last_n)
+      .def_property("logit_bias", &bias_dict, &set_bias)
+      .def_readwrite("seed", &P::seed)
+      .def_readwrite("logprobs", &P::logprobs)
+      .def_readwrite("stop_token_ids", &P::stop_token_ids)
+      .def_property(
+          "stop", [](const P& p) { return as_bytes(p.stop); },
+          [](P& p, const py::object& stop) { p.stop = stop_strings(stop); })
+      .def_readwrite("include_stop_text", &P::include_stop_text)
+      .def_readwrite("ignore_eos", &P::ignore_eos)
+      .def("validate", &validate, py::arg("num_vocab"),
+           "Raises InvalidRequestError naming the field, its value and its range.")
+      .def("__repr__", &params_repr);
+}
+
+py::object finish_name(FinishReason reason) {
+  switch (reason) {
+    case FinishReason::kNone:
+      return py::none();
+    case FinishReason::kStop:
+      return py::str("stop");
+    case FinishReason::kLength:
+      return py::str("length");
+    case FinishReason::kAbort:
+      return py::str("abort");
+    case FinishReason::kError:
+      return py::str("error");
+  }
+  return py::none();
+}
+
+py::object none_if_empty(const std::string& text) {
+  if (text.empty()) return py::none();
+  return py::bytes(text).attr("decode")("utf-8", "replace");
+}
+
+std::vector<std::vector<std::pair<int32_t, float>>> logprob_pairs(const RequestUpdate& update) {
+  std::vector<std::vector<std::pair<int32_t, float>>> result;
+  for (const auto& token : update.logprobs) {
+    auto& row = result.emplace_back();
+    for (const TokenLogprob& entry : token) row.emplace_back(entry.token, entry.logprob);
+  }
+  return result;
+}
+
+void bind_update(py::module_& m) {
+  using U = RequestUpdate;
+  py::class_<U>(m, "RequestUpdate", "What happened to one request since the last poll.")
+      .def_readonly("id", &U::id)
+      .def_readonly("tokens", &U::tokens, "list[int]: newly committed")
+      .def_property_readonly("bytes", [](const U& u) { return py::bytes(u.bytes); })
+      .def_property_readonly("logprobs", &logprob_pairs,
+                             "list of list of (id, logprob): the token's own, then the top n")
+      .def_property_readonly(
+          "finish", [](const U& u) { return finish_name(u.finish); },
+          "None, 'stop', 'length', 'abort' or 'error'")
+      .def_property_readonly("stop_reason", [](const U& u) { return none_if_empty(u.stop_reason); })
+      .def_property_readonly("error", [](const U& u) { return none_if_empty(u.error); })
+      .def_readonly("prompt_tokens", &U::prompt_tokens)
+      .def_readonly("output_tokens", &U::output_tokens)
+      .def_readonly("prompt_seconds", &U::prompt_seconds)
+      .def_readonly("decode_seconds", &U::decode_seconds);
+}
+
+void bind_stats(py::module_& m) {
+  py::class_<EngineStats>(m, "EngineStats")
+      .def_readonly("num_running", &EngineStats::num_running)
+      .def_readonly("num_waiting", &EngineStats::num_waiting)
+      .def_readonly("num_preemptions", &EngineStats::num_preemptions)
+      .def_readonly("free_blocks", &EngineStats::free_blocks, "list[int]: per cache group");
+}
+
+}  // namespace
+
+void bind_engine(py::module_& m) {
+  bind_params(m);
+  bind_update(m);
+  bind_stats(m);
+  // Whatever runs a model derives from it; the module of models may have bound it already.
+  if (!py::detail::get_type_info(typeid(Runner))) py::class_<Runner>(m, "Runner");
+  using NoGil = py::call_guard<py::gil_scoped_release>;
+  py::class_<Engine>(m, "Engine", "Runs many requests together over one model, step by step.")
+      .def(py::init([](Runner& runner, int max_sequences, int prefill_chunk,
+                       std::vector<std::string> token_bytes, std::vector<int32_t> stop_tokens) {
+             return std::make_unique<Engine>(
+                 &runner,
+                 EngineConfig{.max_sequences = max_sequences, .prefill_chunk = prefill_chunk},
+                 std::move(token_bytes), std::move(stop_tokens));
+           }),
+           py::arg("runner"), py::arg("max_sequences") = EngineConfig{}.max_sequences,
+           py::arg("prefill_chunk") = EngineConfig{}.prefill_chunk,
+           py::arg("token_bytes") = std::vector<std::string>{},
+           py::arg("stop_tokens") = std::vector<int32_t>{}, py::keep_alive<1, 2>())
+      .def(
+          "add",
+          [](Engine& engine, const py::object& ids, const SamplingParams& params) {
+            std::vector<int32_t> prompt = token_ids(ids);
+            const SamplingParams copy = params;
+            const py::gil_scoped_release no_gil;
+            return engine.add(std::move(prompt), copy);
+          },
+          py::arg("ids"), py::arg("params"),
+          "Adds a request; returns its id. Raises ContextLengthError or InvalidRequestError.")
+      .def("abort", &Engine::abort, py::arg("id"), NoGil(),
+           "Ends a request, within a step; False where it is unknown or has finished.")
+      .def("step", &Engine::step, NoGil(),
+           "Computes one step for all running requests; returns how many remain unfinished.")
+      .def("poll", &Engine::poll, py::arg("id"), NoGil(),
+           "The news of a request since the last poll, or None; forgets it once finished.")
+      .def("stats", &Engine::stats, NoGil());
+  bind_engine_testing(m);
+}
 
 }  // namespace pyslm::bindings

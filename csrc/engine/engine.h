@@ -10,36 +10,39 @@
 #include <vector>
 
 #include "model/runner.h"
+#include "sampling/logprobs.h"
 #include "sampling/params.h"
 
 namespace pyslm {
 
 using RequestId = uint64_t;
 
-enum class FinishReason { kNone, kStop /* stop token or string */, kLength, kAbort };
-
-struct TokenLogprob {
-  int32_t token;
-  float logprob;
-};
+enum class FinishReason { kNone, kStop /* stop token or string */, kLength, kAbort, kError };
 
 // What happened to one request since the last poll.
 struct RequestUpdate {
   RequestId id;
-  std::vector<int32_t> tokens;              // newly committed
-  std::string bytes;                        // newly released text bytes: held back while a stop
-                                            // string may be forming; never splits a UTF-8 character
-                                            // except at the end of the request
+  std::vector<int32_t> tokens;  // newly committed
+  std::string bytes;            // newly released text bytes: held back while a stop
+                                // string may be forming; never splits a UTF-8 character
+                                // except at the end of the request
   std::vector<std::vector<TokenLogprob>> logprobs;  // per new token: itself first, then the top n
   FinishReason finish = FinishReason::kNone;
-  std::string stop_reason;                  // the stop string, or the stop token's id, that matched
+  std::string stop_reason;  // the stop string, or the stop token's id, that matched
+  std::string error;        // with kError: what went wrong, for this request only
   int32_t prompt_tokens = 0, output_tokens = 0;
   double prompt_seconds = 0, decode_seconds = 0;  // wall time to the first token; and after it
 };
 
 struct EngineConfig {
   int max_sequences = 16;
-  int prefill_chunk = 512;    // rows a step may spend on prompts
+  int prefill_chunk = 512;  // rows a step may spend on prompts
+};
+
+struct EngineStats {
+  int32_t num_running = 0, num_waiting = 0;
+  int64_t num_preemptions = 0;
+  std::vector<int32_t> free_blocks;  // per cache group
 };
 
 class Engine {
@@ -50,13 +53,16 @@ class Engine {
          std::vector<int32_t> stop_tokens);
   ~Engine();
 
-  RequestId add(std::vector<int32_t> prompt, const SamplingParams& params);  // Error(kContext/kInvalid)
+  RequestId add(std::vector<int32_t> prompt,
+                const SamplingParams& params);  // Error(kContext/kInvalid)
   bool abort(RequestId id);
-  // One step over all running requests. Returns how many requests remain unfinished.
+  // One step over all running requests. Returns how many requests remain unfinished. What the
+  // runner throws comes out here; the requests stay as they were before the step.
   int step();
   // Takes the pending update of one request (nullopt: nothing new); a finished request is forgotten
-  // once its last update has been taken.
+  // once its last update has been taken, and from then on an Error(kInvalid).
   std::optional<RequestUpdate> poll(RequestId id);
+  EngineStats stats() const;
 
  private:
   struct Impl;

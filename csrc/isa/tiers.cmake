@@ -1,4 +1,36 @@
-# One object library per ISA tier: its own compile flags, one exported symbol.
+# One object library per ISA tier, with its own compile flags and one exported symbol. A tier that
+# the compiler cannot build is left out, and `pyslm doctor` says so.
 include(CheckCXXCompilerFlag)
+
+set(PYSLM_AVX2 -mavx2 -mfma -mf16c)
+set(PYSLM_AVX512 ${PYSLM_AVX2} -mavx512f -mavx512bw -mavx512dq -mavx512vl -mprefer-vector-width=512)
+
+function(pyslm_add_tier target name)
+  string(REPLACE ";" " " flags "${ARGN}")
+  check_cxx_compiler_flag("${flags}" PYSLM_HAVE_${name})
+  if(NOT PYSLM_HAVE_${name})
+    message(STATUS "pyslm: this compiler cannot build the ISA tier ${name}")
+    return()
+  endif()
+  add_library(pyslm_${name} OBJECT csrc/isa/tier_${name}.cpp)
+  target_include_directories(pyslm_${name} PRIVATE csrc)
+  target_compile_options(pyslm_${name} PRIVATE ${ARGN} -Wall -Wextra -ffp-contract=off
+    -fno-exceptions -fno-rtti -fno-math-errno -fno-trapping-math -fvisibility=hidden
+    $<$<CXX_COMPILER_ID:GNU>:-Wno-maybe-uninitialized -Wno-uninitialized>)  # false alarms of GCC 12 in its AVX-512 headers
+  target_sources(${target} PRIVATE $<TARGET_OBJECTS:pyslm_${name}>)
+  target_compile_definitions(${target} PRIVATE PYSLM_TIER_${name})
+endfunction()
+
 function(pyslm_add_isa_tiers target)
+  pyslm_add_tier(${target} scalar)
+  if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64|amd64")
+    pyslm_add_tier(${target} avx2 ${PYSLM_AVX2})
+    pyslm_add_tier(${target} avxvnni ${PYSLM_AVX2} -mavxvnni)
+    pyslm_add_tier(${target} evexvnni ${PYSLM_AVX2} -mavx512f -mavx512vl -mavx512vnni -mprefer-vector-width=256)
+    pyslm_add_tier(${target} avx512 ${PYSLM_AVX512})
+    pyslm_add_tier(${target} avx512vnni ${PYSLM_AVX512} -mavx512vnni)
+  elseif(CMAKE_SYSTEM_PROCESSOR MATCHES "aarch64|arm64|ARM64")
+    pyslm_add_tier(${target} neon)
+    pyslm_add_tier(${target} dotprod -march=armv8.2-a+dotprod)
+  endif()
 endfunction()

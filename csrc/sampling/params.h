@@ -10,20 +10,20 @@ namespace pyslm {
 
 struct SamplingParams {
   int32_t max_tokens = 256;
-  float temperature = 1.0f;         // 0: greedy
-  int32_t top_k = 0;                // 0: off
+  float temperature = 1.0f;  // 0: greedy
+  int32_t top_k = 0;         // 0: off
   float top_p = 1.0f;
   float min_p = 0.0f;
   float typical_p = 1.0f;
   float repetition_penalty = 1.0f;  // over prompt and output (Keskar et al. 2019)
   float presence_penalty = 0.0f;    // over output only, as OpenAI defines them
   float frequency_penalty = 0.0f;
-  int32_t penalty_last_n = -1;      // window for repetition_penalty; -1: everything
+  int32_t penalty_last_n = -1;  // window for repetition_penalty; -1: everything
   std::vector<std::pair<int32_t, float>> logit_bias;
   uint64_t seed = 0;
-  int32_t logprobs = -1;            // -1: none; n: the token's own and the n most likely
+  int32_t logprobs = -1;  // -1: none; n: the token's own and the n most likely
   std::vector<int32_t> stop_token_ids;
-  std::vector<std::string> stop;    // byte strings
+  std::vector<std::string> stop;  // byte strings
   bool include_stop_text = false;
   bool ignore_eos = false;
 };

@@ -74,7 +74,10 @@ class ChatEnvironment(ImmutableSandboxedEnvironment):
 
     def __init__(self) -> None:
         super().__init__(
-            trim_blocks=True, lstrip_blocks=True, extensions=[_Generation, loopcontrols]
+            trim_blocks=True,
+            lstrip_blocks=True,
+            extensions=[_Generation, loopcontrols],
+            optimized=False,  # folded constants would come without marks
         )
         filters = {name: f for name, f in self.filters.items() if name not in _DROPPED_FILTERS}
         self.filters = {name: _bounded(name, call) for name, call in filters.items()}
@@ -116,13 +119,17 @@ class ChatEnvironment(ImmutableSandboxedEnvironment):
         return super().call(context, obj, *args, **kwargs)
 
     def wrap_str_format(self, value: Any) -> Callable[..., str] | None:
-        wrapped = super().wrap_str_format(value)
-        return None if wrapped is None else _bounded_format(value.__self__, wrapped)
+        if not isinstance(getattr(value, "__self__", None), str):
+            return None
+        pattern = str.__str__(value.__self__)
+        wrapped = super().wrap_str_format(getattr(pattern, value.__name__))
+        return None if wrapped is None else _bounded_format(pattern, wrapped)
 
 
 def _bounded_format(pattern: str, call: Callable[..., str]) -> Callable[..., str]:
     def bounded(*args: Any, **kwargs: Any) -> str:
-        limits.check_arguments("format", pattern, [*args, *kwargs.values()])
+        limits.check_format(pattern, braces=True)
+        limits.check_arguments("str.format", pattern, [*args, *kwargs.values()])
         return call(*args, **kwargs)
 
     return bounded

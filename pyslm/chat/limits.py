@@ -27,7 +27,8 @@ MAX_SOURCE_CHARS = 1 << 20
 _MAX_INTEGER_BITS = 4096
 _MAX_CREATED = 512 << 20
 # "%999999999d" and "{:>999999999}" are large strings, "%*d" and "{:{}}" may be.
-_WIDE = re.compile(r"%[^a-zA-Z%]*(\*|\d{5})|:[^{}]*(\{|\d{5})")
+_WIDE_PERCENT = re.compile(r"%[^a-zA-Z%]*(\*|\d{5})")
+_WIDE_BRACES = re.compile(r"\{[^{}]*:[^{}]*(\{|\d{5})")
 
 
 @dataclass(slots=True)
@@ -85,7 +86,7 @@ def check_operands(operator: str, left: Any, right: Any) -> None:
         if isinstance(left, int) and isinstance(right, int):
             check_bits(left.bit_length() * abs(right))
     elif operator == "%" and isinstance(left, str):
-        check_format(left)
+        check_format(left, braces=False)
 
 
 def check_bits(num_bits: int) -> None:
@@ -93,9 +94,9 @@ def check_bits(num_bits: int) -> None:
         raise SecurityError(f"made an integer of {num_bits} bits; at most {_MAX_INTEGER_BITS}")
 
 
-def check_format(pattern: str) -> None:
-    """Refuses large or variable widths in a format string."""
-    if _WIDE.search(pattern):
+def check_format(pattern: str, *, braces: bool) -> None:
+    """Refuses large or variable widths in a format string, of `str.format` or of `%`."""
+    if (_WIDE_BRACES if braces else _WIDE_PERCENT).search(pattern):
         raise SecurityError("used a format with a very large or variable width")
 
 
@@ -106,8 +107,8 @@ def check_arguments(name: str, subject: Any, arguments: Iterable[Any]) -> None:
     for argument in arguments:
         if isinstance(argument, int) and not isinstance(argument, bool):
             check_size(min(abs(argument), MAX_OUTPUT_BYTES + 1))
-    if name in ("format", "format_map") and isinstance(subject, str):
-        check_format(subject)
+    if name == "format" and isinstance(subject, str):  # jinja2's filter is `%`
+        check_format(subject, braces=False)
     if name == "replace" and isinstance(subject, str) and len(arguments) >= 2:
         old, new = str(arguments[0]), str(arguments[1])
         check_size(len(subject) + subject.count(old) * max(0, len(new) - len(old)))

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, cast
 
 import jinja2
+from jinja2.exceptions import SecurityError
 
 from pyslm.chat import limits
 from pyslm.chat.environment import ChatEnvironment
@@ -135,7 +136,9 @@ class ChatTemplate:
         }
         try:
             text = self._run(variables)
-        except ChatTemplateError:
+        except ChatTemplateError as error:
+            if isinstance(error.__cause__, SecurityError):
+                raise
             for changed in _accommodations(prepared, variables["tools"]):
                 with contextlib.suppress(ChatTemplateError):
                     text = self._run(variables | changed)

@@ -1,4 +1,4 @@
-# ruff: noqa: RUF001 -- the patterns name characters of many scripts
+
 r"""How each named pre-tokenizer (`tokenizer.ggml.pre`) of byte-level BPE cuts text into words.
 
 A pre-tokenizer is a sequence of regular expressions: each cuts every piece the one before left,

@@ -1,4 +1,4 @@
-# ruff: noqa: RUF001 -- some token texts hold full-width bars
+
 """Which tokens are control tokens and which end a generation, where files say too little.
 
 Converters record few roles, so well-known token texts fill the gaps: the same texts that llama.cpp

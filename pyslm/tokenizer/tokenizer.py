@@ -287,6 +287,8 @@ class _Splitter:
     def __init__(self, vocabulary: Vocabulary, ids: list[int]) -> None:
         self._ids = [token for token in ids if vocabulary.tokens[token]]
         texts = [vocabulary.tokens[token] for token in self._ids]
+        # Most text holds not even the beginning of one: a few fast searches tell.
+        self._beginnings = {text[:2] for text in texts}
         # The splitter's model knows nothing but these tokens: all other text is "unknown".
         self._rest = len(texts)
         known = {text: i for i, text in enumerate(texts)}
@@ -301,8 +303,6 @@ class _Splitter:
 
     def split(self, text: str) -> list[str | int]:
         """`text` as stretches without the tokens, and the tokens' ids."""
-        if not self._ids or not text:
-            return [text] if text else []
         parts: list[str | int] = []
         end = 0
         for token, begin, stop in self._find(text):
@@ -328,6 +328,8 @@ class _Splitter:
 
     def _find(self, text: str) -> list[tuple[int, int, int]]:
         """(token id, begin, end) of each found token, in characters."""
+        if not any(beginning in text for beginning in self._beginnings):
+            return []
         found = self._finder.encode(text, add_special_tokens=False)
         return [
             (self._ids[i], *span)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import struct
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, example, given, settings
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 
 from pyslm.errors import TokenizerError
 from pyslm.tokenizer import Tokenizer, TokenType
+from pyslm.tokenizer.metadata import read_metadata
 
 SPACE = "\u2581"
 fixed = settings(
@@ -96,10 +98,9 @@ def test_merging_by_score(
 
 
 @pytest.fixture(scope="session")
-def llama_scores(vocabulary_path: Callable) -> list[float]:
-    gguf = pytest.importorskip("gguf")
-    reader = gguf.GGUFReader(vocabulary_path("llama-spm"))
-    return [float(x) for x in reader.fields["tokenizer.ggml.scores"].contents()]
+def llama_scores(vocabulary_path: Callable[[str], Path]) -> list[float]:
+    scores = read_metadata(vocabulary_path("llama-spm"))["tokenizer.ggml.scores"]
+    return list(scores)  # type: ignore[arg-type]
 
 
 def _control(tokenizer: Tokenizer) -> list[int]:

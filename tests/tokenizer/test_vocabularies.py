@@ -100,7 +100,7 @@ def test_one_megabyte_takes_under_a_second(tokenizer: Tokenizer) -> None:
 
 @pytest.mark.parametrize("text", ["a" * 200_000, " " * 200_000, "\n" * 200_000, "é" * 200_000])
 def test_one_long_word_is_not_quadratic(text: str, lossless: Tokenizer) -> None:
-    begin = time.perf_counter()
+    begin = time.process_time()
     ids = lossless.encode(text, add_special_tokens=False)
     assert lossless.decode(ids) == text
-    assert time.perf_counter() - begin < 5
+    assert time.process_time() - begin < 5

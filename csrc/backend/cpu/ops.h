@@ -38,7 +38,7 @@ class Activations {
   void set_rms_norm(const Context&, unsigned forms, const float* x, int64_t stride, int rows,
                     int dim, const float* weight, float eps);
   // Gated activation fused: act(gate) * up. gate and up have their own row strides.
-  enum class Gate { kSilu, kGeluTanh, kGeluErf, kRelu2, kNone /* act(gate) alone uses up == nullptr */ };
+  using Gate = GateKind;  // up == nullptr: act(gate) alone
   void set_gated(const Context&, unsigned forms, Gate gate, const float* gate_x,
                  int64_t gate_stride, const float* up, int64_t up_stride, int rows, int dim);
 

@@ -1,0 +1,103 @@
+#include <algorithm>
+
+#include "backend/cpu/ops.h"
+#include "backend/cpu/scratch.h"
+#include "kernels/layout.h"
+
+namespace pyslm::cpu {
+namespace {
+
+constexpr int64_t align64(int64_t bytes) { return (bytes + 63) / 64 * 64; }
+
+// Rows per group: as few groups as the tier allows, all of nearly the same size.
+int32_t balanced_group(int32_t rows, const Kernels& kernels) {
+  const int32_t most = rows <= 2 * kernels.direct_group ? kernels.direct_group : kernels.group;
+  const int32_t groups = (rows + most - 1) / most;
+  return std::max(1, (rows + groups - 1) / groups);
+}
+
+}  // namespace
+
+unsigned Activations::forms_for(DType weight_type) {
+  return layout::int8_format(weight_type) ? kInt8 : kFloat;
+}
+
+void Activations::resize(const Context& ctx, unsigned forms, int rows, int dim) {
+  rows_ = rows, dim_ = dim, forms_ = forms;
+  layout_ = ActLayout{};
+  layout_.rows = rows, layout_.dim = dim;
+  layout_.group = balanced_group(rows, *ctx.kernels);
+  const int64_t cells = int64_t{rows} * dim, blocks = int64_t{rows} * (dim / 32);
+  const int64_t float_bytes = forms & kFloat ? align64(cells * 4) : 0;
+  const int64_t int8_bytes =
+      forms & kInt8 ? align64(cells) + 2 * align64(blocks * 4) + align64(blocks * 8) : 0;
+  const size_t bytes = static_cast<size_t>(float_bytes + int8_bytes + 64);
+  if (buffer_.size() < bytes) buffer_.resize(bytes);
+  uint8_t* p = reinterpret_cast<uint8_t*>(align64(reinterpret_cast<int64_t>(buffer_.data())));
+  if (forms & kFloat) layout_.f32 = reinterpret_cast<float*>(p), p += float_bytes;
+  if (forms & kInt8) {
+    layout_.q8 = reinterpret_cast<int8_t*>(p), p += align64(cells);
+    layout_.scale = reinterpret_cast<float*>(p), p += align64(blocks * 4);
+    layout_.bias32 = reinterpret_cast<int32_t*>(p), p += align64(blocks * 4);
+    layout_.bias16 = reinterpret_cast<int32_t*>(p);
+  }
+}
+
+void Activations::set(const Context& ctx, unsigned forms, const float* x, int64_t stride, int rows,
+                      int dim) {
+  resize(ctx, forms, rows, dim);
+  ctx.pool->parallel_for(rows, 8, [&](int, int64_t begin, int64_t end) {
+    for (int64_t r = begin; r < end; ++r)
+      ctx.kernels->pack_row(layout_, static_cast<int32_t>(r), x + r * stride);
+  });
+}
+
+void Activations::set_rms_norm(const Context& ctx, unsigned forms, const float* x, int64_t stride,
+                               int rows, int dim, const float* weight, float eps) {
+  resize(ctx, forms, rows, dim);
+  ctx.pool->parallel_for(rows, 8, [&](int, int64_t begin, int64_t end) {
+    float* const y = reinterpret_cast<float*>(thread_scratch((int64_t{dim} + 16) * 4));
+    for (int64_t r = begin; r < end; ++r) {
+      ctx.kernels->rms_norm(x + r * stride, weight, eps, y, dim);
+      ctx.kernels->pack_row(layout_, static_cast<int32_t>(r), y);
+    }
+  });
+}
+
+void Activations::set_gated(const Context& ctx, unsigned forms, Gate gate, const float* gate_x,
+                            int64_t gate_stride, const float* up, int64_t up_stride, int rows,
+                            int dim) {
+  resize(ctx, forms, rows, dim);
+  ctx.pool->parallel_for(rows, 4, [&](int, int64_t begin, int64_t end) {
+    float* const y = reinterpret_cast<float*>(thread_scratch((int64_t{dim} + 16) * 4));
+    for (int64_t r = begin; r < end; ++r) {
+      ctx.kernels->gate(gate, gate_x + r * gate_stride, up ? up + r * up_stride : nullptr, y, dim);
+      ctx.kernels->pack_row(layout_, static_cast<int32_t>(r), y);
+    }
+  });
+}
+
+void matmul(const Context& ctx, const Activations& a, std::span<const MatmulJob> jobs) {
+  int64_t tiles = 0;
+  for (const MatmulJob& job : jobs) tiles += job.weight->tiles();
+  // Decode streams tiles: long runs, but enough of them to even out the threads. Prompts do a lot
+  // of work per tile: one at a time.
+  const int64_t share = tiles / (int64_t{ctx.pool->num_threads()} * 8);
+  const int64_t grain = a.rows() > 16 ? 1 : std::clamp<int64_t>(share, 1, 64);
+  ctx.pool->parallel_for(tiles, grain, [&](int, int64_t begin, int64_t end) {
+    uint8_t* const scratch = thread_scratch(matmul_scratch_bytes(a.dim()));
+    int64_t first = 0;  // of this job, in the concatenation of all
+    for (const MatmulJob& job : jobs) {
+      const PackedWeight& w = *job.weight;
+      const int64_t lo = std::max(begin, first) - first;
+      const int64_t hi = std::min(end, first + w.tiles()) - first;
+      first += w.tiles();
+      if (lo >= hi) continue;
+      const MatmulArgs args{w.tile(0), w.tile_bytes(), w.rows(), w.cols(), &a.layout(), job.bias,
+                            job.out, job.out_stride, job.accumulate, job.scale, scratch};
+      ctx.kernels->matmul[static_cast<int>(w.type())](args, lo, hi);
+    }
+  });
+}
+
+}  // namespace pyslm::cpu

@@ -1,0 +1,105 @@
+#include "bindings/engine_testing.h"
+
+#include "engine/test_runner.h"
+#include "engine/text_buffer.h"
+#include "sampling/rng.h"
+#include "sampling/sampler.h"
+#include "sched/fair_shares.h"
+
+namespace pyslm::bindings {
+namespace {
+
+using Logits = py::array_t<float, py::array::c_style | py::array::forcecast>;
+using Tokens = std::vector<int32_t>;
+
+Sampler make_sampler(const Logits& logits, const SamplingParams& params) {
+  return Sampler(params, static_cast<int>(logits.size()));
+}
+
+template <class T>
+py::array_t<T> to_array(const std::vector<T>& values) {
+  return py::array_t<T>(static_cast<py::ssize_t>(values.size()), values.data());
+}
+
+py::array_t<double> sampler_probabilities(const Logits& logits, const SamplingParams& params,
+                                          const Tokens& history, int32_t prompt_length) {
+  SamplerWorkspace work;
+  return to_array(
+      make_sampler(logits, params).probabilities(logits.data(), {history, prompt_length}, work));
+}
+
+std::vector<int32_t> sampler_draws(const Logits& logits, const SamplingParams& params,
+                                   const std::vector<int64_t>& positions, uint32_t sample_index) {
+  const Sampler sampler(params, static_cast<int>(logits.size()), sample_index);
+  SamplerWorkspace work;
+  std::vector<int32_t> tokens;
+  for (const int64_t position : positions) {
+    tokens.push_back(sampler.sample(logits.data(), {}, position, work));
+  }
+  return tokens;
+}
+
+// Appends pieces until a stop string is found: (what was released after each, the stop or None).
+py::tuple text_buffer_run(const std::vector<std::string>& pieces,
+                          const std::vector<std::string>& stops, bool include_stop_text) {
+  TextBuffer buffer(stops, include_stop_text);
+  py::list released;
+  for (const std::string& piece : pieces) {
+    const std::string* stop = buffer.append(piece);
+    released.append(py::bytes(buffer.take()));
+    if (stop != nullptr) return py::make_tuple(released, py::bytes(*stop));
+  }
+  buffer.finish();
+  released.append(py::bytes(buffer.take()));
+  return py::make_tuple(released, py::none());
+}
+
+std::vector<CacheGroupInfo> group_infos(
+    const std::vector<std::tuple<int32_t, int32_t, int32_t>>& groups) {
+  std::vector<CacheGroupInfo> infos;
+  for (const auto& [window, num_blocks, block_tokens] : groups) {
+    infos.push_back({.window = window, .num_blocks = num_blocks, .block_tokens = block_tokens});
+  }
+  return infos;
+}
+
+void bind_test_runner(py::module_& m) {
+  using Groups = std::vector<std::tuple<int32_t, int32_t, int32_t>>;
+  const TestRunnerConfig defaults;
+  py::class_<TestRunner, Runner>(m, "TestRunner",
+                                 "A runner without a model: logits are hashes of the tokens that a "
+                                 "position sees, read through its block tables.")
+      .def(py::init([](int num_vocab, int context_length, int max_batch_rows, const Groups& groups,
+                       int32_t nan_token, int32_t failing_token, int step_microseconds) {
+             return std::make_unique<TestRunner>(
+                 TestRunnerConfig{num_vocab, context_length, max_batch_rows, group_infos(groups),
+                                  nan_token, failing_token, step_microseconds});
+           }),
+           py::kw_only(), py::arg("num_vocab") = defaults.num_vocab,
+           py::arg("context_length") = defaults.context_length,
+           py::arg("max_batch_rows") = defaults.max_batch_rows,
+           py::arg("groups") = Groups{{0, 64, 32}}, py::arg("nan_token") = defaults.nan_token,
+           py::arg("failing_token") = defaults.failing_token,
+           py::arg("step_microseconds") = defaults.step_microseconds)
+      .def("expected_logits", [](const TestRunner& runner, const Tokens& tokens) {
+        return to_array(runner.expected_logits(tokens));
+      });
+}
+
+}  // namespace
+
+void bind_engine_testing(py::module_& parent) {
+  py::module_ m = parent.def_submodule("testing", "Entry points for pyslm's own tests.");
+  m.def("philox4x32", &philox4x32, py::arg("counter"), py::arg("key"));
+  m.def("fair_shares", &fair_shares, py::arg("owed"), py::arg("budget"));
+  m.def("sampler_probabilities", &sampler_probabilities, py::arg("logits"), py::arg("params"),
+        py::arg("history") = Tokens{}, py::arg("prompt_length") = 0,
+        "float64 [num_vocab]: the distribution that the sampler draws from");
+  m.def("sampler_draws", &sampler_draws, py::arg("logits"), py::arg("params"), py::arg("positions"),
+        py::arg("sample_index") = 0, "one draw per position");
+  m.def("text_buffer_run", &text_buffer_run, py::arg("pieces"), py::arg("stops"),
+        py::arg("include_stop_text") = false);
+  bind_test_runner(m);
+}
+
+}  // namespace pyslm::bindings

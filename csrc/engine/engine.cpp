@@ -1,0 +1,289 @@
+#include "engine/engine.h"
+
+#include <algorithm>
+#include <mutex>
+#include <unordered_map>
+#include <unordered_set>
+#include <utility>
+
+#include "core/error.h"
+#include "engine/request.h"
+#include "sched/scheduler.h"
+
+namespace pyslm {
+namespace {
+
+// A step's plan, and the request behind each of its spans.
+struct StepPlan {
+  std::vector<ScheduledSpan> spans;
+  std::vector<Request*> requests;
+};
+
+// What sampling found for one span.
+struct Choice {
+  int32_t token = -1;
+  std::vector<TokenLogprob> logprobs;
+  std::string error;
+};
+
+SchedulerConfig scheduler_config(const Runner& runner, const EngineConfig& config) {
+  if (config.max_sequences < 1) {
+    fail(ErrorKind::kInvalid, "max_sequences is ", config.max_sequences, "; allowed: at least 1");
+  }
+  if (config.prefill_chunk < 1) {
+    fail(ErrorKind::kInvalid, "prefill_chunk is ", config.prefill_chunk, "; allowed: at least 1");
+  }
+  return {.max_sequences = config.max_sequences,
+          .prefill_chunk = config.prefill_chunk,
+          .max_batch_rows = runner.max_batch_rows()};
+}
+
+void check_tokens(const char* what, const std::vector<int32_t>& tokens, int num_vocab) {
+  for (size_t i = 0; i < tokens.size(); ++i) {
+    if (tokens[i] >= 0 && tokens[i] < num_vocab) continue;
+    fail(ErrorKind::kInvalid, what, " has token id ", tokens[i], " at index ", i,
+         "; allowed: 0 to ", num_vocab - 1, " (the vocabulary of this model)");
+  }
+}
+
+double seconds_between(Clock::time_point begin, Clock::time_point end) {
+  return std::chrono::duration<double>(end - begin).count();
+}
+
+}  // namespace
+
+struct Engine::Impl {
+  Impl(Runner* runner_in, const EngineConfig& config, std::vector<std::string> bytes,
+       const std::vector<int32_t>& stops);
+
+  StepPlan schedule();
+  std::vector<Choice> sample(const StepPlan& plan, const float* logits);
+  void commit(const StepPlan& plan, std::vector<Choice>& choices);
+  int end_step();
+
+  void commit_token(Request& request, Choice& choice);
+  void check_stop(Request& request, int32_t token);
+  void finish(Request& request, FinishReason reason);
+  std::string_view bytes_of(int32_t token) const {
+    const auto index = static_cast<size_t>(token);
+    return index < token_bytes.size() ? std::string_view(token_bytes[index]) : std::string_view();
+  }
+
+  Runner* const runner;
+  const int num_vocab;
+  const int context_length;
+  const size_t num_groups;
+  const std::vector<std::string> token_bytes;
+  const std::unordered_set<int32_t> stop_tokens;
+  SamplerWorkspace workspace;  // of whoever is in step()
+
+  std::mutex step_mutex;  // one step at a time; taken before `mutex`
+  // Guards everything below. Not held while the runner computes and tokens are chosen; meanwhile
+  // `stepping` is set and the sequences in the plan belong to the step.
+  std::mutex mutex;
+  bool stepping = false;
+  Scheduler scheduler;
+  std::unordered_map<RequestId, std::unique_ptr<Request>> requests;
+  RequestId next_id = 1;
+  std::vector<RequestId> due_aborts;  // asked for during a step: done at its end
+  int num_unfinished = 0;
+};
+
+Engine::Impl::Impl(Runner* runner_in, const EngineConfig& config, std::vector<std::string> bytes,
+                   const std::vector<int32_t>& stops)
+    : runner(runner_in),
+      num_vocab(runner_in->num_vocab()),
+      context_length(runner_in->context_length()),
+      num_groups(runner_in->cache_groups().size()),
+      token_bytes(std::move(bytes)),
+      stop_tokens(stops.begin(), stops.end()),
+      scheduler(scheduler_config(*runner_in, config), runner_in->cache_groups()) {
+  check_tokens("stop_tokens", stops, num_vocab);
+  if (token_bytes.size() > static_cast<size_t>(num_vocab)) {
+    fail(ErrorKind::kInvalid, "token_bytes has ", token_bytes.size(),
+         " entries; allowed: at most the vocabulary of this model, ", num_vocab);
+  }
+}
+
+StepPlan Engine::Impl::schedule() {
+  const std::lock_guard lock(mutex);
+  StepPlan plan{scheduler.schedule(), {}};
+  if (plan.spans.empty() && num_unfinished > 0) {
+    fail(ErrorKind::kInternal, num_unfinished, " requests wait and none can be scheduled");
+  }
+  for (const ScheduledSpan& span : plan.spans) {
+    plan.requests.push_back(requests.at(span.sequence->id).get());
+  }
+  stepping = !plan.spans.empty();
+  return plan;
+}
+
+// logits: [spans that give output x num_vocab]
+std::vector<Choice> Engine::Impl::sample(const StepPlan& plan, const float* logits) {
+  std::vector<Choice> choices(plan.spans.size());
+  for (size_t i = 0; i < plan.spans.size(); ++i) {
+    if (!plan.spans[i].gives_output()) continue;
+    const Sequence& sequence = *plan.spans[i].sequence;
+    const TokenHistory history{sequence.tokens, sequence.prompt_length};
+    try {
+      choices[i].token = plan.requests[i]->sampler.sample(logits, history, sequence.num_tokens(),
+                                                          workspace, &choices[i].logprobs);
+    } catch (const Error& error) {
+      choices[i].error = error.what();  // fails this request and no other
+    }
+    logits += num_vocab;
+  }
+  return choices;
+}
+
+void Engine::Impl::commit(const StepPlan& plan, std::vector<Choice>& choices) {
+  const std::lock_guard lock(mutex);
+  for (size_t i = 0; i < plan.spans.size(); ++i) {
+    const bool gives_output = plan.spans[i].gives_output();
+    plan.spans[i].sequence->num_computed += plan.spans[i].num_rows;
+    if (gives_output) commit_token(*plan.requests[i], choices[i]);
+  }
+}
+
+// Also where the step failed half-way: aborts that came during it are due.
+int Engine::Impl::end_step() {
+  const std::lock_guard lock(mutex);
+  stepping = false;
+  for (const RequestId id : std::exchange(due_aborts, {})) {
+    const auto found = requests.find(id);
+    if (found != requests.end() && !found->second->finished()) {
+      finish(*found->second, FinishReason::kAbort);
+    }
+  }
+  return num_unfinished;
+}
+
+void Engine::Impl::commit_token(Request& request, Choice& choice) {
+  RequestUpdate& pending = request.pending;
+  request.has_news = true;
+  if (!choice.error.empty()) {
+    pending.error = std::move(choice.error);
+    finish(request, FinishReason::kError);
+    return;
+  }
+  const Clock::time_point now = Clock::now();
+  if (pending.output_tokens == 0) {
+    request.first_token_at = now;
+    pending.prompt_seconds = seconds_between(request.arrived, now);
+  }
+  pending.decode_seconds = seconds_between(request.first_token_at, now);
+  ++pending.output_tokens;
+  pending.tokens.push_back(choice.token);
+  if (!choice.logprobs.empty()) pending.logprobs.push_back(std::move(choice.logprobs));
+  request.sequence.tokens.push_back(choice.token);
+  check_stop(request, choice.token);
+}
+
+void Engine::Impl::check_stop(Request& request, int32_t token) {
+  const SamplingParams& params = request.sampler.params();
+  const auto& own_stops = params.stop_token_ids;
+  const bool is_stop = (!params.ignore_eos && stop_tokens.contains(token)) ||
+                       std::find(own_stops.begin(), own_stops.end(), token) != own_stops.end();
+  if (is_stop) {
+    if (params.include_stop_text) request.text.append(bytes_of(token));
+    request.pending.stop_reason = std::to_string(token);
+    finish(request, FinishReason::kStop);
+  } else if (const std::string* stop = request.text.append(bytes_of(token))) {
+    request.pending.stop_reason = *stop;
+    finish(request, FinishReason::kStop);
+  } else if (request.pending.output_tokens >= params.max_tokens) {
+    finish(request, FinishReason::kLength);
+  }
+}
+
+void Engine::Impl::finish(Request& request, FinishReason reason) {
+  scheduler.remove(&request.sequence);
+  request.text.finish();
+  request.pending.finish = reason;
+  request.has_news = true;
+  --num_unfinished;
+}
+
+Engine::Engine(Runner* runner, const EngineConfig& config, std::vector<std::string> token_bytes,
+               std::vector<int32_t> stop_tokens)
+    : impl_(std::make_unique<Impl>(runner, config, std::move(token_bytes), stop_tokens)) {}
+
+Engine::~Engine() = default;
+
+RequestId Engine::add(std::vector<int32_t> prompt, const SamplingParams& params) {
+  if (prompt.empty()) {
+    fail(ErrorKind::kInvalid, "the prompt has no tokens; at least one is needed");
+  }
+  check_tokens("the prompt", prompt, impl_->num_vocab);
+  Sampler sampler(params, impl_->num_vocab);
+  const int64_t total = static_cast<int64_t>(prompt.size()) + params.max_tokens;
+  if (total > impl_->context_length) {
+    fail(ErrorKind::kContext, "the prompt has ", prompt.size(), " tokens and max_tokens is ",
+         params.max_tokens, ", together ", total, "; the context holds ", impl_->context_length,
+         ". Shorten the prompt, lower max_tokens or raise the context length");
+  }
+  impl_->scheduler.check_fits(total - 1);  // the last token is never computed, only chosen
+
+  const std::lock_guard lock(impl_->mutex);
+  const RequestId id = impl_->next_id++;
+  auto request = std::make_unique<Request>(id, std::move(prompt), std::move(sampler));
+  Sequence* sequence = &request->sequence;
+  impl_->requests.emplace(id, std::move(request));
+  impl_->scheduler.add(sequence);
+  ++impl_->num_unfinished;
+  return id;
+}
+
+bool Engine::abort(RequestId id) {
+  const std::lock_guard lock(impl_->mutex);
+  const auto found = impl_->requests.find(id);
+  if (found == impl_->requests.end() || found->second->finished()) return false;
+  if (impl_->stepping) {
+    impl_->due_aborts.push_back(id);
+  } else {
+    impl_->finish(*found->second, FinishReason::kAbort);
+  }
+  return true;
+}
+
+int Engine::step() {
+  const std::lock_guard one_step(impl_->step_mutex);
+  const StepPlan plan = impl_->schedule();
+  if (plan.spans.empty()) return 0;
+  try {
+    const Batch batch = build_batch(plan.spans, impl_->num_groups);
+    const float* logits = impl_->runner->forward(batch);
+    std::vector<Choice> choices = impl_->sample(plan, logits);
+    impl_->commit(plan, choices);
+  } catch (...) {
+    impl_->end_step();
+    throw;
+  }
+  return impl_->end_step();
+}
+
+std::optional<RequestUpdate> Engine::poll(RequestId id) {
+  const std::lock_guard lock(impl_->mutex);
+  const auto found = impl_->requests.find(id);
+  if (found == impl_->requests.end()) {
+    fail(ErrorKind::kInvalid, "no request ", id, ": never added, or its last update was taken");
+  }
+  Request& request = *found->second;
+  if (!request.has_news) return std::nullopt;
+  RequestUpdate update = request.pending;
+  update.bytes = request.text.take();
+  request.pending.tokens.clear();
+  request.pending.logprobs.clear();
+  request.has_news = false;
+  if (request.finished()) impl_->requests.erase(found);
+  return update;
+}
+
+EngineStats Engine::stats() const {
+  const std::lock_guard lock(impl_->mutex);
+  const Scheduler& scheduler = impl_->scheduler;
+  return {scheduler.num_running(), scheduler.num_waiting(), scheduler.num_preemptions(),
+          scheduler.free_blocks()};
+}
+
+}  // namespace pyslm

@@ -1,0 +1,192 @@
+#include "engine/test_runner.h"
+
+#include <algorithm>
+#include <chrono>
+#include <limits>
+#include <set>
+#include <thread>
+
+#include "core/error.h"
+
+namespace pyslm {
+namespace {
+
+// The finalizer of SplitMix64.
+uint64_t mix(uint64_t x) {
+  x = (x ^ (x >> 30)) * 0xBF58476D1CE4E5B9;
+  x = (x ^ (x >> 27)) * 0x94D049BB133111EB;
+  return x ^ (x >> 31);
+}
+
+uint64_t record_of(int32_t token, int32_t position) {
+  return mix((static_cast<uint64_t>(token) << 32 | static_cast<uint32_t>(position)) +
+             0x9E3779B97F4A7C15);
+}
+
+// Sensitive to the order of the records.
+uint64_t combine(uint64_t state, uint64_t record) { return mix(state * 31 + record); }
+
+int32_t first_seen(int32_t position, int32_t window) {
+  return window == 0 ? 0 : std::max(0, position - window + 1);
+}
+
+// One forward() at a time: the engine promises it.
+class Exclusive {
+ public:
+  explicit Exclusive(std::atomic<bool>& busy) : busy_(busy) {
+    if (busy_.exchange(true)) fail(ErrorKind::kInternal, "two threads are in forward()");
+  }
+  ~Exclusive() { busy_ = false; }
+
+ private:
+  std::atomic<bool>& busy_;
+};
+
+}  // namespace
+
+TestRunner::TestRunner(TestRunnerConfig config) : config_(std::move(config)) {
+  for (const CacheGroupInfo& group : config_.groups) {
+    store_.emplace_back(static_cast<size_t>(group.num_blocks) *
+                        static_cast<size_t>(group.block_tokens));
+  }
+}
+
+const float* TestRunner::forward(const Batch& batch) {
+  const Exclusive exclusive(busy_);
+  check(batch);
+  write(batch);
+  const auto vocab = static_cast<size_t>(config_.num_vocab);
+  logits_.assign(batch.output_rows.size() * vocab, 0.0f);
+  float* out = logits_.data();
+  for (const int32_t row : batch.output_rows) {
+    size_t span = 0;
+    while (batch.spans[span].first_row + batch.spans[span].num_rows <= row) ++span;
+    const auto index = static_cast<size_t>(row);
+    fill_logits(read_state(batch, span, batch.positions[index]), batch.tokens[index], out);
+    out += vocab;
+  }
+  std::this_thread::sleep_for(std::chrono::microseconds(config_.step_microseconds));
+  return logits_.data();
+}
+
+const float* TestRunner::hidden(const Batch&) {
+  fail(ErrorKind::kUnsupported, "the test runner has no hidden states");
+}
+
+std::vector<float> TestRunner::expected_logits(std::span<const int32_t> tokens) const {
+  const int32_t last = static_cast<int32_t>(tokens.size()) - 1;
+  uint64_t state = 0;
+  for (const CacheGroupInfo& group : config_.groups) {
+    for (int32_t p = first_seen(last, group.window); p <= last; ++p) {
+      state = combine(state, record_of(tokens[static_cast<size_t>(p)], p));
+    }
+  }
+  std::vector<float> logits(static_cast<size_t>(config_.num_vocab));
+  fill_logits(state, tokens.back(), logits.data());
+  return logits;
+}
+
+void TestRunner::check(const Batch& batch) const {
+  const int32_t rows = batch.num_rows();
+  if (rows < 1 || rows > config_.max_batch_rows) {
+    fail(ErrorKind::kInternal, "a batch of ", rows, " rows; allowed: 1 to ",
+         config_.max_batch_rows);
+  }
+  if (batch.tokens.size() != batch.positions.size()) {
+    fail(ErrorKind::kInternal, batch.tokens.size(), " tokens for ", rows, " rows");
+  }
+  int32_t next_row = 0;
+  for (const SequenceSpan& span : batch.spans) {
+    if (span.first_row != next_row || span.num_rows < 1) {
+      fail(ErrorKind::kInternal, "spans do not lie end to end at row ", next_row);
+    }
+    for (int32_t i = 0; i < span.num_rows; ++i) {
+      if (batch.positions[static_cast<size_t>(span.first_row + i)] == span.start + i) continue;
+      fail(ErrorKind::kInternal, "positions of a span do not ascend from its start");
+    }
+    next_row += span.num_rows;
+  }
+  if (next_row != rows) fail(ErrorKind::kInternal, "spans cover ", next_row, " of ", rows, " rows");
+  const auto& wanted = batch.output_rows;
+  if (std::adjacent_find(wanted.begin(), wanted.end(), std::greater_equal<>()) != wanted.end()) {
+    fail(ErrorKind::kInternal, "output rows do not ascend");
+  }
+  check_tables(batch);
+  if (std::find(batch.tokens.begin(), batch.tokens.end(), config_.failing_token) !=
+      batch.tokens.end()) {
+    fail(ErrorKind::kInternal, "the test runner was asked to fail on token ",
+         config_.failing_token);
+  }
+}
+
+void TestRunner::check_tables(const Batch& batch) const {
+  if (batch.groups.size() != config_.groups.size()) {
+    fail(ErrorKind::kInternal, batch.groups.size(), " block tables; expected ",
+         config_.groups.size());
+  }
+  for (size_t g = 0; g < batch.groups.size(); ++g) {
+    const GroupTable& table = batch.groups[g];
+    if (table.block_table.size() != batch.spans.size() * static_cast<size_t>(table.max_blocks)) {
+      fail(ErrorKind::kInternal, "a block table of ", table.block_table.size(), " entries for ",
+           batch.spans.size(), " spans x ", table.max_blocks);
+    }
+    std::set<int32_t> seen;
+    for (const int32_t block : table.block_table) {
+      if (block == -1) continue;
+      if (block < 0 || block >= config_.groups[g].num_blocks || !seen.insert(block).second) {
+        fail(ErrorKind::kInternal, "block ", block, " of group ", g,
+             " is out of range or owned twice");
+      }
+    }
+  }
+}
+
+void TestRunner::write(const Batch& batch) {
+  for (size_t s = 0; s < batch.spans.size(); ++s) {
+    const SequenceSpan& span = batch.spans[s];
+    for (int32_t i = 0; i < span.num_rows; ++i) {
+      const auto row = static_cast<size_t>(span.first_row + i);
+      for (size_t g = 0; g < store_.size(); ++g) {
+        const int32_t position = batch.positions[row];
+        store_[g][slot(batch, g, s, position)] = record_of(batch.tokens[row], position);
+      }
+    }
+  }
+}
+
+uint64_t TestRunner::read_state(const Batch& batch, size_t span, int32_t position) const {
+  uint64_t state = 0;
+  for (size_t g = 0; g < store_.size(); ++g) {
+    for (int32_t p = first_seen(position, config_.groups[g].window); p <= position; ++p) {
+      state = combine(state, store_[g][slot(batch, g, span, p)]);
+    }
+  }
+  return state;
+}
+
+// Where the store of a group keeps a position of a span.
+size_t TestRunner::slot(const Batch& batch, size_t group, size_t span, int32_t position) const {
+  const int32_t block_tokens = config_.groups[group].block_tokens;
+  const GroupTable& table = batch.groups[group];
+  const int32_t column = position / block_tokens;
+  const int32_t block = column < table.max_blocks
+                            ? table.block_table[span * static_cast<size_t>(table.max_blocks) +
+                                                static_cast<size_t>(column)]
+                            : -1;
+  if (block < 0) {
+    fail(ErrorKind::kInternal, "position ", position, " of group ", group, " has no block");
+  }
+  return static_cast<size_t>(block) * static_cast<size_t>(block_tokens) +
+         static_cast<size_t>(position % block_tokens);
+}
+
+// Even pseudo-random values in [-4, 4).
+void TestRunner::fill_logits(uint64_t state, int32_t last_token, float* logits) const {
+  for (int i = 0; i < config_.num_vocab; ++i) {
+    const uint64_t bits = mix(state + 0x9E3779B97F4A7C15 * static_cast<uint64_t>(i + 1));
+    logits[i] = static_cast<float>(bits >> 40) * 0x1p-21f - 4.0f;
+  }
+  if (last_token == config_.nan_token) logits[0] = std::numeric_limits<float>::quiet_NaN();
+}
+
+}  // namespace pyslm

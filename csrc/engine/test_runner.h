@@ -1,0 +1,56 @@
+// A runner for tests of the engine, with no model behind it. Each token leaves a record in a paged
+// store; the logits are hashes of the records that its position can see, read back through the
+// block tables. A wrong table, a token missed, a block freed or shared too early: each shows as
+// different output, or is refused here with Error(kInternal).
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "model/runner.h"
+
+namespace pyslm {
+
+struct TestRunnerConfig {
+  int num_vocab = 64;
+  int context_length = 1024;
+  int max_batch_rows = 512;
+  std::vector<CacheGroupInfo> groups = {CacheGroupInfo{.window = 0, .num_blocks = 64}};
+  int32_t nan_token = -1;      // logits after this token are NaN
+  int32_t failing_token = -1;  // forward() throws where a batch holds this token
+  int step_microseconds = 0;   // how long forward() takes at least
+};
+
+class TestRunner final : public Runner {
+ public:
+  explicit TestRunner(TestRunnerConfig config);
+
+  int num_vocab() const override { return config_.num_vocab; }
+  int hidden_size() const override { return 1; }
+  int context_length() const override { return config_.context_length; }
+  int max_batch_rows() const override { return config_.max_batch_rows; }
+  std::vector<CacheGroupInfo> cache_groups() const override { return config_.groups; }
+  const float* forward(const Batch& batch) override;
+  const float* hidden(const Batch& batch) override;
+
+  // The logits after the last of `tokens`, [num_vocab], with no blocks involved: what forward()
+  // must give for a sequence that holds them.
+  std::vector<float> expected_logits(std::span<const int32_t> tokens) const;
+
+ private:
+  void check(const Batch& batch) const;
+  void check_tables(const Batch& batch) const;
+  void write(const Batch& batch);
+  uint64_t read_state(const Batch& batch, size_t span, int32_t position) const;
+  size_t slot(const Batch& batch, size_t group, size_t span, int32_t position) const;
+  void fill_logits(uint64_t state, int32_t last_token, float* logits) const;
+
+  TestRunnerConfig config_;
+  std::vector<std::vector<uint64_t>> store_;  // per group: [num_blocks x block_tokens]
+  std::vector<float> logits_;
+  std::atomic<bool> busy_{false};
+};
+
+}  // namespace pyslm

@@ -1,0 +1,98 @@
+// A model on the CPU: opens a GGUF file, packs its weights and implements Runner over them.
+#pragma once
+
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "core/thread_pool.h"
+#include "kv/paged_cache.h"
+#include "model/decoder.h"
+#include "model/encoder.h"
+#include "model/evaluate.h"
+#include "model/runner.h"
+#include "model/sizing.h"
+#include "model/spec.h"
+#include "model/weights.h"
+
+namespace pyslm::model {
+
+struct RunnerConfig {
+  int threads = 0;            // 0: the physical cores that this process may use
+  std::string kv_type = "f16";
+  int context_length = 0;     // tokens of one sequence; 0: the model's own, or what memory holds
+  int max_sequences = 16;     // whose context the block pool should hold at once, memory allowing
+  int max_batch_rows = 512;   // rows of a step
+  int block_tokens = 32;      // 16 or 32
+  LoadProgress progress;
+};
+
+// What a file says of itself beyond its architecture.
+struct FileInfo {
+  std::string name;                                       // general.name; may be empty
+  std::string file_type;                                  // of most of its weights
+  std::vector<std::pair<std::string, int>> tensor_types;  // type, number of tensors
+  int64_t file_bytes = 0, num_parameters = 0;
+  bool has_chat_template = false;
+};
+
+struct ModelInfo : FileInfo {
+  ArchSpec spec;
+  std::vector<CacheGroupInfo> cache_groups;
+  // kv_bytes: what the pool of blocks takes when all of it is in use.
+  int64_t weight_bytes = 0, kv_bytes_per_token = 0, kv_bytes = 0;
+  int context_length = 0, threads = 0;
+  std::string kv_type, isa;
+};
+
+// Thread-safe: one computation runs at a time. What forward and hidden return lives until their
+// next call; embed and logits have buffers of their own and do not disturb it.
+class CpuRunner final : public Runner {
+ public:
+  CpuRunner(const std::string& path, const RunnerConfig& config);
+  ~CpuRunner() override;
+
+  int num_vocab() const override { return spec_.vocab; }
+  int hidden_size() const override { return spec_.hidden; }
+  int context_length() const override { return sizes_.context_length; }
+  int max_batch_rows() const override { return config_.max_batch_rows; }
+  std::vector<CacheGroupInfo> cache_groups() const override;
+  // Error(kInvalid) for an encoder, or a batch that does not fit the model.
+  const float* forward(const Batch& batch) override;
+  const float* hidden(const Batch& batch) override;
+
+  ModelInfo info() const;
+  const ArchSpec& spec() const { return spec_; }
+
+  // Logits of every position of fresh sequences that run together, sequence s advancing by
+  // chunks[s] rows a step (one entry: the same for all) -> out[s] [tokens x vocab].
+  void logits(const std::vector<std::span<const int32_t>>& sequences,
+              const std::vector<int>& chunks, const std::vector<float*>& out);
+  // One vector of Euclidean length 1 for each text -> out [texts x hidden].
+  void embed(const std::vector<std::span<const int32_t>>& texts, float* out);
+
+ private:
+  void load(const std::string& path);
+  void check_sequences(const std::vector<std::span<const int32_t>>& sequences) const;
+  const Decoder& decoder() const;
+  void embed_with_decoder(const std::vector<std::span<const int32_t>>& texts, float* out);
+  void embed_with_encoder(const std::vector<std::span<const int32_t>>& texts, float* out);
+
+  RunnerConfig config_;
+  DType kv_type_;
+  ArchSpec spec_;
+  Weights weights_;
+  Sizes sizes_;
+  FileInfo file_;
+  ThreadPool pool_;
+  cpu::Context context_;
+  std::optional<Decoder> decoder_;
+  std::optional<Encoder> encoder_;
+  std::vector<PagedCache> caches_;
+  Workspace workspace_;
+  std::mutex mutex_;  // of the pool and the workspace
+};
+
+}  // namespace pyslm::model

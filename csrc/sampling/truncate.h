@@ -1,0 +1,25 @@
+// Cutting a distribution down to its likely part. Each function takes the candidates that the one
+// before it left, normalised over them, and always leaves at least one.
+#pragma once
+
+#include "sampling/candidates.h"
+
+namespace pyslm {
+
+// All tokens, or the k with the largest logits (exactly k; equal logits: lower ids).
+// k <= 0 or k >= num_vocab: all.
+void start_candidates(const float* logits, int32_t num_vocab, float max_logit, float temperature,
+                      int32_t top_k, SamplerWorkspace& work);
+
+// Locally typical sampling (Meister et al. 2022): the fewest tokens with mass p, those first whose
+// information content is nearest to the entropy.
+void keep_typical(float typical_p, SamplerWorkspace& work);
+
+// Nucleus sampling (Holtzman et al. 2020): the fewest tokens with mass p, most likely first. The
+// token that crosses p stays.
+void keep_top_p(float top_p, SamplerWorkspace& work);
+
+// Tokens at least min_p times as likely as the most likely one (Nguyen et al. 2024).
+void keep_min_p(float min_p, SamplerWorkspace& work);
+
+}  // namespace pyslm

@@ -1,0 +1,37 @@
+// One request as the scheduler sees it: tokens, how many of them are in the cache, and the blocks
+// that hold them.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+namespace pyslm {
+
+// The blocks of one sequence in one cache group, by position: block i holds the tokens
+// [i * block_tokens, (i + 1) * block_tokens). Those before first_held slid out of the window and
+// went back to the pool; their entries are -1.
+struct BlockTable {
+  std::vector<int32_t> blocks;
+  int32_t first_held = 0;
+
+  int32_t num_held() const { return static_cast<int32_t>(blocks.size()) - first_held; }
+};
+
+enum class SequenceStatus { kWaiting, kRunning, kFinished };
+
+struct Sequence {
+  uint64_t id = 0;              // ascending in order of arrival: the lower, the older
+  std::vector<int32_t> tokens;  // prompt, then output
+  int32_t prompt_length = 0;
+  int32_t num_computed = 0;        // leading tokens whose keys and values are in the cache
+  std::vector<BlockTable> tables;  // one per cache group
+  SequenceStatus status = SequenceStatus::kWaiting;
+
+  int32_t num_tokens() const { return static_cast<int32_t>(tokens.size()); }
+  int32_t num_owed() const { return num_tokens() - num_computed; }
+  // Only its newest token is missing: one row gives the next. Otherwise it computes its prompt, or
+  // after a preemption all that it had.
+  bool decoding() const { return num_computed > 0 && num_owed() == 1; }
+};
+
+}  // namespace pyslm

@@ -1,0 +1,103 @@
+"""What the verbs share: the terminal, progress bars, loading a model, common options."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+import warnings
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+
+from pyslm.errors import InvalidRequestError
+
+if TYPE_CHECKING:
+    from pyslm.llm import LLM
+
+__all__ = [
+    "ContextOption",
+    "JsonOption",
+    "KvTypeOption",
+    "ModelArgument",
+    "ThreadsOption",
+    "error_console",
+    "load_model",
+    "output_console",
+    "progress_bar",
+    "read_text",
+    "warn",
+]
+
+ModelArgument = Annotated[Path, typer.Argument(metavar="MODEL", help="A GGUF file.")]
+ContextOption = Annotated[
+    int | None,
+    typer.Option("--ctx", min=1, help="Context in tokens. Default: the model's, at most 4096."),
+]
+ThreadsOption = Annotated[
+    int | None, typer.Option("--threads", "-t", min=1, help="Default: the physical cores.")
+]
+KvTypeOption = Annotated[
+    str, typer.Option("--kv-type", help="How keys and values are kept: f16, bf16 or q8_0.")
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Write JSON to stdout.")]
+
+
+def error_console() -> Console:
+    """For progress and remarks: stderr, so that stdout holds nothing but the result."""
+    return Console(stderr=True, highlight=False)
+
+
+def output_console() -> Console:
+    """For tables meant for people."""
+    return Console(highlight=False)
+
+
+@contextlib.contextmanager
+def progress_bar(title: str) -> Iterator[Callable[[float], None]]:
+    """A function that takes the fraction done (0 to 1). Nothing is shown off a terminal."""
+    console = error_console()
+    if not console.is_terminal:
+        yield lambda fraction: None
+        return
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TaskProgressColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=console, transient=True) as progress:
+        task = progress.add_task(title, total=1.0)
+        yield lambda fraction: progress.update(task, completed=fraction)
+
+
+def load_model(model: Path, **options: Any) -> LLM:
+    """Loads with a progress bar; warnings become remarks on stderr."""
+    from pyslm.llm import LLM
+
+    with warnings.catch_warnings():
+        warnings.showwarning = _show_warning  # type: ignore[assignment]
+        with progress_bar(f"Loading {model.name}") as progress:
+            return LLM(model, progress=progress, **options)
+
+
+def _show_warning(message: Warning | str, *_where: object) -> None:
+    warn(str(message))
+
+
+def warn(message: str) -> None:
+    """A remark on stderr that does not stop the work."""
+    print(f"pyslm: warning: {message}", file=sys.stderr)
+
+
+def read_text(path: Path) -> str:
+    """A UTF-8 text file; an InvalidRequestError where it is none."""
+    try:
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise InvalidRequestError(f"{path} is not UTF-8 text: {error}") from None
+    except OSError as error:
+        raise InvalidRequestError(f"{path} cannot be read: {error.strerror or error}") from None

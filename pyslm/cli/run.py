@@ -1,0 +1,174 @@
+"""`pyslm run`: a prompt, or a conversation."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import sys
+import time
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from pyslm.cli.console import (
+    ContextOption,
+    JsonOption,
+    KvTypeOption,
+    ModelArgument,
+    ThreadsOption,
+    load_model,
+)
+from pyslm.errors import EngineError, InvalidRequestError
+from pyslm.request import GenerationResult, SamplingParams, StreamChunk
+
+if TYPE_CHECKING:
+    from pyslm.llm import LLM
+
+__all__ = ["run"]
+
+
+def run(
+    model: ModelArgument,
+    prompt: Annotated[
+        str | None,
+        typer.Argument(metavar="PROMPT", help="Text; - reads it from stdin."),
+    ] = None,
+    raw: Annotated[
+        bool, typer.Option("--raw", help="Continue the text as it is, without a chat template.")
+    ] = False,
+    system: Annotated[
+        str | None, typer.Option("--system", "-s", help="System message of the conversation.")
+    ] = None,
+    max_tokens: Annotated[
+        int | None,
+        typer.Option("--max-tokens", "-n", min=1, help="Default: what the context has room for."),
+    ] = None,
+    temperature: Annotated[
+        float, typer.Option("--temperature", min=0, help="0: always the most likely token.")
+    ] = 0.8,
+    top_k: Annotated[int, typer.Option("--top-k", min=0, help="0: all tokens.")] = 40,
+    top_p: Annotated[float, typer.Option("--top-p", help="1: all tokens.")] = 0.95,
+    min_p: Annotated[float, typer.Option("--min-p", help="0: all tokens.")] = 0.05,
+    seed: Annotated[
+        int | None, typer.Option("--seed", min=0, help="Same seed, same text. Default: random.")
+    ] = None,
+    ctx: ContextOption = None,
+    threads: ThreadsOption = None,
+    kv_type: KvTypeOption = "f16",
+    as_json: JsonOption = False,
+    stats: Annotated[
+        bool, typer.Option("--stats", help="Tell counts and speeds on stderr afterwards.")
+    ] = False,
+) -> None:
+    """Answer a prompt, or hold a conversation.
+
+    A model with a chat template gets the prompt as a message; one without, or with --raw,
+    continues it. Without a prompt this is a conversation, or the prompt comes from a pipe.
+
+    [dim]Examples:[/dim]
+
+      pyslm run model.gguf
+
+      pyslm run model.gguf "Why is the sky blue?" --max-tokens 100 --stats
+
+      pyslm run model.gguf "Once upon a time" --raw --temperature 0
+
+      pyslm run model.gguf --system "Summarise the text." --json < letter.txt
+    """
+    params = SamplingParams(
+        max_tokens=2**31 - 1 if max_tokens is None else max_tokens,
+        temperature=temperature,
+        top_k=top_k,
+        top_p=top_p,
+        min_p=min_p,
+        seed=seed,
+    )
+    talk = prompt is None and sys.stdin.isatty() and not as_json
+    if not talk and (prompt is None or prompt == "-"):
+        prompt = sys.stdin.read()
+    started = time.perf_counter()
+    with load_model(
+        model, context_length=ctx, threads=threads, kv_type=kv_type, max_sequences=1
+    ) as llm:
+        load_seconds = time.perf_counter() - started
+        if system is not None and (raw or not llm.info.has_chat_template):
+            raise InvalidRequestError(
+                "--system needs a chat template: "
+                + ("leave out --raw" if raw else "this model has none")
+            )
+        if prompt is None:
+            from pyslm.cli.conversation import Conversation
+
+            Conversation(llm, params, system=system, raw=raw, stats=stats).run()
+            return
+        chunks = answer(llm, prompt, params, system=system, raw=raw)
+        if as_json:
+            write_json(llm, finish(chunks, lambda text: None), load_seconds)
+            return
+        result = show(chunks)
+        if stats:
+            show_stats(result, load_seconds)
+
+
+def answer(
+    llm: LLM, prompt: str, params: SamplingParams, *, system: str | None, raw: bool
+) -> Iterable[StreamChunk]:
+    """The model's answer to one prompt, as a message where it has a template."""
+    if raw or not llm.info.has_chat_template:
+        return llm.stream(prompt, params)
+    messages = [{"role": "user", "content": prompt}]
+    if system is not None:
+        messages.insert(0, {"role": "system", "content": system})
+    return llm.chat_stream(messages, params)
+
+
+def finish(chunks: Iterable[StreamChunk], each: Callable[[str], None]) -> GenerationResult:
+    """Runs a stream to its end, calling `each` with the texts as they come."""
+    result: GenerationResult | None = None
+    for chunk in chunks:
+        each(chunk.text)
+        result = chunk.result
+    if result is None:
+        raise EngineError("a stream ended without a result")
+    return result
+
+
+def show(chunks: Iterable[StreamChunk]) -> GenerationResult:
+    """Writes a stream to stdout as it comes, and a line end after it."""
+    result = finish(chunks, write)
+    if not result.text.endswith("\n"):
+        write("\n")
+    return result
+
+
+def write(text: str) -> None:
+    """To stdout, at once."""
+    sys.stdout.write(text)
+    sys.stdout.flush()
+
+
+def show_stats(result: GenerationResult, load_seconds: float | None = None) -> None:
+    """One line on stderr."""
+    usage, timings = result.usage, result.timings
+    prompt_speed = usage.prompt_tokens / max(timings.prompt_seconds, 1e-9)
+    parts = [
+        f"prompt {usage.prompt_tokens} tokens, {prompt_speed:,.1f}/s",
+        f"output {usage.completion_tokens} tokens, {timings.tokens_per_second:,.1f}/s",
+        f"ended by {result.finish_reason}",
+        f"seed {result.seed}",
+    ]
+    if load_seconds is not None:
+        parts.insert(0, f"loaded in {load_seconds:.2f} s")
+    print(f"[{'  '.join(parts)}]", file=sys.stderr)
+
+
+def write_json(llm: LLM, result: GenerationResult, load_seconds: float) -> None:
+    """The result as one JSON object on stdout."""
+    record: dict[str, Any] = {"model": str(llm.info.path), **dataclasses.asdict(result)}
+    record["timings"]["load_seconds"] = load_seconds
+    record["usage"]["total_tokens"] = result.usage.total_tokens
+    if result.logprobs is None:
+        del record["logprobs"]
+    json.dump(record, sys.stdout, ensure_ascii=False)
+    print()

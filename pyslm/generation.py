@@ -1,0 +1,169 @@
+"""Requests that run in the engine: their updates become chunks and, at the end, a result."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterator
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+from pyslm.errors import EngineError, InvalidRequestError
+from pyslm.request import (
+    FinishReason,
+    GenerationResult,
+    SamplingParams,
+    StreamChunk,
+    Timings,
+    TokenLogprobs,
+    Usage,
+)
+from pyslm.stream import Utf8Joiner
+
+if TYPE_CHECKING:
+    from pyslm import _native
+    from pyslm.step_loop import StepLoop
+
+__all__ = ["ChunkStream", "Generation"]
+
+
+class Generation:
+    """One request, from its start to its result."""
+
+    def __init__(self, loop: StepLoop, prompt: list[int], params: SamplingParams, room: int):
+        """Queues the request. `room`: tokens of the context that the prompt leaves."""
+        self.result: GenerationResult | None = None
+        self._loop = loop
+        self._wants_logprobs = params.logprobs is not None
+        self._seed = secrets.randbits(63) if params.seed is None else params.seed
+        self._joiner = Utf8Joiner()
+        self._text: list[str] = []
+        self._token_ids: list[int] = []
+        self._logprobs: list[TokenLogprobs] = []
+        self._id = loop.add(prompt, _native_params(params, self._seed, room))
+
+    def advance(self) -> StreamChunk:
+        """Runs steps until there is something new of this request."""
+        update = self._loop.next_update(self._id)
+        finish = update.finish
+        if finish == "error":
+            raise EngineError(update.error or "the engine gave up a request and does not say why")
+        text = self._joiner.push(update.bytes)
+        if finish is not None:
+            text += self._joiner.finish()
+        token_ids = tuple(update.tokens)
+        logprobs = tuple(map(_token_logprobs, update.logprobs)) if self._wants_logprobs else None
+        self._text.append(text)
+        self._token_ids.extend(token_ids)
+        self._logprobs.extend(logprobs or ())
+        if finish is not None:
+            self.result = self._finished(update, finish)
+        return StreamChunk(text, token_ids, logprobs, self.result)
+
+    def finish(self) -> GenerationResult:
+        """Runs the request to its end."""
+        while self.result is None:
+            self.advance()
+        return self.result
+
+    def abort(self) -> None:
+        """Takes the request out of the engine, unless it is finished."""
+        if self.result is None:
+            self._loop.abort(self._id)
+
+    def _finished(self, update: _native.RequestUpdate, finish: FinishReason) -> GenerationResult:
+        after_first = len(self._token_ids) - 1
+        seconds = update.decode_seconds
+        return GenerationResult(
+            text="".join(self._text),
+            token_ids=tuple(self._token_ids),
+            finish_reason=finish,
+            usage=Usage(update.prompt_tokens, len(self._token_ids)),
+            timings=Timings(
+                update.prompt_seconds,
+                seconds,
+                after_first / seconds if after_first > 0 and seconds > 0 else 0.0,
+            ),
+            logprobs=tuple(self._logprobs) if self._wants_logprobs else None,
+            stop_reason=update.stop_reason,
+            seed=self._seed,
+        )
+
+
+class ChunkStream(Iterator[StreamChunk]):
+    """The chunks of one request as they come.
+
+    Closing it, from any thread, takes the request out; so does letting go of it.
+    """
+
+    def __init__(self, generation: Generation) -> None:
+        self._generation: Generation | None = generation
+
+    def __next__(self) -> StreamChunk:
+        generation = self._generation
+        if generation is None:
+            raise StopIteration
+        try:
+            chunk = generation.advance()
+        except InvalidRequestError:
+            if self._generation is None:  # another thread has closed the stream
+                raise StopIteration from None
+            raise
+        except BaseException:  # KeyboardInterrupt too: nothing of ours stays in the engine
+            self.close()
+            raise
+        if chunk.result is not None:
+            self._generation = None
+        return chunk
+
+    def close(self) -> None:
+        """Ends the stream and frees what it held in the engine."""
+        generation, self._generation = self._generation, None
+        if generation is not None:
+            generation.abort()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def __del__(self) -> None:
+        if getattr(self, "_generation", None) is not None:
+            self.close()
+
+
+def _token_logprobs(entries: list[tuple[int, float]]) -> TokenLogprobs:
+    (token_id, logprob), *top = entries
+    return TokenLogprobs(token_id, logprob, tuple(top))
+
+
+def _native_params(params: SamplingParams, seed: int, room: int) -> _native.SamplingParams:
+    from pyslm import _native
+
+    native = _native.SamplingParams()
+    native.max_tokens = min(params.max_tokens, room)
+    for name in (
+        "temperature",
+        "top_k",
+        "top_p",
+        "min_p",
+        "typical_p",
+        "repetition_penalty",
+        "presence_penalty",
+        "frequency_penalty",
+        "penalty_last_n",
+        "ignore_eos",
+        "include_stop_text",
+    ):
+        setattr(native, name, getattr(params, name))
+    native.logit_bias = dict(params.logit_bias)
+    native.seed = seed
+    native.logprobs = -1 if params.logprobs is None else params.logprobs
+    native.stop_token_ids = list(params.stop_token_ids)
+    native.stop = [string.encode() for string in params.stop]
+    return native

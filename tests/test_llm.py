@@ -1,0 +1,353 @@
+"""`LLM` on a real model: stories260K (llama2.c), whose greedy story is known."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from stories import LONG_CONTEXT, PROMPT, STORY, chat_stories, long_stories, stories
+
+import pyslm
+from pyslm import LLM, SamplingParams
+
+GREEDY = SamplingParams(max_tokens=40, temperature=0)
+
+
+@pytest.fixture(scope="module")
+def path(shared: Path) -> Path:
+    return stories(shared)
+
+
+@pytest.fixture(scope="module")
+def llm(path: Path) -> Iterator[LLM]:
+    with LLM(path) as model:
+        yield model
+
+
+def seeded(seed: int, **options: Any) -> SamplingParams:
+    return SamplingParams(max_tokens=24, seed=seed, **options)
+
+
+# --- generate ---------------------------------------------------------------------------------
+
+
+def test_tells_the_story(llm: LLM) -> None:
+    result = llm.generate(PROMPT, GREEDY)
+    assert result.text.startswith(STORY)
+    assert result.finish_reason == "length"
+    assert len(result.token_ids) == result.usage.completion_tokens == 40
+    assert result.usage.prompt_tokens == len(llm.tokenize(PROMPT))
+    assert result.timings.tokens_per_second > 0
+    assert result.logprobs is None
+
+
+def test_stream_equals_generate(llm: LLM) -> None:
+    for params in (GREEDY, seeded(3, logprobs=2), seeded(4, stop=["the", "."])):
+        want = llm.generate(PROMPT, params)
+        chunks = list(llm.stream(PROMPT, params))
+        assert "".join(chunk.text for chunk in chunks) == want.text
+        assert sum((chunk.token_ids for chunk in chunks), ()) == want.token_ids
+        assert [chunk.finish_reason for chunk in chunks[:-1]] == [None] * (len(chunks) - 1)
+        last = chunks[-1].result
+        assert last is not None
+        assert (last.text, last.token_ids, last.logprobs, last.stop_reason) == (
+            want.text,
+            want.token_ids,
+            want.logprobs,
+            want.stop_reason,
+        )
+
+
+def test_stream_comes_token_by_token(llm: LLM) -> None:
+    assert len(list(llm.stream(PROMPT, GREEDY))) >= 30
+
+
+def test_list_equals_singles(llm: LLM) -> None:
+    prompts = [PROMPT, "The dog", "Lily and Tom went to the", "A", "One day, a big red ball"]
+    params = [seeded(seed) for seed in range(len(prompts))]
+    together = llm.generate(prompts, params)
+    alone = [llm.generate(prompt, param) for prompt, param in zip(prompts, params, strict=True)]
+    assert [r.token_ids for r in together] == [r.token_ids for r in alone]
+    assert llm.generate([], GREEDY) == []
+
+
+def test_more_prompts_than_sequences(path: Path) -> None:
+    with LLM(path, max_sequences=2) as llm:
+        results = llm.generate([PROMPT] * 7, GREEDY)
+    assert {result.text[: len(STORY)] for result in results} == {STORY}
+
+
+def test_token_ids_as_prompt(llm: LLM) -> None:
+    ids = llm.tokenize(PROMPT)
+    want = llm.generate(PROMPT, GREEDY).token_ids
+    assert llm.generate(ids, GREEDY).token_ids == want
+    assert llm.generate(np.array(ids), GREEDY).token_ids == want
+    assert [r.token_ids for r in llm.generate([ids, ids], GREEDY)] == [want, want]
+
+
+def test_threads_share_the_model(llm: LLM) -> None:
+    want = [llm.generate(PROMPT, seeded(seed)).token_ids for seed in range(8)]
+    with ThreadPoolExecutor(8) as pool:
+        got = list(pool.map(lambda seed: llm.generate(PROMPT, seeded(seed)).token_ids, range(8)))
+    assert got == want
+
+
+def test_thread_count_does_not_matter(path: Path) -> None:
+    results = []
+    for threads in (1, 2):
+        with LLM(path, threads=threads) as llm:
+            assert llm.info.threads == threads
+            results.append(llm.logits(llm.tokenize(PROMPT)).tobytes())
+    assert results[0] == results[1]
+
+
+# --- sampling ---------------------------------------------------------------------------------
+
+
+def test_seed(llm: LLM) -> None:
+    first = llm.generate(PROMPT, seeded(1))
+    assert llm.generate(PROMPT, seeded(1)).text == first.text
+    assert llm.generate(PROMPT, seeded(2)).text != first.text
+    assert first.seed == 1
+
+
+def test_a_random_seed_is_recorded(llm: LLM) -> None:
+    free = SamplingParams(max_tokens=24)
+    first, second = llm.generate([PROMPT, PROMPT], free)
+    assert first.seed != second.seed
+    assert llm.generate(PROMPT, free.replace(seed=second.seed)).text == second.text
+
+
+def test_stop_string(llm: LLM) -> None:
+    full = llm.generate(PROMPT, GREEDY).text
+    result = llm.generate(PROMPT, GREEDY.replace(stop=["named Lily", "zebra"]))
+    assert result.text == full[: full.index("named Lily")]
+    assert result.finish_reason == "stop"
+    assert result.stop_reason == "named Lily"
+    kept = llm.generate(PROMPT, GREEDY.replace(stop="named Lily", include_stop_text=True))
+    assert kept.text == result.text + "named Lily"
+
+
+def test_stop_token(llm: LLM) -> None:
+    ids = llm.generate(PROMPT, GREEDY).token_ids
+    stop = ids[7]
+    result = llm.generate(PROMPT, GREEDY.replace(stop_token_ids=[stop]))
+    assert result.finish_reason == "stop"
+    assert result.stop_reason == str(stop)
+    assert stop not in result.token_ids[:-1]
+
+
+def test_logprobs_are_those_of_the_logits(llm: LLM) -> None:
+    prompt = llm.tokenize(PROMPT)
+    result = llm.generate(PROMPT, GREEDY.replace(max_tokens=5, logprobs=3))
+    assert result.logprobs is not None
+    assert len(result.logprobs) == 5
+    logits = llm.logits([*prompt, *result.token_ids]).astype(np.float64)
+    for i, entry in enumerate(result.logprobs):
+        row = logits[len(prompt) - 1 + i]
+        want = row - np.log(np.exp(row - row.max()).sum()) - row.max()
+        assert entry.token_id == result.token_ids[i] == int(row.argmax())
+        assert entry.logprob == pytest.approx(want[entry.token_id], abs=1e-4)
+        assert [token for token, _ in entry.top] == np.argsort(-row, kind="stable")[:3].tolist()
+
+
+def test_logit_bias(llm: LLM) -> None:
+    ids = llm.generate(PROMPT, GREEDY).token_ids
+    result = llm.generate(PROMPT, GREEDY.replace(logit_bias={ids[0]: -100.0}))
+    assert result.token_ids[0] != ids[0]
+
+
+# --- numbers ----------------------------------------------------------------------------------
+
+
+def test_logits(llm: LLM) -> None:
+    ids = llm.tokenize(PROMPT)
+    logits = llm.logits(ids)
+    assert logits.shape == (len(ids), llm.info.vocab_size)
+    assert logits.dtype == np.float32
+    assert int(logits[-1].argmax()) == llm.generate(ids, GREEDY).token_ids[0]
+
+
+def test_embed_of_a_decoder_is_normalised(llm: LLM) -> None:
+    vectors = llm.embed(["a cat", "a dog", "a cat"])
+    assert vectors.shape == (3, llm.info.hidden_size)
+    assert vectors.dtype == np.float32
+    np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-5)
+    np.testing.assert_array_equal(vectors[0], vectors[2])
+
+
+def test_tokenize_and_back(llm: LLM) -> None:
+    assert llm.detokenize(llm.tokenize(PROMPT)) == PROMPT
+
+
+def test_info(llm: LLM, path: Path) -> None:
+    info = llm.info
+    assert info.path == path
+    assert info.architecture == "llama"
+    assert info.vocab_size == 512
+    assert info.file_bytes == path.stat().st_size
+    assert info.generates
+    assert 0 < info.context_length <= 4096
+    with pytest.raises(AttributeError):
+        info.threads = 3  # type: ignore[misc]
+    assert "llama" in repr(llm)
+
+
+# --- limits and errors ------------------------------------------------------------------------
+
+
+def test_prompt_longer_than_the_context(path: Path) -> None:
+    with LLM(path, context_length=32) as llm:
+        ids = [1] * 32
+        for call in (llm.generate, llm.stream):
+            with pytest.raises(pyslm.ContextLengthError, match=r"32 tokens .* holds 32"):
+                call(ids)
+        with pytest.raises(pyslm.ContextLengthError, match="33 tokens"):
+            llm.logits([1] * 33)
+        with pytest.raises(pyslm.ContextLengthError):
+            llm.embed("word " * 100)
+        assert llm.logits(ids).shape[0] == 32
+
+
+def test_output_ends_where_the_context_does(path: Path) -> None:
+    with LLM(path, context_length=32) as llm:
+        result = llm.generate([1] * 20, SamplingParams(max_tokens=100, ignore_eos=True, seed=1))
+    assert result.finish_reason == "length"
+    assert result.usage.total_tokens == 32
+
+
+def test_a_failing_request_of_a_list_takes_the_others_out(llm: LLM) -> None:
+    with pytest.raises(pyslm.ContextLengthError):
+        llm.generate([PROMPT, "x" * 100_000], GREEDY)
+    assert llm.generate(PROMPT, GREEDY).text.startswith(STORY)
+
+
+@pytest.mark.parametrize("prompt", ["", [], [512], [-1], [1.5], b"abc", None, 5, [None], [[]]])
+def test_bad_prompts(llm: LLM, prompt: Any) -> None:
+    if prompt == []:
+        assert llm.generate(prompt) == []
+        return
+    if prompt == "" and llm.tokenize(""):  # the start token alone is a prompt
+        prompt = [[]]
+    with pytest.raises(pyslm.InvalidRequestError):
+        llm.generate(prompt)
+
+
+def test_a_lone_surrogate_is_refused(llm: LLM) -> None:
+    with pytest.raises(pyslm.PyslmError, match="surrogate"):
+        llm.generate("a\ud800b")
+
+
+def test_one_param_each(llm: LLM) -> None:
+    with pytest.raises(pyslm.InvalidRequestError, match="2 entries for 1 prompts"):
+        llm.generate([PROMPT], [GREEDY, GREEDY])
+
+
+def test_chat(shared: Path, tmp_path: Path) -> None:
+    with LLM(chat_stories(shared, tmp_path)) as llm:
+        assert llm.info.has_chat_template
+        messages = [{"role": "user", "content": "</s>tell me"}]
+        text = "user: </s>tell me\n" + PROMPT
+        ids = llm.encode_chat(messages)
+        eos = llm.tokenize("</s>", add_special_tokens=False, parse_special=True)
+        assert len(eos) == 1
+        assert eos[0] not in ids, "what a user says became a control token"
+        assert llm.detokenize(ids).strip() == text
+        result = llm.chat(messages, GREEDY)
+        assert result.text == llm.generate(ids, GREEDY).text
+        assert "".join(c.text for c in llm.chat_stream(messages, GREEDY)) == result.text
+        assert llm.encode_chat(messages, add_generation_prompt=False) != ids
+
+
+def test_no_chat_template(llm: LLM) -> None:
+    assert not llm.info.has_chat_template
+    with pytest.raises(pyslm.ChatTemplateError, match="no chat template"):
+        llm.chat([{"role": "user", "content": "hi"}])
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"backend": "tpu"}, "backend is 'tpu'; allowed: auto, cpu"),
+        ({"kv_type": "f64"}, "kv_type is 'f64'; allowed: f16, bf16, q8_0"),
+        ({"threads": 0}, "threads is 0"),
+        ({"threads": -1}, "threads is -1"),
+        ({"threads": "2"}, "threads is '2'"),
+        ({"context_length": -5}, "context_length is -5"),
+        ({"max_sequences": 0}, "max_sequences is 0"),
+        ({"batch_size": 0}, "batch_size is 0"),
+    ],
+)
+def test_bad_options(path: Path, options: dict[str, Any], message: str) -> None:
+    with pytest.raises(pyslm.InvalidRequestError, match=message):
+        LLM(path, **options)
+
+
+@pytest.mark.parametrize("option", [{"gpu_layers": 3}, {"memory_lock": True}, {"numa": True}])
+def test_options_without_effect_warn(path: Path, option: dict[str, Any]) -> None:
+    with pytest.warns(RuntimeWarning, match=f"{next(iter(option))}=.* has no effect") as caught:
+        LLM(path, **option).close()
+    assert caught[0].filename == __file__
+
+
+def test_bad_paths(tmp_path: Path, shared: Path) -> None:
+    with pytest.raises(pyslm.ModelNotFoundError, match="no such file"):
+        LLM(tmp_path / "absent.gguf")
+    with pytest.raises(pyslm.ModelFileError, match="is a directory"):
+        LLM(tmp_path)
+    other = tmp_path / "other.gguf"
+    other.write_bytes(b"PK\x03\x04 and more")
+    with pytest.raises(pyslm.GGUFError, match="not a GGUF file"):
+        LLM(other)
+    with pytest.raises(pyslm.PyslmError):  # a vocabulary without weights
+        LLM(shared / "vocab" / "ggml-vocab-qwen2.gguf")
+
+
+def test_close(path: Path) -> None:
+    llm = LLM(path)
+    stream = llm.stream(PROMPT)
+    llm.close()
+    llm.close()
+    for use in (lambda: llm.generate(PROMPT), lambda: next(stream), lambda: llm.logits([1])):
+        with pytest.raises(pyslm.EngineError, match="closed"):
+            use()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="sends SIGINT")
+def test_ctrl_c_stops_and_leaves_the_model_usable(shared: Path, tmp_path: Path) -> None:
+    path = long_stories(shared, tmp_path)
+    code = f"""
+        import sys, time
+        from pyslm import LLM, SamplingParams
+        llm = LLM({str(path)!r}, context_length={LONG_CONTEXT})
+        params = SamplingParams(max_tokens=90_000, ignore_eos=True, seed=1)
+        try:
+            print("ready", flush=True)
+            llm.generate([[1, 2, 3]] * 4, params)
+        except KeyboardInterrupt:
+            print("interrupted", flush=True)
+        print(llm.generate("Once upon a time", SamplingParams(max_tokens=5, temperature=0)).text)
+        print(llm._loop.engine.stats().num_running)
+    """
+    command = [sys.executable, "-c", textwrap.dedent(code)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as run:
+        assert run.stdout is not None
+        assert run.stdout.readline() == "ready\n"
+        time.sleep(0.3)
+        os.kill(run.pid, signal.SIGINT)
+        since = time.monotonic()
+        assert run.stdout.readline() == "interrupted\n"
+        assert time.monotonic() - since < 5
+        assert STORY.startswith(run.stdout.readline().rstrip("\n"))
+        assert run.stdout.readline() == "0\n"
+        assert run.wait(30) == 0
