@@ -305,6 +305,10 @@ def test_bad_paths(tmp_path: Path, shared: Path) -> None:
         LLM(tmp_path / "absent.gguf")
     with pytest.raises(pyslm.ModelFileError, match="is a directory"):
         LLM(tmp_path)
+    if hasattr(os, "mkfifo"):
+        os.mkfifo(tmp_path / "pipe")
+        with pytest.raises(pyslm.ModelFileError, match="not a regular file"):
+            LLM(tmp_path / "pipe")
     other = tmp_path / "other.gguf"
     other.write_bytes(b"PK\x03\x04 and more")
     with pytest.raises(pyslm.GGUFError, match="not a GGUF file"):
