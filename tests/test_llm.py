@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from reference.tiny_encoder import write_tiny_encoder
 from stories import LONG_CONTEXT, PROMPT, STORY, chat_stories, long_stories, stories
 
 import pyslm
@@ -355,3 +356,20 @@ def test_ctrl_c_stops_and_leaves_the_model_usable(shared: Path, tmp_path: Path) 
         assert STORY.startswith(run.stdout.readline().rstrip("\n"))
         assert run.stdout.readline() == "0\n"
         assert run.wait(30) == 0
+
+
+# --- encoders ---------------------------------------------------------------------------------
+
+
+def test_an_encoder_embeds_and_does_not_generate(tmp_path: Path) -> None:
+    with LLM(write_tiny_encoder(tmp_path / "bert.gguf", "bert")) as encoder:
+        assert not encoder.info.generates
+        vectors = encoder.embed(["one", "two", "one"])
+        np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-5)
+        np.testing.assert_array_equal(vectors[0], vectors[2])
+        assert encoder.embed([]).shape == (0, encoder.info.hidden_size)
+        for call in (encoder.generate, encoder.stream, encoder.logits):
+            with pytest.raises(pyslm.UnsupportedModelError, match="use embed"):
+                call("text")
+        with pytest.raises(pyslm.ContextLengthError):
+            encoder.embed("word " * 1000)
