@@ -149,6 +149,7 @@ inline Quad quad(const int8_t* p) {
 }
 
 #if defined(PYSLM_VNNI)
+constexpr bool kBiased = true;  // operands of every centred format are weight + 128
 #if defined(PYSLM_EVEX_VNNI)
 inline __m256i dpbusd(__m256i acc, __m256i u, __m256i s) { return _mm256_dpbusd_epi32(acc, u, s); }
 #else
@@ -161,6 +162,7 @@ inline I signed_init(const int32_t* bias) { return iset(*bias); }
 inline I dot_u(I acc, B w, Quad a) { return {dpbusd(acc.lo, w.lo, a), dpbusd(acc.hi, w.hi, a)}; }
 inline I dot_s(I acc, B w, Quad a) { return dot_u(acc, w, a); }
 #else
+constexpr bool kBiased = false;
 template <int Zero> inline B centre(B q) { return q; }
 template <int Zero> inline I centre_init(const int32_t* bias) {  // -Zero * sum
   static_assert((Zero & (Zero - 1)) == 0);

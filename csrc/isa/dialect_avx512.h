@@ -116,6 +116,7 @@ inline Quad quad(const int8_t* p) {
 }
 
 #if defined(PYSLM_VNNI)
+constexpr bool kBiased = true;  // operands of every centred format are weight + 128
 template <int Zero> inline B centre(B q) { return badd(q, bset(128 - Zero)); }
 template <int Zero> inline I centre_init(const int32_t* bias) { return iset(*bias); }
 inline B as_signed(B s) { return _mm512_xor_si512(s, bset(0x80)); }
@@ -123,6 +124,7 @@ inline I signed_init(const int32_t* bias) { return iset(*bias); }
 inline I dot_u(I acc, B w, Quad a) { return _mm512_dpbusd_epi32(acc, w, a); }
 inline I dot_s(I acc, B w, Quad a) { return _mm512_dpbusd_epi32(acc, w, a); }
 #else
+constexpr bool kBiased = false;
 // -Zero * sum, from -128 * sum.
 template <int Zero> inline B centre(B q) { return q; }
 template <int Zero> inline I centre_init(const int32_t* bias) {

@@ -142,6 +142,7 @@ inline I dot_s(I acc, B w, Quad a) {
 }
 inline I dot_u(I acc, B w, Quad a) { return dot_s(acc, w, a); }  // codes < 128
 
+constexpr bool kBiased = true;  // centred codes are signed bytes, whatever the format
 constexpr int kGroup = 4;
 constexpr int kDirect = 4;
 

@@ -163,8 +163,9 @@ inline I dot_s(const I& acc, const B& w, const Quad& a) {
 }
 inline I dot_u(const I& acc, const B& w, const Quad& a) { return dot_s(acc, w, a); }  // codes < 128
 
-constexpr int kGroup = 4;
-constexpr int kDirect = 4;
+constexpr bool kBiased = true;  // centred codes are signed bytes, whatever the format
+constexpr int kGroup = 1;
+constexpr int kDirect = 1;
 
 }  // namespace
 }  // namespace pyslm

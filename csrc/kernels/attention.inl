@@ -38,7 +38,7 @@ inline AttentionScratch carve(const AttentionItem& item) {
 }
 
 template <Kv Type>
-void load_queries(const AttentionItem& item, const AttentionScratch& s) {
+[[gnu::noinline]] void load_queries(const AttentionItem& item, const AttentionScratch& s) {
   const int32_t n = item.num_queries;
   for (int32_t i = 0; i < n; ++i) {
     if constexpr (Type == Kv::kQ8) {
@@ -116,17 +116,22 @@ void score_tiles(const AttentionItem& item, const AttentionScratch& s, const Spa
   PYSLM_UNROLL
   for (int t = 0; t < T; ++t)
     PYSLM_UNROLL
-    for (int n = 0; n < N; ++n) {
-      const int32_t position = span.begin + at + 16 * t;
-      F score = fmul(acc[t][n], fset(item.scale));
-      if (item.softcap > 0) score = fmul(vtanh(fdiv(score, fset(item.softcap))), fset(item.softcap));
-      score = fkeep(score, item.first[n] - position, item.last[n] + 1 - position, kNegInf);
-      fstore(s.scores + n * kAttentionSpan + at + 16 * t, score);
-    }
+    for (int n = 0; n < N; ++n) fstore(s.scores + n * kAttentionSpan + at + 16 * t, acc[t][n]);
+}
+
+// q . k to scores: scale, cap, and -inf for what query n does not see.
+[[gnu::noinline]] void mask_scores(const AttentionItem& item, int32_t n, const Span& span, float* scores) {
+  const F scale = fset(item.scale), cap = fset(item.softcap);
+  for (int32_t i = span.lo; i < span.hi; i += 16) {
+    F score = fmul(fload(scores + i), scale);
+    if (item.softcap > 0) score = fmul(vtanh(fdiv(score, cap)), cap);
+    const int32_t position = span.begin + i;
+    fstore(scores + i, fkeep(score, item.first[n] - position, item.last[n] + 1 - position, kNegInf));
+  }
 }
 
 // Scores to p in place; returns the maximum and the sum. No key in sight: maximum -inf, p 0.
-inline float span_softmax(float* scores, const Span& span, float* sum) {
+[[gnu::noinline]] float span_softmax(float* scores, const Span& span, float* sum) {
   F top = fset(kNegInf), total = fzero();
   for (int32_t i = span.lo; i < span.hi; i += 16) top = fmax(fload(scores + i), top);
   const float maximum = freduce_max(top);
@@ -185,7 +190,7 @@ struct Running {
 };
 
 // total = total * a + part * b, on the common maximum.
-inline void merge(Running& run, float maximum, float sum, float* total, const float* part, int32_t dim) {
+[[gnu::noinline]] void merge(Running& run, float maximum, float sum, float* total, const float* part, int32_t dim) {
   if (maximum == kNegInf) return;
   const float top = run.maximum > maximum ? run.maximum : maximum;
   const float a = exp1(run.maximum - top), b = exp1(maximum - top);
@@ -195,7 +200,7 @@ inline void merge(Running& run, float maximum, float sum, float* total, const fl
   run.maximum = top;
 }
 
-inline void finish(const AttentionItem& item, int32_t n, Running run, const float* total) {
+[[gnu::noinline]] void finish(const AttentionItem& item, int32_t n, Running run, const float* total) {
   float factor = 1.0f;
   if (item.sink[n] > kNegInf) {
     const float top = run.maximum > item.sink[n] ? run.maximum : item.sink[n];
@@ -228,15 +233,15 @@ void attend(const AttentionItem& item) {
     for (; at + 16 * T <= span.hi; at += 16 * T) score_tiles<Type, N, T>(item, s, span, at);
     for (; at < span.hi; at += 16) score_tiles<Type, N, 1>(item, s, span, at);
     float maximum[N], sum[N];
-    PYSLM_UNROLL
-    for (int n = 0; n < N; ++n)
-      maximum[n] = span_softmax(s.scores + n * kAttentionSpan, span, &sum[n]);
+      for (int n = 0; n < N; ++n) {
+      float* const scores = s.scores + n * kAttentionSpan;
+      mask_scores(item, n, span, scores);
+      maximum[n] = span_softmax(scores, span, &sum[n]);
+    }
     weigh_all<Type, N>(item, s, span);
-    PYSLM_UNROLL
-    for (int n = 0; n < N; ++n)
+      for (int n = 0; n < N; ++n)
       merge(run[n], maximum[n], sum[n], s.total + n * value, s.part + n * value, value);
   }
-  PYSLM_UNROLL
   for (int n = 0; n < N; ++n) finish(item, n, run[n], s.total + n * value);
 }
 

@@ -35,16 +35,26 @@ template <const Format& Fmt, int J>
   else return code;
 }
 
-template <const Format& Fmt>
+// What the products of unpacked operands still depend on: formats that agree in it share code.
+struct Shape {
+  bool sub16, minima, signed_codes;
+  int zero;
+};
+constexpr Shape shape_of(const Format& f) {
+  const bool minima = layout::has_min(f), one_form = kBiased && !minima;  // biased: all forms are one
+  return {layout::sub16(f), minima, one_form || f.signed_codes, one_form ? 0 : f.zero};
+}
+
+template <Shape S>
 [[gnu::always_inline]] inline I dot(I acc, B w, Quad a) {
-  if constexpr (Fmt.signed_codes) return dot_s(acc, w, a);
+  if constexpr (S.signed_codes) return dot_s(acc, w, a);
   else return dot_u(acc, w, a);
 }
 // What an integer sum starts from, given -128 * (sum of the activations it will meet).
-template <const Format& Fmt>
+template <Shape S>
 [[gnu::always_inline]] inline I init(const int32_t* bias) {
-  if constexpr (Fmt.signed_codes) return signed_init(bias);
-  else if constexpr (Fmt.zero != 0) return centre_init<Fmt.zero>(bias);
+  if constexpr (S.signed_codes) return signed_init(bias);
+  else if constexpr (S.zero != 0) return centre_init<S.zero>(bias);
   else return izero();
 }
 

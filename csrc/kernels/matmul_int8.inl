@@ -28,7 +28,7 @@ inline Group group_at(const ActLayout& act, int32_t row) {
 }
 
 // Adds the bias, then writes or accumulates one vector of 16 outputs of row `row`.
-inline void store_outputs(const MatmulArgs& args, int64_t tile, int32_t row, F y) {
+[[gnu::noinline]] void store_outputs(const MatmulArgs& args, int64_t tile, int32_t row, F y) {
   const int64_t column = tile * 16, left = args.rows - column;
   float* out = args.out + row * args.out_stride + column;
   float padded[16], bias[16];
@@ -47,13 +47,13 @@ inline void store_outputs(const MatmulArgs& args, int64_t tile, int32_t row, F y
 }
 
 // Folds the integer sums of one block into acc, for row n of N.
-template <const Format& Fmt, int N>
+template <Shape S, int N>
 [[gnu::always_inline]] inline F fold(F acc, const I* sums, const F* scale, const F* minimum,
                                      const Group& g, int64_t b, int n) {
-  constexpr int kParts = layout::sub16(Fmt) ? 2 : 1;
+  constexpr int kParts = S.sub16 ? 2 : 1;
   F t = fmul(fcvt(sums[0]), scale[0]);
   if constexpr (kParts == 2) t = fma(fcvt(sums[1]), scale[1], t);
-  if constexpr (layout::has_min(Fmt)) {
+  if constexpr (S.minima) {
     if constexpr (kParts == 1) {
       t = fma(fcvt(iset(g.bias32[b * N + n])), minimum[0], t);
     } else {
@@ -64,16 +64,17 @@ template <const Format& Fmt, int N>
   return fma(t, fset(g.scale[b * N + n]), acc);
 }
 
-template <const Format& Fmt, int N>
+template <Shape S, int N>
 [[gnu::always_inline]] inline I start(const Group& g, int64_t b, int part, int n) {
-  if constexpr (layout::sub16(Fmt)) return init<Fmt>(g.bias16 + (2 * b + part) * N + n);
-  else return init<Fmt>(g.bias32 + b * N + n);
+  if constexpr (S.sub16) return init<S>(g.bias16 + (2 * b + part) * N + n);
+  else return init<S>(g.bias32 + b * N + n);
 }
 
 // Few rows: unpack in registers.
 template <const Format& Fmt, int N>
 void direct_tiles(const MatmulArgs& args, int64_t begin, int64_t end, int32_t row) {
-  constexpr int kParts = layout::sub16(Fmt) ? 2 : 1;
+  constexpr Shape S = shape_of(Fmt);
+  constexpr int kParts = S.sub16 ? 2 : 1;
   const int64_t num_blocks = args.cols / 32, scales_at = layout::scales_offset(Fmt, args.cols);
   const Group g = group_at(*args.act, row);
   for (int64_t tile = begin; tile < end; ++tile) {
@@ -88,19 +89,19 @@ void direct_tiles(const MatmulArgs& args, int64_t begin, int64_t end, int32_t ro
       PYSLM_UNROLL
       for (int n = 0; n < N; ++n)
         PYSLM_UNROLL
-        for (int part = 0; part < kParts; ++part) sums[n][part] = start<Fmt, N>(g, b, part, n);
+        for (int part = 0; part < kParts; ++part) sums[n][part] = start<S, N>(g, b, part, n);
       const int8_t* a = g.q8 + b * 32 * N;
       for_quads([&](auto j) __attribute__((always_inline)) {
         constexpr int J = decltype(j)::value, kPart = kParts == 2 ? J / 4 : 0;
         const B w = operand<Fmt, J>(block);
         PYSLM_UNROLL
         for (int n = 0; n < N; ++n)
-          sums[n][kPart] = dot<Fmt>(sums[n][kPart], w, quad(a + (J * N + n) * 4));
+          sums[n][kPart] = dot<S>(sums[n][kPart], w, quad(a + (J * N + n) * 4));
       });
       F scale[2], minimum[2];
       load_scales<Fmt>(scales, b, scale, minimum);
       PYSLM_UNROLL
-      for (int n = 0; n < N; ++n) acc[n] = fold<Fmt, N>(acc[n], sums[n], scale, minimum, g, b, n);
+      for (int n = 0; n < N; ++n) acc[n] = fold<S, N>(acc[n], sums[n], scale, minimum, g, b, n);
     }
     PYSLM_UNROLL
     for (int n = 0; n < N; ++n) store_outputs(args, tile, row + n, acc[n]);
@@ -143,9 +144,9 @@ void unpack_tile(const uint8_t* codes, int64_t cols, const Unpacked& out) {
 }
 
 // N rows against one unpacked tile.
-template <const Format& Fmt, int N>
+template <Shape S, int N>
 void tile_group(const MatmulArgs& args, int64_t tile, const Unpacked& w, const Group& g, int32_t row) {
-  constexpr int kParts = layout::sub16(Fmt) ? 2 : 1, kQuads = 8 / kParts;
+  constexpr int kParts = S.sub16 ? 2 : 1, kQuads = 8 / kParts;
   const int64_t num_blocks = args.cols / 32;
   const uint8_t* codes = w.codes;
   const int8_t* a = g.q8;
@@ -158,19 +159,19 @@ void tile_group(const MatmulArgs& args, int64_t tile, const Unpacked& w, const G
     for (int part = 0; part < kParts; ++part) {
       I sums[N];
       PYSLM_UNROLL
-      for (int n = 0; n < N; ++n) sums[n] = start<Fmt, N>(g, b, part, n);
+      for (int n = 0; n < N; ++n) sums[n] = start<S, N>(g, b, part, n);
       PYSLM_UNROLL
       for (int j = 0; j < kQuads; ++j, codes += 64, a += 4 * N) {
         const B v = bload(codes);
         PYSLM_UNROLL
-        for (int n = 0; n < N; ++n) sums[n] = dot<Fmt>(sums[n], v, quad(a + 4 * n));
+        for (int n = 0; n < N; ++n) sums[n] = dot<S>(sums[n], v, quad(a + 4 * n));
       }
       const F scale = fload(w.scale + (b * kParts + part) * 16);
       PYSLM_UNROLL
       for (int n = 0; n < N; ++n)
         t[n] = part == 0 ? fmul(fcvt(sums[n]), scale) : fma(fcvt(sums[n]), scale, t[n]);
     }
-    if constexpr (layout::has_min(Fmt)) {
+    if constexpr (S.minima) {
       const int32_t* bias = kParts == 1 ? g.bias32 : g.bias16;
       PYSLM_UNROLL
       for (int part = 0; part < kParts; ++part) {
@@ -187,12 +188,12 @@ void tile_group(const MatmulArgs& args, int64_t tile, const Unpacked& w, const G
   for (int n = 0; n < N; ++n) store_outputs(args, tile, row + n, acc[n]);
 }
 
-template <const Format& Fmt, int N = kGroup>
+template <Shape S, int N = kGroup>
 void any_group(int n, const MatmulArgs& args, int64_t tile, const Unpacked& w, const Group& g,
                int32_t row) {
   if constexpr (N > 0) {
-    if (n == N) tile_group<Fmt, N>(args, tile, w, g, row);
-    else any_group<Fmt, N - 1>(n, args, tile, w, g, row);
+    if (n == N) tile_group<S, N>(args, tile, w, g, row);
+    else any_group<S, N - 1>(n, args, tile, w, g, row);
   }
 }
 
@@ -212,7 +213,7 @@ void matmul_int8(const MatmulArgs& args, int64_t begin, int64_t end) {
     unpack_tile<Fmt>(args.tiles + tile * args.tile_bytes, args.cols, w);
     for (int32_t row = 0; row < rows; row += group) {
       const int n = rows - row < group ? rows - row : group;
-      any_group<Fmt>(n, args, tile, w, group_at(*args.act, row), row);
+      any_group<shape_of(Fmt)>(n, args, tile, w, group_at(*args.act, row), row);
     }
   }
 }
