@@ -18,13 +18,14 @@ from pyslm.convert.checkpoint import Checkpoint
 from pyslm.convert.config import Config
 from pyslm.convert.family import Family, Layout
 from pyslm.convert.vocabulary import Vocabulary, add_special_tokens, read_vocabulary
-from pyslm.convert.writer import FILE_TYPES, new_file, plan, write_tensors
+from pyslm.convert.writer import FILE_TYPES, plan, write_tensors
 from pyslm.errors import (
     InvalidRequestError,
     ModelFileError,
     ModelNotFoundError,
     UnsupportedModelError,
 )
+from pyslm.new_file import check_space, replacing
 
 __all__ = ["FAMILIES", "convert"]
 
@@ -58,7 +59,8 @@ def convert(
     layout = family.lay_out(config, source_dir)
     jobs = plan(Checkpoint(source_dir), family, layout.targets, dtype)
     vocabulary = read_vocabulary(source_dir, layout.vocab_size)
-    with new_file(out) as partial:
+    check_space(out, sum(job.num_bytes for job in jobs))
+    with replacing(out) as partial:
         writer = GGUFWriter(partial, family.gguf_architecture)
         try:
             _add_metadata(writer, config, layout, vocabulary, dtype)
@@ -82,8 +84,8 @@ def _check_arguments(source_dir: Path, out: Path, dtype: str) -> None:
 def _find_family(config: Config) -> Family:
     if config.has("quantization_config"):
         raise UnsupportedModelError(
-            f"{config.path}: the weights are quantized already ('quantization_config'); convert the "
-            "original model, then quantize with `pyslm quantize`"
+            f"{config.path}: the weights are quantized already ('quantization_config'); convert "
+            "the original model, then quantize with `pyslm quantize`"
         )
     names = config.values.get("architectures")
     if not isinstance(names, list) or not names or not isinstance(names[0], str):

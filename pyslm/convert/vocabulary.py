@@ -23,7 +23,7 @@ __all__ = ["Vocabulary", "read_vocabulary"]
 
 _BYTE_TOKEN = re.compile(r"<0x[0-9A-F]{2}>")
 # Written as added tokens that are not "special", yet no text a user may produce.
-_LOOKS_SPECIAL = re.compile(r"<\|.*\|>|<｜.*｜>|<(unk|s|/s|pad|bos|eos)>")  # noqa: RUF001
+_LOOKS_SPECIAL = re.compile(r"<\|.*\|>|<｜.*｜>|<(unk|s|/s|pad|bos|eos)>")
 _SPACE = "\u2581"
 
 

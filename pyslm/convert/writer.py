@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from math import prod
-from pathlib import Path
 from typing import Any
 
 import gguf
@@ -17,9 +14,9 @@ from gguf import GGMLQuantizationType, GGUFWriter, LlamaFileType
 
 from pyslm.convert.checkpoint import Checkpoint, Floats, SourceTensor
 from pyslm.convert.family import Family, Target
-from pyslm.errors import ModelFileError, PyslmError, UnsupportedModelError
+from pyslm.errors import ModelFileError, UnsupportedModelError
 
-__all__ = ["FILE_TYPES", "Job", "new_file", "plan", "write_tensors"]
+__all__ = ["FILE_TYPES", "Job", "plan", "write_tensors"]
 
 FILE_TYPES = {
     "f32": (GGMLQuantizationType.F32, LlamaFileType.ALL_F32),
@@ -149,20 +146,3 @@ def write_tensors(
         done += job.num_bytes
         if progress:
             progress(done / total)
-
-
-@contextmanager
-def new_file(out: Path) -> Iterator[Path]:
-    """A temporary path beside `out`, which takes its place when all went well."""
-    partial = out.with_name(f".{out.name}.{os.getpid()}.partial")
-    try:
-        yield partial
-        with partial.open("rb+") as file:
-            os.fsync(file.fileno())
-        os.replace(partial, out)
-    except PyslmError:
-        raise
-    except OSError as error:
-        raise ModelFileError(f"cannot write {out}: {error}") from error
-    finally:
-        partial.unlink(missing_ok=True)
