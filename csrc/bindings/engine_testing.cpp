@@ -29,12 +29,13 @@ py::array_t<double> sampler_probabilities(const Logits& logits, const SamplingPa
 }
 
 std::vector<int32_t> sampler_draws(const Logits& logits, const SamplingParams& params,
-                                   const std::vector<int64_t>& positions, uint32_t sample_index) {
+                                   const std::vector<int64_t>& positions, uint32_t sample_index,
+                                   const Tokens& history, int32_t prompt_length) {
   const Sampler sampler(params, static_cast<int>(logits.size()), sample_index);
   SamplerWorkspace work;
   std::vector<int32_t> tokens;
   for (const int64_t position : positions) {
-    tokens.push_back(sampler.sample(logits.data(), {}, position, work));
+    tokens.push_back(sampler.sample(logits.data(), {history, prompt_length}, position, work));
   }
   return tokens;
 }
@@ -96,7 +97,8 @@ void bind_engine_testing(py::module_& parent) {
         py::arg("history") = Tokens{}, py::arg("prompt_length") = 0,
         "float64 [num_vocab]: the distribution that the sampler draws from");
   m.def("sampler_draws", &sampler_draws, py::arg("logits"), py::arg("params"), py::arg("positions"),
-        py::arg("sample_index") = 0, "one draw per position");
+        py::arg("sample_index") = 0, py::arg("history") = Tokens{}, py::arg("prompt_length") = 0,
+        "one draw per position");
   m.def("text_buffer_run", &text_buffer_run, py::arg("pieces"), py::arg("stops"),
         py::arg("include_stop_text") = false);
   bind_test_runner(m);

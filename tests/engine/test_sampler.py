@@ -80,6 +80,15 @@ def test_large_vocabulary_equals_the_reference(spread: float, chosen: dict[str, 
     assert np.abs(got - expected).sum() < 1e-3
 
 
+def test_probabilities_are_exact_over_the_whole_range() -> None:
+    logits = np.linspace(0, -100, 200_001, dtype=np.float32)
+    p = testing.sampler_probabilities(logits, SamplingParams())
+    mass, expected = p / p[0], np.exp(logits.astype(np.float64))
+    inside = logits >= -87
+    np.testing.assert_allclose(mass[inside], expected[inside], rtol=2.4e-7)  # 2 ulp
+    assert not mass[~inside].any()
+
+
 def test_typical_keeps_tokens_near_the_entropy_and_not_the_likeliest() -> None:
     # Meister et al. 2022: with one token at 0.4 and many at 0.02 the entropy is near the many.
     logits = np.log(np.array([0.4] + [0.02] * 30, dtype=np.float32))
