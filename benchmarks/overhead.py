@@ -76,6 +76,5 @@ if __name__ == "__main__":
     print(f"generate, 16 sequences            {microseconds_per_step(16):8.1f} us per step")
     print(f"stream, 1 sequence                {microseconds_per_chunk():8.1f} us per token")
     if len(sys.argv) > 1:
-        print(
-            f"tokenize 4 KB                     {milliseconds_to_tokenize(sys.argv[1], 4096):8.2f} ms"
-        )
+        milliseconds = milliseconds_to_tokenize(sys.argv[1], 4096)
+        print(f"tokenize 4 KB                     {milliseconds:8.2f} ms")

@@ -64,6 +64,8 @@ def check_model_path(model: str | os.PathLike[str]) -> Path:
             "; `pyslm convert` makes a GGUF file of it" if any(path.glob("*.safetensors")) else ""
         )
         raise ModelFileError(f"{path} is a directory, not a GGUF file{hint}")
+    if path.exists() and not path.is_file():  # opening a pipe would wait for ever
+        raise ModelFileError(f"{path} is not a regular file; give the path of a GGUF file")
     try:
         with path.open("rb") as file:
             magic = file.read(4)

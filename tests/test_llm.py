@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from reference.tiny_encoder import write_tiny_encoder
 from stories import LONG_CONTEXT, PROMPT, STORY, chat_stories, long_stories, stories
 
 import pyslm
@@ -305,6 +306,10 @@ def test_bad_paths(tmp_path: Path, shared: Path) -> None:
         LLM(tmp_path / "absent.gguf")
     with pytest.raises(pyslm.ModelFileError, match="is a directory"):
         LLM(tmp_path)
+    if hasattr(os, "mkfifo"):
+        os.mkfifo(tmp_path / "pipe")
+        with pytest.raises(pyslm.ModelFileError, match="not a regular file"):
+            LLM(tmp_path / "pipe")
     other = tmp_path / "other.gguf"
     other.write_bytes(b"PK\x03\x04 and more")
     with pytest.raises(pyslm.GGUFError, match="not a GGUF file"):
@@ -351,3 +356,20 @@ def test_ctrl_c_stops_and_leaves_the_model_usable(shared: Path, tmp_path: Path) 
         assert STORY.startswith(run.stdout.readline().rstrip("\n"))
         assert run.stdout.readline() == "0\n"
         assert run.wait(30) == 0
+
+
+# --- encoders ---------------------------------------------------------------------------------
+
+
+def test_an_encoder_embeds_and_does_not_generate(tmp_path: Path) -> None:
+    with LLM(write_tiny_encoder(tmp_path / "bert.gguf", "bert")) as encoder:
+        assert not encoder.info.generates
+        vectors = encoder.embed(["one", "two", "one"])
+        np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-5)
+        np.testing.assert_array_equal(vectors[0], vectors[2])
+        assert encoder.embed([]).shape == (0, encoder.info.hidden_size)
+        for call in (encoder.generate, encoder.stream, encoder.logits):
+            with pytest.raises(pyslm.UnsupportedModelError, match="use embed"):
+                call("text")
+        with pytest.raises(pyslm.ContextLengthError):
+            encoder.embed("word " * 1000)

@@ -38,9 +38,9 @@ model::LoadProgress load_progress(const py::object& callback) {
 std::unique_ptr<CpuRunner> load(const std::string& path, int threads, const std::string& kv_type,
                                 int context_length, int max_sequences, int max_batch_rows,
                                 int block_tokens, const py::object& progress) {
-  const model::RunnerConfig config{threads,       kv_type,        context_length,
-                                   max_sequences, max_batch_rows, block_tokens,
-                                   load_progress(progress)};
+  const model::RunnerConfig config{
+      threads,        kv_type,      context_length,         max_sequences,
+      max_batch_rows, block_tokens, load_progress(progress)};
   const py::gil_scoped_release no_gil;
   return std::make_unique<CpuRunner>(path, config);
 }
@@ -154,8 +154,8 @@ py::object logits(CpuRunner& runner, const TokenArray& ids, std::optional<int> c
 }
 
 FloatArray embed(CpuRunner& runner, const std::vector<TokenArray>& texts) {
-  FloatArray out({static_cast<py::ssize_t>(texts.size()),
-                  static_cast<py::ssize_t>(runner.hidden_size())});
+  FloatArray out(
+      {static_cast<py::ssize_t>(texts.size()), static_cast<py::ssize_t>(runner.hidden_size())});
   float* rows = out.mutable_data();
   const auto spans = tokens_of(texts);
   const py::gil_scoped_release no_gil;
@@ -174,9 +174,9 @@ void bind_model(py::module_& m) {
   if (!py::detail::get_type_info(typeid(Runner))) py::class_<Runner>(m, "Runner");
   py::class_<CpuRunner, Runner>(m, "Model")
       .def(py::init(&load), py::arg("path"), py::kw_only(), py::arg("threads") = 0,
-           py::arg("kv_type") = "f16", py::arg("context_length") = 0,
-           py::arg("max_sequences") = 16, py::arg("max_batch_rows") = 512,
-           py::arg("block_tokens") = 32, py::arg("progress") = py::none(),
+           py::arg("kv_type") = "f16", py::arg("context_length") = 0, py::arg("max_sequences") = 16,
+           py::arg("max_batch_rows") = 512, py::arg("block_tokens") = 32,
+           py::arg("progress") = py::none(),
            "Loads a GGUF file. progress(fraction_done) after each tensor.")
       .def_property_readonly("info", &info)
       .def("logits", &logits, py::arg("ids"), py::arg("chunk") = py::none(),

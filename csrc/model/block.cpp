@@ -7,9 +7,12 @@ using Gate = cpu::Activations::Gate;
 
 Gate gate_of(Activation activation) {
   switch (activation) {
-    case Activation::kSilu: return Gate::kSilu;
-    case Activation::kGeluTanh: return Gate::kGeluTanh;
-    case Activation::kGeluErf: return Gate::kGeluErf;
+    case Activation::kSilu:
+      return Gate::kSilu;
+    case Activation::kGeluTanh:
+      return Gate::kGeluTanh;
+    case Activation::kGeluErf:
+      return Gate::kGeluErf;
   }
   return Gate::kSilu;
 }

@@ -136,8 +136,7 @@ ModelInfo CpuRunner::info() const {
   return info;
 }
 
-void CpuRunner::check_sequences(
-    const std::vector<std::span<const int32_t>>& sequences) const {
+void CpuRunner::check_sequences(const std::vector<std::span<const int32_t>>& sequences) const {
   for (size_t s = 0; s < sequences.size(); ++s) {
     if (sequences[s].empty())
       fail(ErrorKind::kInvalid, "sequence ", s, " has no tokens; allowed: at least 1");

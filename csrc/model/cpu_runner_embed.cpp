@@ -44,8 +44,7 @@ void CpuRunner::embed(const std::vector<std::span<const int32_t>>& texts, float*
   }
 }
 
-void CpuRunner::embed_with_decoder(const std::vector<std::span<const int32_t>>& texts,
-                                   float* out) {
+void CpuRunner::embed_with_decoder(const std::vector<std::span<const int32_t>>& texts, float* out) {
   Workspace workspace;
   Evaluation evaluation;
   evaluation.sequences = texts;
@@ -70,14 +69,11 @@ void CpuRunner::embed_with_decoder(const std::vector<std::span<const int32_t>>& 
            });
 }
 
-void CpuRunner::embed_with_encoder(const std::vector<std::span<const int32_t>>& texts,
-                                   float* out) {
+void CpuRunner::embed_with_encoder(const std::vector<std::span<const int32_t>>& texts, float* out) {
   // Short texts fill their last block badly: room for twice the blocks that the rows would need.
-  const int32_t num_blocks =
-      2 * blocks_for(config_.max_batch_rows, config_.block_tokens);
+  const int32_t num_blocks = 2 * blocks_for(config_.max_batch_rows, config_.block_tokens);
   // F16 whatever the setting: it lives for a call, so fewer bits would save nothing.
-  const PagedCache scratch(
-      kv_shapes(spec_, DType::kF16, config_.block_tokens, num_blocks).front());
+  const PagedCache scratch(kv_shapes(spec_, DType::kF16, config_.block_tokens, num_blocks).front());
   Workspace workspace;
   for (size_t begin = 0; begin < texts.size();) {
     size_t end = begin, rows = 0;

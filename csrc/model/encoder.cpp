@@ -20,8 +20,7 @@ void Encoder::embed(const Batch& batch, Workspace& workspace) const {
     cpu::add(context_, sum, hidden, positions, hidden, 1.0f, rows, spec_.hidden);
   }
   cpu::layer_norm(context_, sum, hidden, weights_.embd_norm.weight.data(),
-                  weights_.embd_norm.bias_or_null(), spec_.norm_eps, x, hidden, rows,
-                  spec_.hidden);
+                  weights_.embd_norm.bias_or_null(), spec_.norm_eps, x, hidden, rows, spec_.hidden);
 }
 
 void Encoder::add_and_norm(const Linear& linear, float* x, const Norm& norm, float* out, int rows,

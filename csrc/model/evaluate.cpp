@@ -19,9 +19,7 @@ class Evaluator {
 
  private:
   int64_t length(size_t s) const { return static_cast<int64_t>(evaluation_.sequences[s].size()); }
-  int chunk(size_t s) const {
-    return evaluation_.chunks[evaluation_.chunks.size() == 1 ? 0 : s];
-  }
+  int chunk(size_t s) const { return evaluation_.chunks[evaluation_.chunks.size() == 1 ? 0 : s]; }
   void add_span(size_t s, int32_t rows);
   void write_tables();
 

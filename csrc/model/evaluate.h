@@ -14,8 +14,8 @@ namespace pyslm::model {
 
 struct Evaluation {
   std::vector<std::span<const int32_t>> sequences;  // tokens of each, from position 0
-  std::vector<int> chunks;   // rows that each sequence computes in a step; one, or one for each
-  int max_rows = 512;        // of a step, over all sequences
+  std::vector<int> chunks;  // rows that each sequence computes in a step; one, or one for each
+  int max_rows = 512;       // of a step, over all sequences
   DType kv_type = DType::kF16;
   int block_tokens = 32;
   bool last_rows_only = false;  // else the output of every row is wanted

@@ -1,13 +1,12 @@
 #include "model/memory.h"
 
 #include <sys/resource.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <fstream>
 #include <limits>
 #include <string>
-
-#include <unistd.h>
 
 namespace pyslm::model {
 namespace {
@@ -54,10 +53,10 @@ int64_t cgroup_left(const std::string& directory, const char* limit_file, const 
 // The limit of each ancestor holds too. Lines of /proc/self/cgroup: "0::/path" (v2) and
 // "4:memory:/path" (v1); inside a container the path is often that of the root.
 int64_t cgroup_available() {
-  int64_t left = std::min(
-      cgroup_left("/sys/fs/cgroup", "/memory.max", "/memory.current", "inactive_file"),
-      cgroup_left("/sys/fs/cgroup/memory", "/memory.limit_in_bytes", "/memory.usage_in_bytes",
-                  "total_inactive_file"));
+  int64_t left =
+      std::min(cgroup_left("/sys/fs/cgroup", "/memory.max", "/memory.current", "inactive_file"),
+               cgroup_left("/sys/fs/cgroup/memory", "/memory.limit_in_bytes",
+                           "/memory.usage_in_bytes", "total_inactive_file"));
   std::ifstream file("/proc/self/cgroup");
   for (std::string line; std::getline(file, line);) {
     const bool v2 = line.rfind("0::", 0) == 0;
@@ -65,11 +64,11 @@ int64_t cgroup_available() {
     if (!v2 && v1 == std::string::npos) continue;
     std::string path = v2 ? line.substr(3) : line.substr(v1 + 8);
     for (; path.size() > 1; path.resize(std::max<size_t>(1, path.rfind('/'))))
-      left = std::min(left, v2 ? cgroup_left("/sys/fs/cgroup" + path, "/memory.max",
-                                             "/memory.current", "inactive_file")
-                               : cgroup_left("/sys/fs/cgroup/memory" + path,
-                                             "/memory.limit_in_bytes", "/memory.usage_in_bytes",
-                                             "total_inactive_file"));
+      left =
+          std::min(left, v2 ? cgroup_left("/sys/fs/cgroup" + path, "/memory.max", "/memory.current",
+                                          "inactive_file")
+                            : cgroup_left("/sys/fs/cgroup/memory" + path, "/memory.limit_in_bytes",
+                                          "/memory.usage_in_bytes", "total_inactive_file"));
   }
   return left;
 }

@@ -26,9 +26,15 @@ void normalize(float* x, int dim) {
 
 void pool_and_normalize(Pooling pooling, const float* rows, int64_t num_rows, int dim, float* out) {
   switch (pooling) {
-    case Pooling::kMean: mean(rows, num_rows, dim, out); break;
-    case Pooling::kCls: std::copy_n(rows, dim, out); break;
-    case Pooling::kLast: std::copy_n(rows + (num_rows - 1) * dim, dim, out); break;
+    case Pooling::kMean:
+      mean(rows, num_rows, dim, out);
+      break;
+    case Pooling::kCls:
+      std::copy_n(rows, dim, out);
+      break;
+    case Pooling::kLast:
+      std::copy_n(rows + (num_rows - 1) * dim, dim, out);
+      break;
   }
   normalize(out, dim);
 }

@@ -62,13 +62,17 @@ cpu::RopeConfig rope_config(const RopeSpec& spec, const ArchSpec& arch, const We
   check_factors(config.factors);
   double attn_factor = spec.attn_factor > 0.0 ? spec.attn_factor : 1.0;
   switch (spec.scaling) {
-    case RopeScaling::kNone: break;
-    case RopeScaling::kLinear: config.freq_scale = 1.0 / spec.factor; break;
+    case RopeScaling::kNone:
+      break;
+    case RopeScaling::kLinear:
+      config.freq_scale = 1.0 / spec.factor;
+      break;
     case RopeScaling::kYarn:
       config.factors = yarn_factors(spec, config.factors);
       if (spec.factor > 1.0) attn_factor *= 1.0 + 0.1 * std::log(spec.factor);
       break;
-    case RopeScaling::kLongRope: break;
+    case RopeScaling::kLongRope:
+      break;
   }
   if (spec.attn_factor == 0.0 && spec.tensor_factors && !weights.rope_factors_long.empty())
     attn_factor = longrope_attn_factor(spec, arch);

@@ -8,7 +8,7 @@
 namespace pyslm::model {
 namespace {
 
-constexpr int kLeastContext = 512;  // what an unspecified context may shrink to
+constexpr int kLeastContext = 512;           // what an unspecified context may shrink to
 constexpr double kPackedPerFileByte = 1.06;  // the bound of the packed layouts
 
 int blocks_for(int64_t tokens, int block_tokens) {
@@ -21,8 +21,7 @@ int64_t workspace_bytes(const ArchSpec& spec, const SizeRequest& request) {
   const int64_t attn = int64_t{spec.num_heads} * spec.value_dim;
   const int64_t floats_per_row =
       3 * int64_t{spec.hidden} + spec.qkv_size() + attn + 2 * int64_t{spec.ffn};
-  const int64_t activation_bytes_per_row =
-      6 * (spec.hidden + std::max<int64_t>(attn, spec.ffn));
+  const int64_t activation_bytes_per_row = 6 * (spec.hidden + std::max<int64_t>(attn, spec.ffn));
   const int64_t logits = spec.causal ? 4 * int64_t{request.max_sequences} * spec.vocab : 0;
   return request.max_batch_rows * (4 * floats_per_row + activation_bytes_per_row) + logits;
 }
@@ -37,10 +36,9 @@ int64_t block_bytes(const ArchSpec& spec, const SizeRequest& request) {
 std::string mib(int64_t bytes) { return std::to_string((bytes + (1 << 20) - 1) >> 20) + " MiB"; }
 
 [[noreturn]] void refuse(const Sizes& sizes, int context, int64_t kv, int64_t available) {
-  fail(ErrorKind::kMemory, "the model needs ",
-       mib(sizes.weight_bytes + sizes.workspace_bytes + kv), " (weights ",
-       mib(sizes.weight_bytes), ", KV cache of ", context, " tokens ", mib(kv), ", workspace ",
-       mib(sizes.workspace_bytes), "), available: ", mib(available),
+  fail(ErrorKind::kMemory, "the model needs ", mib(sizes.weight_bytes + sizes.workspace_bytes + kv),
+       " (weights ", mib(sizes.weight_bytes), ", KV cache of ", context, " tokens ", mib(kv),
+       ", workspace ", mib(sizes.workspace_bytes), "), available: ", mib(available),
        "; use a file of fewer bits, a smaller context_length, or kv_type q8_0");
 }
 
@@ -75,18 +73,17 @@ Sizes plan_sizes(const ArchSpec& spec, const SizeRequest& request) {
 
   const int wanted = request.context_length ? request.context_length : spec.context_train;
   const int least = request.context_length ? wanted : std::min(wanted, kLeastContext);
-  const int64_t left =
-      request.available_bytes - sizes.weight_bytes - sizes.workspace_bytes;
+  const int64_t left = request.available_bytes - sizes.weight_bytes - sizes.workspace_bytes;
   const int64_t fitting_blocks = std::max<int64_t>(0, left) / bytes_per_block;
   const int least_blocks = blocks_for(least, request.block_tokens);
   if (fitting_blocks < least_blocks)
     refuse(sizes, least, least_blocks * bytes_per_block, request.available_bytes);
   sizes.context_length =
       static_cast<int>(std::min<int64_t>(wanted, fitting_blocks * request.block_tokens));
-  const int64_t all = int64_t{blocks_for(sizes.context_length, request.block_tokens)} *
-                      request.max_sequences;
-  sizes.num_blocks = static_cast<int32_t>(std::min<int64_t>(
-      {all, fitting_blocks, std::numeric_limits<int32_t>::max()}));
+  const int64_t all =
+      int64_t{blocks_for(sizes.context_length, request.block_tokens)} * request.max_sequences;
+  sizes.num_blocks = static_cast<int32_t>(
+      std::min<int64_t>({all, fitting_blocks, std::numeric_limits<int32_t>::max()}));
   return sizes;
 }
 

@@ -22,10 +22,10 @@ struct SizeRequest {
 
 struct Sizes {
   int context_length = 0;
-  int32_t num_blocks = 0;           // of each cache group
-  int64_t weight_bytes = 0;         // upper bound
+  int32_t num_blocks = 0;    // of each cache group
+  int64_t weight_bytes = 0;  // upper bound
   int64_t workspace_bytes = 0;
-  int64_t kv_bytes_per_token = 0;   // over all layers
+  int64_t kv_bytes_per_token = 0;  // over all layers
 };
 
 // One shape for each cache group of the model.

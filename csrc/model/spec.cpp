@@ -33,9 +33,12 @@ void finish_spec(ArchSpec& spec) {
 
 const char* pooling_name(Pooling pooling) {
   switch (pooling) {
-    case Pooling::kMean: return "mean";
-    case Pooling::kCls: return "cls";
-    case Pooling::kLast: return "last";
+    case Pooling::kMean:
+      return "mean";
+    case Pooling::kCls:
+      return "cls";
+    case Pooling::kLast:
+      return "last";
   }
   return "last";
 }

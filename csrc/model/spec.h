@@ -27,12 +27,12 @@ struct RopeSpec {
   int n_rot = 0;  // rotated channels of a head, even
   double base = 10000.0;
   RopeScaling scaling = RopeScaling::kNone;
-  double factor = 1.0;           // by how much scaling extends the context
-  int original_context = 0;      // tokens, before the extension
-  double attn_factor = 0.0;      // on cos and sin; 0: not given, derived from the scaling
-  double beta_fast = 32.0;       // YaRN: rotations over the original context above which a
-  double beta_slow = 1.0;        // frequency stays as it is, and below which it is interpolated
-  bool tensor_factors = true;    // the factor tensors of the file (rope_freqs, ...) apply
+  double factor = 1.0;         // by how much scaling extends the context
+  int original_context = 0;    // tokens, before the extension
+  double attn_factor = 0.0;    // on cos and sin; 0: not given, derived from the scaling
+  double beta_fast = 32.0;     // YaRN: rotations over the original context above which a
+  double beta_slow = 1.0;      // frequency stays as it is, and below which it is interpolated
+  bool tensor_factors = true;  // the factor tensors of the file (rope_freqs, ...) apply
 };
 
 struct LayerSpec {
@@ -72,7 +72,7 @@ struct ArchSpec {
 
   float embedding_scale = 1.0f;
   float residual_scale = 1.0f;
-  float attention_scale = 0.0f;  // on q . k
+  float attention_scale = 0.0f;    // on q . k
   float attention_softcap = 0.0f;  // 0: none
   float logit_scale = 1.0f;        // logits are multiplied by this
   float logit_softcap = 0.0f;      // 0: none

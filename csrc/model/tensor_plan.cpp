@@ -54,8 +54,8 @@ const gguf::TensorInfo* Planner::find(const std::string& name, Presence presence
   known_.insert(name);
   const gguf::TensorInfo* tensor = reader_.tensor(name);
   if (!tensor && presence == Presence::kRequired)
-    fail(ErrorKind::kGGUF, "tensor '", name, "' is missing; the architecture ",
-         spec_.architecture, " requires it (is the file complete?)");
+    fail(ErrorKind::kGGUF, "tensor '", name, "' is missing; the architecture ", spec_.architecture,
+         " requires it (is the file complete?)");
   return tensor;
 }
 
@@ -95,8 +95,7 @@ void Planner::linear(const std::string& name, int64_t rows, int64_t cols, Linear
 
 void Planner::norm(const std::string& name, int64_t n, Norm& out) {
   vector(name + ".weight", n, out.weight);
-  if (spec_.norms == NormPlacement::kPost)
-    vector(name + ".bias", n, out.bias, Presence::kOptional);
+  if (spec_.norms == NormPlacement::kPost) vector(name + ".bias", n, out.bias, Presence::kOptional);
 }
 
 void Planner::attention(const std::string& prefix, LayerWeights& layer) {
@@ -150,10 +149,10 @@ void Planner::rope_factors(Weights& weights) {
                                [](const RopeSpec& rope) { return rope.tensor_factors; });
   if (!any) return;
   const int64_t pairs = spec_.ropes[0].n_rot / 2;
-  const Presence lengths = spec_.ropes[0].scaling == RopeScaling::kLongRope ||
-                                   reader_.tensor("rope_factors_long.weight")
-                               ? Presence::kRequired
-                               : Presence::kOptional;
+  const Presence lengths =
+      spec_.ropes[0].scaling == RopeScaling::kLongRope || reader_.tensor("rope_factors_long.weight")
+          ? Presence::kRequired
+          : Presence::kOptional;
   vector("rope_freqs.weight", pairs, weights.rope_freqs, Presence::kOptional);
   vector("rope_factors_long.weight", pairs, weights.rope_factors_long, lengths);
   vector("rope_factors_short.weight", pairs, weights.rope_factors_short, lengths);

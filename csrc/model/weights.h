@@ -26,26 +26,26 @@ struct Norm {
 };
 
 struct LayerWeights {
-  Norm attn_norm;         // before attention; empty in encoders
-  Linear qkv;             // either all three, the rows of Q first,
-  Linear q, k, v;         // or each by itself
-  Norm q_norm, k_norm;    // [key_dim]
+  Norm attn_norm;       // before attention; empty in encoders
+  Linear qkv;           // either all three, the rows of Q first,
+  Linear q, k, v;       // or each by itself
+  Norm q_norm, k_norm;  // [key_dim]
   Linear attn_out;
-  Norm attn_post_norm;    // gemma: on attention's output; encoders: on the sum
+  Norm attn_post_norm;  // gemma: on attention's output; encoders: on the sum
   Norm ffn_norm;
   Linear gate, up, down;  // gate empty where there is none, or where `up` holds its rows first
   Norm ffn_post_norm;
 };
 
 struct Weights {
-  PackedWeight token_embd;         // [vocab x hidden]
-  PackedWeight position_embd;      // [context_train x hidden]
-  std::vector<float> token_type;   // [hidden], of type 0
+  PackedWeight token_embd;        // [vocab x hidden]
+  PackedWeight position_embd;     // [context_train x hidden]
+  std::vector<float> token_type;  // [hidden], of type 0
   Norm embd_norm, output_norm;
   std::vector<LayerWeights> layers;
-  Linear output;                   // [vocab x hidden]; weight empty where tied to token_embd
+  Linear output;  // [vocab x hidden]; weight empty where tied to token_embd
   std::vector<float> rope_freqs, rope_factors_long, rope_factors_short;  // [n_rot / 2]
-  int64_t num_bytes = 0;           // of all the above in memory
+  int64_t num_bytes = 0;  // of all the above in memory
 
   const PackedWeight& head() const { return output ? output.weight : token_embd; }
 };
@@ -58,8 +58,8 @@ struct TensorSlot {
 };
 
 // Called after each tensor; may throw to stop the loading.
-using LoadProgress = std::function<void(const std::string& tensor, uint64_t done_bytes,
-                                        uint64_t total_bytes)>;
+using LoadProgress =
+    std::function<void(const std::string& tensor, uint64_t done_bytes, uint64_t total_bytes)>;
 
 // Every tensor that the spec asks for, looked up and its shape checked; nothing is read yet. A
 // missing tensor or another shape is kGGUF; a tensor that the architecture does not know would be

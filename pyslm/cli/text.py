@@ -111,12 +111,14 @@ def embed(
         json.dump({"dim": vectors.shape[1], "embeddings": vectors.tolist()}, sys.stdout)
         print()
     elif output is None:
-        output_console().print(_similarities(texts, vectors))
+        console = output_console()
+        console.print(f"cosine similarity, {vectors.shape[1]} dimensions", style="dim")
+        console.print(_similarities(texts, vectors))
 
 
 def _similarities(texts: list[str], vectors: npt.NDArray[np.float32]) -> Table:
     """Cosines of each text with each; [n, n] columns are numbered like the rows."""
-    table = Table(box=None, title=f"cosine similarity, {vectors.shape[1]} dimensions")
+    table = Table(box=None)
     table.add_column("", justify="right")
     table.add_column("text", overflow="ellipsis", no_wrap=True)
     for number in range(len(texts)):

@@ -27,10 +27,14 @@ int read_vocab(const Metadata& metadata) {
 Pooling read_pooling(const Metadata& metadata, Pooling absent) {
   // 0: none, 1: mean, 2: cls, 3: last, 4: rank. A file that names none leaves the choice to us.
   switch (metadata.integer("pooling_type", 0, 255, 0)) {
-    case 0: return absent;
-    case 1: return Pooling::kMean;
-    case 2: return Pooling::kCls;
-    case 3: return Pooling::kLast;
+    case 0:
+      return absent;
+    case 1:
+      return Pooling::kMean;
+    case 2:
+      return Pooling::kCls;
+    case 3:
+      return Pooling::kLast;
   }
   fail(ErrorKind::kUnsupported, metadata.key("pooling_type"), " is ",
        metadata.integer("pooling_type", 0, 255), "; supported: 1 (mean), 2 (cls), 3 (last)");
@@ -45,8 +49,8 @@ void refuse_experts(const Metadata& metadata) {
 
 RopeScaling read_scaling(const Metadata& metadata) {
   const bool has_factor = metadata.has("rope.scaling.factor") || metadata.has("rope.scale_linear");
-  const std::string type = metadata.reader().string(metadata.key("rope.scaling.type"),
-                                                    has_factor ? "linear" : "none");
+  const std::string type =
+      metadata.reader().string(metadata.key("rope.scaling.type"), has_factor ? "linear" : "none");
   if (type == "none") return RopeScaling::kNone;
   if (type == "linear") return RopeScaling::kLinear;
   if (type == "yarn") return RopeScaling::kYarn;
@@ -60,8 +64,8 @@ RopeScaling read_scaling(const Metadata& metadata) {
 int Metadata::per_layer(std::string_view name, int64_t min, int64_t max, int layers) const {
   const std::vector<int64_t> values = reader_.integers(key(name), min, max);
   if (values.empty() || (values.size() != 1 && values.size() != static_cast<size_t>(layers)))
-    fail(ErrorKind::kGGUF, key(name), " has ", values.size(), " values; allowed: 1, or one for each",
-         " of the ", layers, " layers");
+    fail(ErrorKind::kGGUF, key(name), " has ", values.size(),
+         " values; allowed: 1, or one for each", " of the ", layers, " layers");
   for (int64_t value : values)
     if (value != values[0])
       fail(ErrorKind::kUnsupported, key(name), " differs between layers (", values[0], " and ",
@@ -110,8 +114,7 @@ ArchSpec base_spec(const Metadata& metadata) {
 
 ArchSpec decoder_spec(const Metadata& metadata) {
   ArchSpec spec = base_spec(metadata);
-  spec.norm_eps =
-      static_cast<float>(metadata.number("attention.layer_norm_rms_epsilon", 0.0, 1.0));
+  spec.norm_eps = static_cast<float>(metadata.number("attention.layer_norm_rms_epsilon", 0.0, 1.0));
   spec.attention_scale = static_cast<float>(metadata.number("attention.scale", 0.0, 1e4, 0.0));
   spec.ropes = {rope_spec(metadata, spec)};
   spec.pooling = read_pooling(metadata, Pooling::kLast);
@@ -153,8 +156,7 @@ RopeSpec rope_spec(const Metadata& metadata, const ArchSpec& spec) {
 
 void set_sliding_window(const Metadata& metadata, ArchSpec& spec, const std::vector<bool>& sliding,
                         int default_window) {
-  const int window =
-      metadata.integer("attention.sliding_window", 0, kMaxContext, default_window);
+  const int window = metadata.integer("attention.sliding_window", 0, kMaxContext, default_window);
   // A window no shorter than the context never masks anything; it is full attention.
   if (window == 0 || window >= spec.context_train) return;
   for (size_t i = 0; i < sliding.size(); ++i)

@@ -10,7 +10,8 @@
 
 namespace pyslm::model {
 
-// Reads "llama.block_count" as "block_count". Ranges are checked by the reader, which names the key.
+// Reads "llama.block_count" as "block_count". Ranges are checked by the reader, which names the
+// key.
 class Metadata {
  public:
   Metadata(const gguf::Reader& reader, std::string architecture)
