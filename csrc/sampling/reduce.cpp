@@ -107,6 +107,23 @@ double sum(const float* x, int64_t n) {
   return total;
 }
 
+// Four chains of doubles, added up in one fixed order.
+Spread spread_of(const float* x, int64_t n) {
+  const auto accumulate = [&](auto&& value) {
+    double total[kLanes] = {};
+    for (int64_t i = 0; i < n; ++i) total[i % kLanes] += x[i] > -kInf ? value(x[i]) : 0.0;
+    return (total[0] + total[1]) + (total[2] + total[3]);
+  };
+  const double count = accumulate([](float) { return 1.0; });
+  const double mean = accumulate([](float v) { return static_cast<double>(v); }) / count;
+  const double squares = accumulate([mean](float v) { return (v - mean) * (v - mean); });
+  return {mean, std::sqrt(squares / count)};
+}
+
+void drop_below(float* x, int64_t n, float threshold) {
+  for (int64_t i = 0; i < n; ++i) x[i] = x[i] < threshold ? -kInf : x[i];
+}
+
 double exponentiate(const float* x, int64_t n, float max, float scale, float* z, float* mass) {
   double total = 0;
   // A block at a time, so that it is still in the first-level cache when it is summed.
