@@ -7,6 +7,7 @@ not know. Here a keyword is either enforced, or known to be a mere annotation, o
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -102,6 +103,7 @@ def _kept(schema: Any, where: str, depth: int) -> Any:
             )
         result[keyword] = _kept_value(keyword, value, f"{where}/{keyword}", depth)
     _check_counts(result, where)
+    _check_bounds(result, where)
     return result
 
 
@@ -129,6 +131,30 @@ def _check_counts(schema: Mapping[str, Any], where: str) -> None:
             f"json_schema: minProperties at {where} is {fewest}, with {len(required)} required; "
             "supported: at most one more than are required"
         )
+
+
+def _check_bounds(schema: Mapping[str, Any], where: str) -> None:
+    """llguidance 1.9 lets through a whole number as its own exclusive bound, where the other bound
+    is a fraction less than one away."""
+    for exclusive, others in (
+        ("exclusiveMinimum", ("maximum", "exclusiveMaximum")),
+        ("exclusiveMaximum", ("minimum", "exclusiveMinimum")),
+    ):
+        bound = schema.get(exclusive)
+        if not _is_number(bound) or bound != int(bound):
+            continue
+        for other in others:
+            value = schema.get(other)
+            if _is_number(value) and 0 < abs(value - bound) < 1:
+                raise InvalidRequestError(
+                    f"json_schema: {exclusive} {bound} with {other} {value} at {where} cannot be "
+                    "enforced; supported: exclusive bounds that are no whole number, or further "
+                    "than 1 from the other bound"
+                )
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def _is_list(value: Any) -> bool:
