@@ -150,7 +150,8 @@ class SamplingParams:
     json_object: bool = False
     """The output is a JSON object."""
     regex: str | None = None
-    """The whole output matches this regular expression, in the syntax of Rust's regex crate."""
+    """The whole output matches this regular expression, in the syntax of Rust's regex crate; but
+    \\d and \\w mean ASCII."""
     choice: Sequence[str] | None = None
     """The output is one of these texts."""
     grammar: str | None = None

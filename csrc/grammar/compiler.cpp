@@ -7,8 +7,12 @@
 namespace pyslm {
 namespace {
 
-// Below the library's defaults: what a hostile grammar may take is bounded to fractions of a second
+// The library recurses through rules and references that refer to each other in a chain: 10 to 25 kB
+// each, and an overflow would end the process. kMaxGrammarBytes (validate.cpp) bounds the chain to
+// what this stack holds; masks and clones do not recurse.
+// The limits are below the library's defaults: what a hostile grammar may take is bounded to fractions of a second
 // per compilation and to tens of megabytes per output that follows it.
+constexpr size_t kStackBytes = size_t{512} << 20;  // reserved; only what is touched is taken
 constexpr size_t kMaxLexerStates = 25'000;  // up to 2 kB each
 constexpr size_t kMaxGrammarSize = 100'000;
 constexpr size_t kMaxItemsInRow = 2'000;
@@ -70,8 +74,17 @@ GrammarCompiler::GrammarCompiler(GrammarConfig config) : config_(std::move(confi
     fail(ErrorKind::kInvalid, "end_tokens names token ", token, "; allowed: 0 to ",
          num_vocab() - 1);
   }
+  pthread_attr_t attributes;
+  pthread_attr_init(&attributes);
+  pthread_attr_setstacksize(&attributes, kStackBytes);
   for (int i = 0; i < std::max(1, config_.num_threads); ++i) {
-    threads_.emplace_back([this] { work(); });
+    pthread_t thread;
+    if (pthread_create(&thread, &attributes, &work_of, this) == 0) threads_.push_back(thread);
+  }
+  pthread_attr_destroy(&attributes);
+  if (threads_.empty()) {
+    fail(ErrorKind::kMemory, "the system gives no thread with a stack of ", kStackBytes,
+         " bytes, which compiling grammars takes; raise the limit on virtual memory");
   }
 }
 
@@ -81,7 +94,7 @@ GrammarCompiler::~GrammarCompiler() {
     closing_ = true;
   }
   has_work_.notify_all();
-  for (std::thread& thread : threads_) thread.join();
+  for (const pthread_t thread : threads_) pthread_join(thread, nullptr);
 }
 
 std::shared_ptr<GrammarTicket> GrammarCompiler::compile(GrammarSource source) {
@@ -97,6 +110,11 @@ std::shared_ptr<GrammarTicket> GrammarCompiler::compile(GrammarSource source) {
 int64_t GrammarCompiler::num_compiled() const {
   const std::lock_guard lock(mutex_);
   return num_compiled_;
+}
+
+void* GrammarCompiler::work_of(void* compiler) {
+  static_cast<GrammarCompiler*>(compiler)->work();
+  return nullptr;
 }
 
 void GrammarCompiler::work() {

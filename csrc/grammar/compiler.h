@@ -2,6 +2,8 @@
 // last ones compiled. The vocabulary is prepared at the first need (a second for 150k tokens).
 #pragma once
 
+#include <pthread.h>
+
 #include <chrono>
 #include <condition_variable>
 #include <cstdint>
@@ -12,7 +14,6 @@
 #include <optional>
 #include <string>
 #include <string_view>
-#include <thread>
 #include <vector>
 
 #include "core/error.h"
@@ -75,6 +76,7 @@ class GrammarCompiler {
     std::shared_ptr<const GrammarMatcher> start;
   };
 
+  static void* work_of(void* compiler);
   void work();
   void run(const Job& job);
   std::shared_ptr<const GrammarMatcher> find_or_compile(const GrammarSource& source);
@@ -94,7 +96,7 @@ class GrammarCompiler {
   std::list<Cached> cache_;  // the last used first
   size_t cached_bytes_ = 0;
   int64_t num_compiled_ = 0;
-  std::vector<std::thread> threads_;
+  std::vector<pthread_t> threads_;
 };
 
 }  // namespace pyslm

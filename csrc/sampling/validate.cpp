@@ -12,7 +12,7 @@ constexpr int32_t kMaxLogprobs = 100;
 constexpr size_t kMaxBadWords = 1024;
 constexpr size_t kMaxBadWordBytes = 256;
 constexpr size_t kMaxBadBytes = 16384;
-constexpr size_t kMaxGrammarBytes = size_t{1} << 20;
+constexpr size_t kMaxGrammarBytes = size_t{256} << 10;  // see grammar/compiler.cpp
 
 template <class T>
 void check_range(const char* field, T value, T low, T high) {

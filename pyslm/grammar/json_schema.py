@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, TypeGuard
 
 from pyslm.errors import InvalidRequestError
 
@@ -39,7 +39,7 @@ JSON_OPTIONS = {"whitespace_flexible": False, "item_separator": ", ?", "key_sepa
 ever, and its usual `{"a": 1, "b": 2}` is not broken up."""
 
 MAX_DEPTH = 64
-MAX_BYTES = 1 << 20
+MAX_BYTES = 256 << 10
 
 
 def json_schema_grammar(schema: Mapping[str, Any] | bool | str) -> str:
@@ -153,7 +153,7 @@ def _check_bounds(schema: Mapping[str, Any], where: str) -> None:
                 )
 
 
-def _is_number(value: Any) -> bool:
+def _is_number(value: Any) -> TypeGuard[int | float]:
     return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
 
 

@@ -12,7 +12,7 @@ from pyslm.grammar.json_schema import json_schema_grammar
 if TYPE_CHECKING:
     from pyslm.request import SamplingParams
 
-__all__ = ["GrammarSource", "choice_grammar", "grammar_source"]
+__all__ = ["GrammarSource", "choice_grammar", "grammar_source", "regex_grammar"]
 
 _FIELDS = ("json_schema", "json_object", "regex", "choice", "grammar")
 
@@ -20,8 +20,7 @@ MAX_CHOICES = 10_000
 
 
 class GrammarSource(NamedTuple):
-    """A grammar and its dialect: "json_schema", "regex" (Rust's syntax, the whole output must
-    match) or "lark"."""
+    """A grammar and its dialect: "json_schema" or "lark"."""
 
     type: str
     text: str
@@ -47,8 +46,16 @@ def grammar_source(params: SamplingParams) -> GrammarSource | None:
     if params.choice is not None:
         return GrammarSource("lark", choice_grammar(params.choice))
     if params.regex is not None:
-        return GrammarSource("regex", _checked("regex", params.regex))
+        return GrammarSource("lark", regex_grammar(_checked("regex", params.regex)))
     return GrammarSource("lark", _checked("grammar", params.grammar))
+
+
+def regex_grammar(regex: str) -> str:
+    """A Lark grammar of the texts that match as a whole. \\d and \\w mean ASCII, as in the patterns
+    of JSON schemas: a date in digits of sixty scripts is what nobody asked for."""
+    import llguidance
+
+    return f"start: /{llguidance.regex_to_lark(regex, 'dw')}/"
 
 
 def choice_grammar(choices: Sequence[str]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from decimal import Decimal
 from typing import Any
 
 from pyslm._native import Engine, GrammarCompiler, SamplingParams, testing
@@ -35,7 +36,7 @@ class Guided:
         self.engine.use_grammars(self.compiler)
 
     def add(self, kind: str = "", text: Any = "", **fields: Any) -> int:
-        if kind == "json_schema":
+        if not isinstance(text, str):
             text = json_schema_grammar(text)
         fields = {"max_tokens": 400, **fields}
         params = SamplingParams(grammar_type=kind, grammar=text, **fields)
@@ -54,6 +55,4 @@ class Guided:
 
 def parse(text: bytes) -> Any:
     """JSON as written: no number is rounded before it is validated."""
-    from decimal import Decimal
-
     return json.loads(text.decode(), parse_float=Decimal)
