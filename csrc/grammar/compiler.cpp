@@ -137,8 +137,10 @@ void GrammarCompiler::run(const Job& job) {
   std::optional<Error> error;
   try {
     const auto start = find_or_compile(job.source);
-    const std::lock_guard lock(clone_mutex_);
-    matcher = start->clone();
+    matcher = clone(*start);
+    // The first mask makes the most new states. Made once here, it is quick when its time comes.
+    std::vector<uint32_t> mask((num_vocab() + 31) / 32);
+    matcher->fill_mask(mask);
   } catch (const Error& problem) {
     error = problem;
   } catch (const std::exception& problem) {
@@ -176,6 +178,11 @@ std::shared_ptr<const GrammarMatcher> GrammarCompiler::find_or_compile(
       words, api.new_matcher(&init, source.type.c_str(), source.text.c_str()));
   remember(source, start);
   return start;
+}
+
+std::unique_ptr<GrammarMatcher> GrammarCompiler::clone(const GrammarMatcher& start) {
+  const std::lock_guard lock(clone_mutex_);
+  return start.clone();
 }
 
 std::shared_ptr<const GrammarMatcher> GrammarCompiler::find(const GrammarSource& source) {

@@ -80,6 +80,7 @@ class GrammarCompiler {
   void work();
   void run(const Job& job);
   std::shared_ptr<const GrammarMatcher> find_or_compile(const GrammarSource& source);
+  std::unique_ptr<GrammarMatcher> clone(const GrammarMatcher& start);
   std::shared_ptr<const GrammarMatcher> find(const GrammarSource& source);
   void remember(const GrammarSource& source, std::shared_ptr<const GrammarMatcher> start);
   std::shared_ptr<const GrammarVocabulary> vocabulary();

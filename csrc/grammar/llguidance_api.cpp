@@ -62,7 +62,10 @@ std::unique_ptr<Api> open(const std::string& path) {
   find(library, "llg_matcher_compute_mask_into", api->compute_mask_into);
   find(library, "llg_matcher_consume_token", api->consume_token);
   find(library, "llg_matcher_is_stopped", api->is_stopped);
-  find(library, "llg_matcher_is_accepting", api->is_accepting);
+  find(library, "llg_matcher_get_cancellation_handle", api->get_cancellation_handle);
+  find(library, "llg_matcher_is_cancelled", api->is_cancelled);
+  find(library, "llg_cancel", api->cancel);
+  find(library, "llg_free_cancellation_handle", api->free_cancellation_handle);
   check_layout(*api);
   return api;
 }

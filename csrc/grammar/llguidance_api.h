@@ -12,6 +12,7 @@ namespace pyslm::llg {
 
 struct Tokenizer;  // opaque
 struct Matcher;    // opaque
+struct CancellationHandle;  // opaque
 
 // What one grammar may cost; 0 stands for the library's own default.
 struct ParserLimits {
@@ -66,7 +67,11 @@ struct Api {
   int32_t (*compute_mask_into)(Matcher*, uint32_t* mask, size_t mask_bytes);
   int32_t (*consume_token)(Matcher*, uint32_t token);
   bool (*is_stopped)(const Matcher*);
-  bool (*is_accepting)(Matcher*);
+  // Of an idle matcher. cancel() may then be called from another thread while the matcher works.
+  CancellationHandle* (*get_cancellation_handle)(Matcher*);
+  bool (*is_cancelled)(const Matcher*);
+  void (*cancel)(const CancellationHandle*);
+  void (*free_cancellation_handle)(CancellationHandle*);
 };
 
 // Opens the shared library at `path`; once per process and never closed. Error(kUnsupported) where
