@@ -28,7 +28,11 @@ class Worker:
 
     def __init__(self, python: str, script: str, **config: Any) -> None:
         self.process = subprocess.Popen(
-            [python, str(HERE / script)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+            # -P: this folder holds a llama_cpp.py, which must not hide the package.
+            [python, "-P", str(HERE / script)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
         )
         self.load_seconds = float(self.ask(config)["load_seconds"])
 

@@ -164,6 +164,23 @@ double read_bandwidth(int threads, int64_t mebibytes) {
   return static_cast<double>(words) * 8 / best;
 }
 
+// Operations per second of the tier's int8 or float units over all threads: the best of a few passes.
+double arithmetic_peak(const std::string& tier, bool int8, int threads) {
+  ThreadPool pool(threads);
+  const Kernels& kernels = kernels_named(tier);
+  constexpr int64_t kRounds = 1 << 18;
+  double best = std::numeric_limits<double>::infinity();
+  volatile float sink = 0;
+  for (int pass = 0; pass < 5; ++pass) {
+    const auto begin = std::chrono::steady_clock::now();
+    pool.parallel_for(threads * 4, 1, [&](int, int64_t, int64_t) {
+      sink = int8 ? static_cast<float>(kernels.int8_peak(kRounds)) : kernels.float_peak(kRounds);
+    });
+    best = std::min(best, seconds_since(begin));
+  }
+  return static_cast<double>(kRounds) * (int8 ? 1536 : 384) * threads * 4 / best;
+}
+
 }  // namespace
 
 void bind_kernels(py::module_& m) {
@@ -174,6 +191,8 @@ void bind_kernels(py::module_& m) {
         py::call_guard<py::gil_scoped_release>());
   m.def("time_matmul", &time_matmul, "tier"_a, "type"_a, "rows"_a, "cols"_a, "m"_a, "threads"_a,
         "repeats"_a, py::call_guard<py::gil_scoped_release>());
+  m.def("arithmetic_peak", &arithmetic_peak, "tier"_a, "int8"_a, "threads"_a,
+        py::call_guard<py::gil_scoped_release>());
   m.def("packed_bytes", [](const std::string& type, int64_t rows, int64_t cols) {
     return (rows + 15) / 16 * layout::tile_bytes(weight_type(type), cols);
   }, "type"_a, "rows"_a, "cols"_a);

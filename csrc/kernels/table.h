@@ -80,6 +80,10 @@ struct Kernels {
   void (*write_value[3])(uint8_t* block, int32_t slot, int32_t dim, int32_t block_tokens,
                          const float* v);
   void (*attention[3])(const AttentionItem& item);
+
+  // Rooflines: so many rounds of 1,536 int8 or 384 float operations. The results mean nothing.
+  int32_t (*int8_peak)(int64_t rounds);
+  float (*float_peak)(int64_t rounds);
 };
 
 // Bytes of scratch that one thread needs.
