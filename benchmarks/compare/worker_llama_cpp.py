@@ -1,0 +1,117 @@
+"""llama.cpp's side of the comparison, run by an interpreter that has llama-cpp-python.
+
+Reads one JSON command a line, answers one JSON line: see `llama_cpp.py`.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import os
+import random
+import resource
+import sys
+import time
+from collections.abc import Callable
+
+import llama_cpp as L
+
+
+class Peer:
+    """One model with the low-level interface: batches of sequences, greedy decoding."""
+
+    def __init__(
+        self, path: str, threads: int, context: int, kv_type: str, flash: int, repack: int
+    ) -> None:
+        L.llama_backend_init()
+        L.llama_log_set(LOG, ctypes.c_void_p(0))
+        model = L.llama_model_default_params()
+        model.n_gpu_layers = 0
+        model.use_extra_bufts = bool(repack)
+        begin = time.perf_counter()
+        self.model = L.llama_model_load_from_file(path.encode(), model)
+        params = L.llama_context_default_params()
+        params.n_ctx = context
+        params.n_batch = params.n_ubatch = 512
+        params.n_seq_max = 16
+        params.kv_unified = True
+        params.n_threads = params.n_threads_batch = threads
+        params.flash_attn_type = 1 if flash else 0
+        kinds = {"f16": L.GGML_TYPE_F16, "q8_0": L.GGML_TYPE_Q8_0}
+        params.type_k = params.type_v = kinds[kv_type]
+        self.context = L.llama_init_from_model(self.model, params)
+        if not self.context:
+            raise SystemExit("llama.cpp refused these settings")
+        self.load_seconds = time.perf_counter() - begin
+        self.num_vocab = L.llama_vocab_n_tokens(L.llama_model_get_vocab(self.model))
+        self.batch = L.llama_batch_init(512, 0, 16)
+
+    def clear(self) -> None:
+        L.llama_memory_clear(L.llama_get_memory(self.context), True)
+
+    def decode(self, rows: list[tuple[int, int, int, bool]]) -> None:
+        """Rows of (token, position, sequence, wants logits)."""
+        for i, (token, position, sequence, wanted) in enumerate(rows):
+            self.batch.token[i] = token
+            self.batch.pos[i] = position
+            self.batch.n_seq_id[i] = 1
+            self.batch.seq_id[i][0] = sequence
+            self.batch.logits[i] = wanted
+        self.batch.n_tokens = len(rows)
+        if L.llama_decode(self.context, self.batch) != 0:
+            raise SystemExit("llama_decode failed")
+        L.llama_synchronize(self.context)
+
+    def prefill(self, prompt: list[int], sequence: int) -> None:
+        for at in range(0, len(prompt), 512):
+            piece = prompt[at : at + 512]
+            last = len(prompt) - 1 - at
+            self.decode([(t, at + i, sequence, i == last) for i, t in enumerate(piece)])
+
+    def tokens(self, n: int) -> list[int]:
+        return [random.randrange(self.num_vocab) for _ in range(n)]
+
+    def time_prompt(self, n: int) -> float:
+        """Tokens per second of reading a prompt of n."""
+        self.clear()
+        prompt = self.tokens(n)
+        begin = time.perf_counter()
+        self.prefill(prompt, 0)
+        return n / (time.perf_counter() - begin)
+
+    def time_decode(self, batch: int, n: int, depth: int) -> float:
+        """Tokens per second of all of `batch` sequences over n steps after `depth` tokens."""
+        self.clear()
+        for sequence in range(batch):
+            self.prefill(self.tokens(depth), sequence)
+        argmax = ctypes.c_int32 * batch
+        current = list(argmax(*self.tokens(batch)))
+        begin = time.perf_counter()
+        for step in range(n):
+            self.decode([(t, depth + step, s, True) for s, t in enumerate(current)])
+            current = self.tokens(batch)
+        return batch * n / (time.perf_counter() - begin)
+
+
+@L.llama_log_callback
+def LOG(level: int, text: bytes, user: object) -> None:  # noqa: ARG001, N802
+    """Quiet."""
+
+
+def main() -> None:
+    peer = Peer(**json.loads(sys.stdin.readline()))
+    # The library may print on stdout: answers go through a descriptor of our own.
+    answers = os.fdopen(os.dup(1), "w", buffering=1)
+    print(json.dumps({"load_seconds": peer.load_seconds}), file=answers, flush=True)
+    commands: dict[str, Callable[..., float]] = {
+        "prompt": peer.time_prompt,
+        "decode": peer.time_decode,
+        "rss": lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024.0,
+    }
+    for line in sys.stdin:
+        name, *arguments = json.loads(line)
+        print(json.dumps(commands[name](*arguments)), file=answers, flush=True)
+
+
+if __name__ == "__main__":
+    main()
