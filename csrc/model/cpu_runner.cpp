@@ -15,8 +15,6 @@ namespace pyslm::model {
 namespace {
 
 constexpr int kMaxThreads = 1024, kMaxSequences = 1 << 16, kMaxBatchRows = 1 << 16;
-// Rows of a step that wants the logits of every row: 64 x 256 k vocabulary are 64 MiB.
-constexpr int kMaxLogitRows = 64;
 
 void check_range(const char* name, int value, int min, int max) {
   if (value < min || value > max)
@@ -160,7 +158,7 @@ void CpuRunner::logits(const std::vector<std::span<const int32_t>>& sequences,
   evaluation.kv_type = kv_type_;
   evaluation.block_tokens = config_.block_tokens;
   const int longest = chunks.empty() ? 1 : *std::max_element(chunks.begin(), chunks.end());
-  evaluation.max_rows = std::min(config_.max_batch_rows, std::max(kMaxLogitRows, longest));
+  evaluation.max_rows = std::min(config_.max_batch_rows, std::max(kLogitRows, longest));
   const auto step = [&](const Batch& batch, std::span<const PagedCache> caches) {
     check_batch(spec_, caches, batch);
     const std::lock_guard lock(mutex_);

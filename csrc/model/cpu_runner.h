@@ -66,6 +66,9 @@ class CpuRunner final : public Runner {
   ModelInfo info() const;
   const ArchSpec& spec() const { return spec_; }
 
+  // A good number of rows for a step that wants the logits of every row: of a vocabulary of 256 k
+  // they are 128 MiB.
+  static constexpr int kLogitRows = 128;
   // Logits of every position of fresh sequences that run together, sequence s advancing by
   // chunks[s] rows a step (one entry: the same for all) -> out[s] [tokens x vocab].
   void logits(const std::vector<std::span<const int32_t>>& sequences,
