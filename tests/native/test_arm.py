@@ -72,7 +72,10 @@ def test_every_arm_tier_gives_the_scalar_bits(tmp_path: Path) -> None:
     assert "tiers: neon dotprod i8mm;" in done.stdout
     # A CPU that has neither extension, and says so.
     done = subprocess.run(
-        [str(EMULATOR), "-cpu", "cortex-a72", str(program)], capture_output=True, text=True, check=False
+        [str(EMULATOR), "-cpu", "cortex-a72", str(program)],
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert "tiers: neon;" in done.stdout

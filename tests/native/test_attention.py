@@ -2,7 +2,8 @@
 
 The reference rounds keys and values to the cache's type (and, for Q8_0, quantizes the queries as
 the kernels do), then takes an exact softmax. Tolerance: 4e-6 of the largest value in sight, for
-float32 sums of up to 1100 terms and an exponential good to about one unit in the last place.
+float32 sums of up to 1100 terms and an exponential good to about one unit in the last place; more
+where scores are large, as the exponential makes a relative error of a score's absolute one.
 """
 
 from __future__ import annotations
@@ -120,7 +121,8 @@ def same_bits(got: Floats, want: Floats) -> None:
 def check(case: Case, kv_type: str) -> None:
     want = expected(case, kv_type)
     scalar = run(case, "scalar", kv_type)
-    assert np.abs(scalar - want).max() <= TOLERANCE * np.abs(case.arrays()[2]).max()
+    largest = np.abs(case.arrays()[2]).max()
+    assert np.abs(scalar - want).max() <= TOLERANCE * max(1, case.spread / 4) * largest
     for tier in TIERS:
         same_bits(run(case, tier, kv_type), scalar)
 
@@ -141,7 +143,17 @@ def test_query_heads_of_one_kv_head(group: int, kv_type: str) -> None:
 @pytest.mark.parametrize("kv_type", KV_TYPES)
 @pytest.mark.parametrize(
     ("key_dim", "value_dim"),
-    [(8, 8), (40, 24), (64, 128), (80, 80), (96, 96), (128, 64), (128, 128), (192, 128), (256, 256)],
+    [
+        (8, 8),
+        (40, 24),
+        (64, 128),
+        (80, 80),
+        (96, 96),
+        (128, 64),
+        (128, 128),
+        (192, 128),
+        (256, 256),
+    ],
 )
 def test_head_sizes(key_dim: int, value_dim: int, kv_type: str) -> None:
     check(Case(tokens=270, rows=7, kv_heads=1, key_dim=key_dim, value_dim=value_dim), kv_type)

@@ -1,7 +1,7 @@
 """Matrix products of every weight format on every tier of this CPU.
 
 Every tier gives the bits of the scalar one, which is held against float64 products of weights that
-the `gguf` package decodes. Tiers with arithmetic of their own are in test_bf16_tier.py.
+the `gguf` package decodes. Tiers with arithmetic of their own are in test_bf16.py.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from weight_blocks import (
     FLOAT_FORMATS,
     FORMATS,
     HALF_OFFSETS,
+    OWN_ARITHMETIC,
     Bytes,
     Floats,
     block_size,
@@ -28,6 +29,10 @@ TIERS = exact_tiers()
 ROW_COUNTS = [*range(1, 18), 24, 25, 37]
 # Relative to the sum of absolute products: float32 accumulation of a few hundred terms.
 TOLERANCE = 1e-5
+
+
+def tiers_for(name: str) -> list[str]:
+    return [tier for tier in TIERS if (tier, name) not in OWN_ARITHMETIC]
 
 
 def columns_of(name: str) -> int:
@@ -57,8 +62,9 @@ def test_scalar_products_are_those_of_float64(name: str) -> None:
         check_against_float64(name, blocks, x, _native._matmul("scalar", name, blocks, rows, x))
 
 
-@pytest.mark.parametrize("name", FORMATS)
-@pytest.mark.parametrize("tier", TIERS)
+@pytest.mark.parametrize(
+    ("tier", "name"), [(tier, name) for name in FORMATS for tier in tiers_for(name)]
+)
 def test_every_number_of_rows_gives_the_scalar_bits(tier: str, name: str) -> None:
     cols = columns_of(name)
     for rows in (1, 16, 83):  # one tile, ragged tiles; 83: more tiles than run side by side
@@ -74,7 +80,7 @@ def test_odd_columns_of_float_formats(name: str, cols: int) -> None:
     blocks, x = random_weight(name, 35, cols), activations(26, cols)
     want = _native._matmul("scalar", name, blocks, 35, x)
     check_against_float64(name, blocks, x, want)
-    for tier in TIERS:
+    for tier in tiers_for(name):
         for m in (1, 2, 5, 12, 26):
             same_bits(_native._matmul(tier, name, blocks, 35, x[:m]), want[:m])
 
@@ -95,7 +101,7 @@ def test_bias_and_accumulation(name: str) -> None:
     ]:
         scalar = _native._matmul("scalar", name, blocks, rows, x, **kwargs)
         assert (np.abs(scalar - want) <= 3 * TOLERANCE * (size + 1)).all()
-        for tier in TIERS:
+        for tier in tiers_for(name):
             for m in (1, 3, 9, 25):
                 part = dict(kwargs)
                 if "accumulate_into" in part:
@@ -140,12 +146,14 @@ def test_nothing_saturates(name: str) -> None:
         want = _native._matmul("scalar", name, blocks, 17, x)
         check_against_float64(name, blocks, x, want)
         assert (want[3] == 0).all()
-        for tier in TIERS:
-            same_bits(_native._matmul(tier, name, blocks, 17, np.tile(x, (7, 1))), np.tile(want, (7, 1)))
+        for tier in tiers_for(name):
+            same_bits(
+                _native._matmul(tier, name, blocks, 17, np.tile(x, (7, 1))), np.tile(want, (7, 1))
+            )
             same_bits(_native._matmul(tier, name, blocks, 17, x), want)
 
 
-@pytest.mark.parametrize("top", [1e-45, 1e-40, 3.6e-37, 1e-31, 1e38])
+@pytest.mark.parametrize("top", [1e-45, 1e-40, 3.6e-37, 1e-31, 1e34])
 def test_activations_of_any_size_are_quantized_alike(top: float) -> None:
     """127 / max|x| overflows below 3.7e-37; such a block counts as zero."""
     x = (activations(26, 256) / 1000).clip(-1, 1)
@@ -153,7 +161,7 @@ def test_activations_of_any_size_are_quantized_alike(top: float) -> None:
     x = (x.astype(np.float64) * top).astype(np.float32)
     blocks = random_weight("Q8_0", 33, 256)
     want = _native._matmul("scalar", "Q8_0", blocks, 33, x)
-    assert (np.abs(want) <= 256 * 12.7 * top).all() or top > 1e30
+    assert (np.abs(want) <= 256 * 12.7 * top).all()
     for tier in TIERS:
         for m in (1, 26):
             same_bits(_native._matmul(tier, "Q8_0", blocks, 33, x[:m]), want[:m])

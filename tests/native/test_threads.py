@@ -12,7 +12,9 @@ from pyslm import _native
 
 
 @pytest.mark.parametrize("threads", [1, 2, 3, 8])
-@pytest.mark.parametrize(("count", "grain"), [(1, 1), (2, 1), (7, 3), (64, 64), (100, 1), (1000, 7)])
+@pytest.mark.parametrize(
+    ("count", "grain"), [(1, 1), (2, 1), (7, 3), (64, 64), (100, 1), (1000, 7)]
+)
 def test_every_index_is_visited_once_in_every_region(threads: int, count: int, grain: int) -> None:
     assert _native._pool_visits(threads, 50, count, grain) == [50] * count
 
