@@ -29,7 +29,8 @@ Floats random_floats(size_t count, float spread = 1.0f) {
 
 void compare(const std::string& what, const Floats& got, const Floats& want) {
   ++comparisons;
-  if (got.size() == want.size() && std::memcmp(got.data(), want.data(), got.size() * 4) == 0) return;
+  if (got.size() == want.size() && std::memcmp(got.data(), want.data(), got.size() * 4) == 0)
+    return;
   ++failures;
   size_t at = 0;
   while (at < got.size() && std::memcmp(&got[at], &want[at], 4) == 0) ++at;
@@ -50,13 +51,16 @@ std::vector<uint8_t> random_blocks(const DTypeInfo& info, int64_t elems) {
   const Floats x = random_floats(static_cast<size_t>(elems));
   for (size_t i = 0; i < x.size(); ++i) {
     const uint16_t half = info.type == DType::kF16 ? fp32_to_fp16(x[i]) : fp32_to_bf16(x[i]);
-    if (info.type == DType::kF32) std::memcpy(bytes.data() + 4 * i, &x[i], 4);
-    else std::memcpy(bytes.data() + 2 * i, &half, 2);
+    if (info.type == DType::kF32)
+      std::memcpy(bytes.data() + 4 * i, &x[i], 4);
+    else
+      std::memcpy(bytes.data() + 2 * i, &half, 2);
   }
   return bytes;
 }
 
-Floats product(const cpu::Context& ctx, const PackedWeight& w, const Floats& x, int m, const Floats& bias) {
+Floats product(const cpu::Context& ctx, const PackedWeight& w, const Floats& x, int m,
+               const Floats& bias) {
   Floats out(static_cast<size_t>(m * w.rows()), 0.5f);
   cpu::Activations a;
   const int cols = static_cast<int>(w.cols());
@@ -92,7 +96,8 @@ struct AttentionInputs {
   Floats q, k, v, sinks;
 };
 
-Floats attend(const cpu::Context& ctx, const AttentionCase& c, DType type, const AttentionInputs& in) {
+Floats attend(const cpu::Context& ctx, const AttentionCase& c, DType type,
+              const AttentionInputs& in) {
   constexpr int kBlock = 32;
   const int blocks = (c.tokens + kBlock - 1) / kBlock, heads = c.kv_heads * c.group;
   PagedCache cache(KvShape{type, 1, c.kv_heads, c.key_dim, c.value_dim, kBlock, blocks});
@@ -101,34 +106,40 @@ Floats attend(const cpu::Context& ctx, const AttentionCase& c, DType type, const
   batch.groups[0].max_blocks = blocks;
   for (int b = 0; b < blocks; ++b) batch.groups[0].block_table.push_back(blocks - 1 - b);
   batch.spans.push_back({0, c.tokens, 0});
-  const cpu::AttentionArgs args{&batch, 0, &cache, 0, heads, 0.125f, c.softcap, c.window, c.causal,
-                                c.sinks ? in.sinks.data() : nullptr};
+  const cpu::AttentionArgs args{
+      &batch, 0,         &cache,   0,        heads,
+      0.125f, c.softcap, c.window, c.causal, c.sinks ? in.sinks.data() : nullptr};
   cpu::write_kv(ctx, args, in.k.data(), int64_t{c.kv_heads} * c.key_dim, in.v.data(),
                 int64_t{c.kv_heads} * c.value_dim);
   batch.spans[0] = {0, c.rows, c.tokens - c.rows};
   Floats out(static_cast<size_t>(c.rows * heads * c.value_dim));
-  cpu::attention(ctx, args, in.q.data(), int64_t{heads} * c.key_dim, out.data(), int64_t{heads} * c.value_dim);
+  cpu::attention(ctx, args, in.q.data(), int64_t{heads} * c.key_dim, out.data(),
+                 int64_t{heads} * c.value_dim);
   return out;
 }
 
 void check_attention(const cpu::Context& scalar, const cpu::Context& tier) {
   const AttentionCase cases[] = {
-      {1, 1, 1, 1, 8, 8, 0, 0, true, false},       {47, 3, 2, 3, 80, 96, 0, 0, true, false},
-      {300, 5, 2, 4, 64, 64, 40, 30, true, true},  {530, 2, 1, 5, 128, 64, 0, 0, true, true},
+      {1, 1, 1, 1, 8, 8, 0, 0, true, false},      {47, 3, 2, 3, 80, 96, 0, 0, true, false},
+      {300, 5, 2, 4, 64, 64, 40, 30, true, true}, {530, 2, 1, 5, 128, 64, 0, 0, true, true},
       {61, 61, 1, 1, 32, 32, 0, 0, false, false},
   };
   for (const AttentionCase& c : cases) {
-    const auto heads = static_cast<size_t>(c.kv_heads * c.group), kv = static_cast<size_t>(c.tokens * c.kv_heads);
-    const AttentionInputs in{
-        random_floats(static_cast<size_t>(c.rows * c.key_dim) * heads), random_floats(kv * static_cast<size_t>(c.key_dim)),
-        random_floats(kv * static_cast<size_t>(c.value_dim)), random_floats(heads)};
+    const auto heads = static_cast<size_t>(c.kv_heads * c.group),
+               kv = static_cast<size_t>(c.tokens * c.kv_heads);
+    const AttentionInputs in{random_floats(static_cast<size_t>(c.rows * c.key_dim) * heads),
+                             random_floats(kv * static_cast<size_t>(c.key_dim)),
+                             random_floats(kv * static_cast<size_t>(c.value_dim)),
+                             random_floats(heads)};
     for (DType type : {DType::kF16, DType::kBF16, DType::kQ8_0})
-      compare(std::string("attention ") + dtype_info(type).name + " tokens " + std::to_string(c.tokens),
-              attend(tier, c, type, in), attend(scalar, c, type, in));
+      compare(
+          std::string("attention ") + dtype_info(type).name + " tokens " + std::to_string(c.tokens),
+          attend(tier, c, type, in), attend(scalar, c, type, in));
   }
 }
 
-Floats row_results(const Kernels& kernels, int dim, const Floats& x, const Floats& w, const Floats& b) {
+Floats row_results(const Kernels& kernels, int dim, const Floats& x, const Floats& w,
+                   const Floats& b) {
   Floats all, y(x.size());
   const auto keep = [&] {
     all.insert(all.end(), y.begin(), y.end());
@@ -151,7 +162,8 @@ void check_rows(const Kernels& scalar, const Kernels& tier) {
   for (int dim : {1, 15, 16, 17, 100, 1024})
     for (float spread : {0.01f, 3.0f, 60.0f, 1e-39f}) {
       const auto size = static_cast<size_t>(dim);
-      const Floats x = random_floats(size, spread), w = random_floats(size), b = random_floats(size);
+      const Floats x = random_floats(size, spread), w = random_floats(size),
+                   b = random_floats(size);
       compare("rows of " + std::to_string(dim), row_results(tier, dim, x, w, b),
               row_results(scalar, dim, x, w, b));
     }
