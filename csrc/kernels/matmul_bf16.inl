@@ -77,6 +77,8 @@ void bf16_group(int n, const MatmulArgs& args, int64_t begin, int64_t end, const
     constexpr int T = N == 1 ? 8 : N <= 4 ? 4 : N <= 6 ? 2 : 1;  // chains to hide a latency of 6
     int64_t tile = begin;
     for (; tile + T <= end; tile += T) bf16_tiles<N, T>(args, tile, pairs, row);
+    if constexpr (T == 8)
+      for (; tile + 4 <= end; tile += 4) bf16_tiles<N, 4>(args, tile, pairs, row);
     for (; tile < end; ++tile) bf16_tiles<N, 1>(args, tile, pairs, row);
   }
 }
