@@ -165,7 +165,8 @@ void unpack_row(const Format& f, const uint8_t* tile, int64_t cols, int lane, fl
       for (int i = 0; i < 4; ++i) {
         const uint8_t code = static_cast<uint8_t>(word >> (8 * i));
         const int value = f.table ? f.table[code] : f.signed_codes ? static_cast<int8_t>(code) : code - f.zero;
-        out[at + 4 * q + i] = s.scale * static_cast<float>(value) + s.minimum;
+        const float product = s.scale * static_cast<float>(value);
+        out[at + 4 * q + i] = layout::has_min(f) ? product + s.minimum : product;  // -0 stays -0
       }
     }
   }
