@@ -12,6 +12,7 @@
 #include "model/decoder.h"
 #include "model/encoder.h"
 #include "model/evaluate.h"
+#include "model/packed_cache.h"
 #include "model/runner.h"
 #include "model/sizing.h"
 #include "model/spec.h"
@@ -26,6 +27,7 @@ struct RunnerConfig {
   int max_sequences = 16;     // whose context the block pool should hold at once, memory allowing
   int max_batch_rows = 512;   // rows of a step
   int block_tokens = 32;      // 16 or 32
+  PackedCacheConfig weight_cache;
   LoadProgress progress;
 };
 
@@ -45,6 +47,7 @@ struct ModelInfo : FileInfo {
   int64_t weight_bytes = 0, kv_bytes_per_token = 0, kv_bytes = 0;
   int context_length = 0, threads = 0;
   std::string kv_type, isa;
+  std::string weight_cache;  // where the weights came from, and why
 };
 
 // Thread-safe: one computation runs at a time. What forward and hidden return lives until their
@@ -64,6 +67,8 @@ class CpuRunner final : public Runner {
   const float* hidden(const Batch& batch) override;
 
   ModelInfo info() const;
+  // Waits until packed weights are on disk, or have been checked; whether that is so.
+  bool settle_weight_cache(double seconds) { return packed_cache_.settle(seconds); }
   const ArchSpec& spec() const { return spec_; }
 
   // Logits of every position of fresh sequences that run together, sequence s advancing by
@@ -86,6 +91,7 @@ class CpuRunner final : public Runner {
   Weights weights_;
   Sizes sizes_;
   FileInfo file_;
+  PackedCache packed_cache_;
   ThreadPool pool_;
   cpu::Context context_;
   std::optional<Decoder> decoder_;
