@@ -161,8 +161,8 @@ class Model(Runner):
         self, sequences: Sequence[npt.NDArray[np.int32]], chunks: Sequence[int]
     ) -> list[npt.NDArray[np.float32]]: ...
     def embed(self, texts: Sequence[npt.NDArray[np.int32]]) -> npt.NDArray[np.float32]: ...
-    def settle_weight_cache(self, seconds: float) -> bool:
-        """Waits until packed weights are stored or checked; whether that is so."""
+    def settle_weight_cache(self, seconds: float, checks: bool = True) -> bool:
+        """Waits until packed weights are stored, and checked; whether that is so."""
 
 class Engine:
     """The step loop over a runner; any thread may add, abort or poll while another steps."""

@@ -61,5 +61,5 @@ def finish_writing(runner: _native.Model, load_seconds: float) -> None:
     costs at most twice, and every later one next to nothing. Ctrl-C ends the wait.
     """
     end = time.monotonic() + max(load_seconds, LEAST_WAIT_SECONDS)
-    while not runner.settle_weight_cache(0.05) and time.monotonic() < end:
+    while not runner.settle_weight_cache(0.05, checks=False) and time.monotonic() < end:
         pass

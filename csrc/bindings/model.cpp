@@ -206,8 +206,8 @@ void bind_model(py::module_& m) {
            "Loads a GGUF file. progress(fraction_done) after each tensor. weight_cache: directory "
            "of packed weights, for files of at least so many bytes, bounded to so many bytes.")
       .def("settle_weight_cache", &CpuRunner::settle_weight_cache, py::arg("seconds"),
-           py::call_guard<py::gil_scoped_release>(),
-           "Waits until packed weights are stored, or have been checked; whether that is so.")
+           py::arg("checks") = true, py::call_guard<py::gil_scoped_release>(),
+           "Waits until packed weights are stored, and checked; whether that is so.")
       .def_property_readonly("info", &info)
       .def("logits", &logits, py::arg("ids"), py::arg("chunk") = py::none(),
            "ids int32 [n] -> float32 [n, vocab], as a fresh sequence, `chunk` rows a step.")

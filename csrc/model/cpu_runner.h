@@ -67,8 +67,10 @@ class CpuRunner final : public Runner {
   const float* hidden(const Batch& batch) override;
 
   ModelInfo info() const;
-  // Waits until packed weights are on disk, or have been checked; whether that is so.
-  bool settle_weight_cache(double seconds) { return packed_cache_.settle(seconds); }
+  // Waits until packed weights are stored (and checked); see PackedCache::settle.
+  bool settle_weight_cache(double seconds, bool checks) {
+    return packed_cache_.settle(seconds, checks);
+  }
   const ArchSpec& spec() const { return spec_; }
 
   // Logits of every position of fresh sequences that run together, sequence s advancing by

@@ -20,7 +20,11 @@ namespace {
 constexpr std::string_view kSuffix = ".packed";
 constexpr uint64_t kMostBytes = 20'000'000'000;
 
-// The computation comes first: this thread takes what it leaves.
+// Writing begins when the first answer is probably out, and leaves most of its core to others,
+// unless somebody waits for it. It is not niced: on a busy machine it would never come to its end.
+constexpr int kBeforeWritingMs = 1000, kBetweenChunksMs = 2;
+
+// Checking is: nobody waits for it.
 void lower_priority() {
 #if defined(__linux__)
   ::setpriority(PRIO_PROCESS, static_cast<id_t>(::syscall(SYS_gettid)), 19);
@@ -42,7 +46,11 @@ std::string megabytes(uint64_t bytes) { return std::to_string(bytes / 1'000'000)
 }  // namespace
 
 PackedCache::~PackedCache() {
-  stopping_.store(true);
+  {
+    const std::lock_guard lock(mutex_);
+    stopping_.store(true);
+  }
+  changed_.notify_all();
   if (worker_.joinable()) worker_.join();
 }
 
@@ -71,7 +79,7 @@ bool PackedCache::map(const PackedCacheConfig& config, const gguf::Reader& reade
   }
   say(problem.empty() ? "mapped from " + directory_->path_of(entry_->name())
                       : "packed; " + problem);
-  if (problem.empty()) start(&PackedCache::verify);
+  if (problem.empty()) start(Work::kChecking);
   return problem.empty();
 }
 
@@ -101,27 +109,30 @@ void PackedCache::store(const gguf::Reader& reader, const std::vector<TensorSlot
   for (const TensorSlot& slot : slots)
     if (slot.matrix) (tensor++)->weight = *slot.matrix;
   mapped_.reset();  // an entry that was refused; it may be replaced
-  start(&PackedCache::write);
+  start(Work::kWriting);
 }
 
-void PackedCache::start(void (PackedCache::*work)()) {
-  {
-    const std::lock_guard lock(mutex_);
-    busy_ = true;
-  }
+void PackedCache::start(Work work) {
+  work_ = work;  // there is no other thread yet
   const auto run = [this, work] {
-    lower_priority();
-    (this->*work)();
+    work == Work::kWriting ? write() : verify();
     const std::lock_guard lock(mutex_);
-    busy_ = false;
-    idle_.notify_all();
+    work_ = Work::kNone;
+    changed_.notify_all();
   };
   try {
     worker_ = std::thread(run);
   } catch (const std::system_error&) {  // no more threads; do without
-    const std::lock_guard lock(mutex_);
-    busy_ = false;
+    work_ = Work::kNone;
   }
+}
+
+// Waits, unless somebody waits for us; whether to go on.
+bool PackedCache::pause(int milliseconds) {
+  std::unique_lock lock(mutex_);
+  changed_.wait_for(lock, std::chrono::milliseconds(milliseconds),
+                    [this] { return hurry_ || stopping_.load(); });
+  return !stopping_.load();
 }
 
 void PackedCache::write() {
@@ -136,12 +147,13 @@ void PackedCache::write() {
 
 void PackedCache::write_entry() {
   const std::string before = status(), name = entry_->name();
+  if (!pause(kBeforeWritingMs)) return say(before + "; not stored: closed before it was written");
   directory_->remove_abandoned();
   make_room();
   const Descriptor file = directory_->create_temporary(name);
   if (!file) return say(before + "; another process is storing it");
   try {
-    if (entry_->write(file, tensors_, [this] { return !stopping_.load(); })) {
+    if (entry_->write(file, tensors_, [this] { return pause(kBetweenChunksMs); })) {
       directory_->publish(file, name);
       return say(before + "; stored as " + directory_->path_of(name));
     }
@@ -181,6 +193,7 @@ void PackedCache::make_room() {
 }
 
 void PackedCache::verify() {
+  lower_priority();
   std::string problem;
   try {
     problem = find_damage(mapped_, [this] { return !stopping_.load(); });
@@ -198,9 +211,13 @@ void PackedCache::fail_damaged() const {
        "; the entry was removed: load the model again, and it is packed afresh");
 }
 
-bool PackedCache::settle(double seconds) {
+bool PackedCache::settle(double seconds, bool checks) {
   std::unique_lock lock(mutex_);
-  return idle_.wait_for(lock, std::chrono::duration<double>(seconds), [this] { return !busy_; });
+  hurry_ = true;
+  changed_.notify_all();
+  return changed_.wait_for(lock, std::chrono::duration<double>(seconds), [this, checks] {
+    return work_ == Work::kNone || (work_ == Work::kChecking && !checks);
+  });
 }
 
 std::string PackedCache::status() const {

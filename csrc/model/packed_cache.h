@@ -47,16 +47,19 @@ class PackedCache {
   void check() const {
     if (damaged_.load(std::memory_order_acquire)) fail_damaged();
   }
-  // Waits until nothing is being written or checked; whether that is so.
-  bool settle(double seconds);
+  // Waits until nothing is being written (nor checked, where `checks` says so), and hurries it;
+  // whether that is so.
+  bool settle(double seconds, bool checks);
   // "mapped from ...", or "packed" and why no entry could be used or written.
   std::string status() const;
 
  private:
   void plan(const std::vector<TensorSlot>& slots);
   std::string try_to_map(const std::vector<TensorSlot>& slots);
-  void start(void (PackedCache::*work)());
+  enum class Work { kNone, kWriting, kChecking };
+  void start(Work work);
   void write();
+  bool pause(int milliseconds);
   void write_entry();
   void make_room();
   void verify();
@@ -72,9 +75,10 @@ class PackedCache {
 
   std::thread worker_;  // writes or checks
   std::atomic<bool> stopping_{false}, damaged_{false};
-  mutable std::mutex mutex_;  // of the two below
-  std::condition_variable idle_;
-  bool busy_ = false;
+  mutable std::mutex mutex_;  // of all below
+  std::condition_variable changed_;
+  Work work_ = Work::kNone;
+  bool hurry_ = false;
   std::string status_ = "packed; the cache is off";
 };
 

@@ -282,13 +282,13 @@ def test_a_planted_link_is_not_followed(
     victim = tmp_path / "victim"
     entry(cache).rename(victim)
     before = victim.read_bytes()
-    name = cache_name(model, cache, tmp_path)
+    name = cache_name(model, tmp_path)
     (cache / (name + suffix)).symlink_to(victim)
     assert_packed_afresh(model, cache, "" if suffix else "cannot open")
     assert victim.read_bytes() == before
 
 
-def cache_name(model: Path, cache: Path, tmp_path: Path) -> str:
+def cache_name(model: Path, tmp_path: Path) -> str:
     load(model, tmp_path / "name" / "packed")
     return entry(tmp_path / "name" / "packed").name
 
@@ -319,7 +319,7 @@ def test_two_processes_at_once(model: Path, cache: Path) -> None:
 
 
 def test_another_writer_is_left_alone(model: Path, cache: Path, tmp_path: Path) -> None:
-    name = cache_name(model, cache, tmp_path)
+    name = cache_name(model, tmp_path)
     cache.mkdir(parents=True, mode=0o700)
     with (cache / f"{name}.tmp").open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
