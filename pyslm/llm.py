@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeAlias, overload
@@ -18,6 +19,7 @@ from pyslm.model_info import ModelInfo, check_model_path
 from pyslm.prompts import Prompt, is_single_prompt, token_ids
 from pyslm.request import GenerationResult, SamplingParams
 from pyslm.step_loop import StepLoop
+from pyslm.weight_cache import cache_options, finish_writing
 
 if TYPE_CHECKING:
     from pyslm import _native
@@ -54,6 +56,8 @@ class LLM:
         kv_type: how keys and values are kept: "f16", "bf16" or "q8_0".
         max_sequences: requests that may run at the same time; others wait.
         batch_size: prompt tokens that one step may compute.
+        weight_cache: keep the weights as packed for this machine on disk, for the next start to
+            map. None: of files of 64 MiB and more. See `pyslm.weight_cache` for where.
         gpu_layers, memory_lock, numa: accepted for the sake of callers that set them. The CPU
             backend does not support them and warns when they are set.
         progress: called while loading, with the fraction done (0 to 1).
@@ -76,6 +80,7 @@ class LLM:
         kv_type: str = "f16",
         max_sequences: int = DEFAULT_SEQUENCES,
         batch_size: int = 512,
+        weight_cache: bool | None = None,
         gpu_layers: int = 0,
         memory_lock: bool = False,
         numa: bool = False,
@@ -93,6 +98,7 @@ class LLM:
         from pyslm import _native
         from pyslm.tokenizer import load_tokenizer
 
+        started = time.perf_counter()
         if context_length is None:
             trained = _native.read_spec(str(path))["trained_context_length"]
             context_length = min(trained, DEFAULT_CONTEXT)
@@ -104,7 +110,9 @@ class LLM:
             max_sequences=max_sequences,
             max_batch_rows=max(batch_size, max_sequences),
             progress=progress,
+            **cache_options(weight_cache),
         )
+        self._load_seconds = time.perf_counter() - started
         self._tokenizer = load_tokenizer(path)
         self._info = ModelInfo.from_native(path, self._runner.info)
         self._template: ChatTemplate | None = None
@@ -272,10 +280,15 @@ class LLM:
     # --- life -------------------------------------------------------------------------------
 
     def close(self) -> None:
-        """Waits for a step in progress and frees the model; later calls raise EngineError."""
+        """Waits for a step in progress and frees the model; later calls raise EngineError.
+
+        A first start may still be storing the packed weights: it gets as long as loading took.
+        """
         if self._loop is not None:
             self._loop.close()
-        self._runner = None
+        runner, self._runner = self._runner, None
+        if runner is not None:
+            finish_writing(runner, self._load_seconds)
 
     def __enter__(self) -> Self:
         return self

@@ -32,6 +32,10 @@
 
 namespace pyslm::layout {
 
+// Raised with every change of what is drawn above: packed weights that an older one left on disk
+// are then packed afresh.
+static constexpr int kVersion = 1;
+
 enum class Scales { kHalf, kHalfMin, kE8M0, kSuper32, kSuper32Min, kSuper16, kSuper16Min };
 
 struct Format {

@@ -252,6 +252,23 @@ PackedWeight PackedWeight::pack(ThreadPool& pool, DType type, const void* blocks
   return w;
 }
 
+PackedWeight PackedWeight::unloaded(const gguf::TensorInfo& tensor) {
+  if (tensor.shape[2] != 1 || tensor.shape[3] != 1)
+    fail(ErrorKind::kUnsupported, "tensor ", tensor.name, " has more than 2 dimensions");
+  check_shape(tensor.name, tensor.type, tensor.shape[1], tensor.shape[0]);
+  PackedWeight w;
+  w.type_ = tensor.type, w.rows_ = tensor.shape[1], w.cols_ = tensor.shape[0];
+  w.tile_bytes_ = layout::tile_bytes(w.type_, w.cols_);
+  return w;
+}
+
+PackedWeight PackedWeight::with_data(const uint8_t* data, std::shared_ptr<void> owner) const {
+  PackedWeight w = *this;
+  w.data_ = data;
+  w.owner_ = std::move(owner);
+  return w;
+}
+
 void PackedWeight::row(int64_t r, float* out) const {
   const int lane = static_cast<int>(r % 16);
   if (const Format* f = layout::int8_format(type_)) unpack_row(*f, tile(r / 16), cols_, lane, out);

@@ -86,13 +86,16 @@ void CpuRunner::load(const std::string& path) {
   sizes_ = plan_sizes(spec_, request);
 
   file_ = file_info(reader);
+  const bool mapped = packed_cache_.map(config_.weight_cache, reader, slots);
   load_tensors(pool_, reader, slots, config_.progress, weights_);
+  if (!mapped) packed_cache_.store(reader, slots);
 }
 
 const Decoder& CpuRunner::decoder() const {
   if (!decoder_)
     fail(ErrorKind::kInvalid, "the architecture ", spec_.architecture,
          " is an encoder: it gives embeddings, not logits; use embed");
+  packed_cache_.check();
   return *decoder_;
 }
 
@@ -131,6 +134,7 @@ ModelInfo CpuRunner::info() const {
   info.threads = pool_.num_threads();
   info.kv_type = config_.kv_type;
   info.isa = context_.kernels->name;
+  info.weight_cache = packed_cache_.status();
   return info;
 }
 
