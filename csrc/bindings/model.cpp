@@ -171,7 +171,7 @@ py::list run_together(CpuRunner& runner, const std::vector<TokenArray>& sequence
 }
 
 py::object logits(CpuRunner& runner, const TokenArray& ids, std::optional<int> chunk) {
-  return run_together(runner, {ids}, {chunk.value_or(runner.max_batch_rows())})[0];
+  return run_together(runner, {ids}, {chunk.value_or(CpuRunner::kLogitRows)})[0];
 }
 
 FloatArray embed(CpuRunner& runner, const std::vector<TokenArray>& texts) {

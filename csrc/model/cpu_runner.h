@@ -80,6 +80,10 @@ class CpuRunner final : public Runner {
   // One vector of Euclidean length 1 for each text -> out [texts x hidden].
   void embed(const std::vector<std::span<const int32_t>>& texts, float* out);
 
+  // A good number of rows for a step that wants the logits of every row: of a vocabulary of 256 k
+  // they are 128 MiB.
+  static constexpr int kLogitRows = 128;
+
  private:
   void load(const std::string& path);
   void check_sequences(const std::vector<std::span<const int32_t>>& sequences) const;
