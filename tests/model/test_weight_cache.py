@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pytest
-from tiny_gguf import HIDDEN, decoder_tensors, write_decoder
+from tiny_gguf import HIDDEN, decoder_tensors, write_decoder, write_encoder
 
 from pyslm import LLM, InvalidRequestError, ModelFileError, _native
 from pyslm.weight_cache import cache_directory, cache_options
@@ -89,6 +89,13 @@ def test_second_load_is_mapped_and_equal_to_the_bit(model: Path, cache: Path) ->
     second, origin = logits(model, cache)
     assert origin == f"mapped from {entry(cache)}"
     np.testing.assert_array_equal(second, first)
+
+
+def test_encoders_too(tmp_path: Path, cache: Path) -> None:
+    model = settled(write_encoder(tmp_path / "encoder.gguf"))
+    vectors = [load(model, cache)[0].embed([IDS, IDS[:5]]) for _ in range(2)]
+    assert load(model, cache)[1].startswith("mapped")
+    np.testing.assert_array_equal(vectors[0], vectors[1])
 
 
 def test_belongs_to_the_user_alone(model: Path, cache: Path) -> None:
