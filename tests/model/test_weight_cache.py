@@ -11,9 +11,11 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import gguf
 import numpy as np
 import numpy.typing as npt
 import pytest
@@ -148,6 +150,21 @@ def test_a_changed_file_is_packed_afresh(
     if change is not copy_over:  # entries of an inode's past are removed
         assert entry(cache) != old
     assert load(model, cache)[1].startswith("mapped")
+
+
+def test_every_part_of_a_split_file_counts(
+    tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gguf, "GGUFWriter", partial(gguf.GGUFWriter, split_max_tensors=15))
+    write_decoder(tmp_path / "split.gguf")
+    parts = sorted(tmp_path.glob("split-*.gguf"))
+    assert len(parts) > 2
+    settled(parts[0])
+    load(parts[0], cache)
+    assert load(parts[0], cache)[1].startswith("mapped")
+    os.utime(parts[-1])
+    settled(parts[0])
+    assert_packed_afresh(parts[0], cache, "there was no entry")
 
 
 def test_a_file_changed_a_moment_ago_is_not_stored(model: Path, cache: Path) -> None:
@@ -400,6 +417,7 @@ def test_a_place_that_cannot_be_written(model: Path, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     assert_packed_afresh(model, tmp_path / "file" / "packed", "cannot make the directory")
     assert_packed_afresh(model, Path("/proc/self/pyslm"), "cannot make the directory")
+    assert_packed_afresh(model, Path("~/.cache"), "not an absolute path")
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root writes everywhere")
