@@ -6,6 +6,8 @@ import os
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeAlias, overload
 
@@ -24,6 +26,7 @@ from pyslm.weight_cache import cache_options, finish_writing
 if TYPE_CHECKING:
     from pyslm import _native
     from pyslm.chat.template import ChatTemplate
+    from pyslm.tokenizer import Tokenizer
 
 __all__ = ["LLM", "Message", "Prompt"]
 
@@ -96,24 +99,26 @@ class LLM:
         path = check_model_path(model)
 
         from pyslm import _native
-        from pyslm.tokenizer import load_tokenizer
 
         started = time.perf_counter()
         if context_length is None:
             trained = _native.read_spec(str(path))["trained_context_length"]
             context_length = min(trained, DEFAULT_CONTEXT)
-        self._runner: _native.Model | None = _native.Model(
-            str(path),
-            threads=threads or 0,
-            kv_type=kv_type,
-            context_length=context_length,
-            max_sequences=max_sequences,
-            max_batch_rows=max(batch_size, max_sequences),
-            progress=progress,
-            **cache_options(weight_cache),
-        )
+        # Side by side: packing the weights holds no GIL, building the tokenizer uses one core.
+        with ThreadPoolExecutor(1, "pyslm-tokenizer") as background:
+            tokenizer = background.submit(_load_tokenizer, path)
+            self._runner: _native.Model | None = _native.Model(
+                str(path),
+                threads=threads or 0,
+                kv_type=kv_type,
+                context_length=context_length,
+                max_sequences=max_sequences,
+                max_batch_rows=max(batch_size, max_sequences),
+                progress=progress,
+                **cache_options(weight_cache),
+            )
+            self._tokenizer = tokenizer.result()
         self._load_seconds = time.perf_counter() - started
-        self._tokenizer = load_tokenizer(path)
         self._info = ModelInfo.from_native(path, self._runner.info)
         self._template: ChatTemplate | None = None
         self._template_lock = threading.Lock()
@@ -355,3 +360,11 @@ class LLM:
         if self._runner is None:
             raise EngineError("the model is closed; make a new LLM to go on")
         return self._runner
+
+
+def _load_tokenizer(path: Path) -> Tokenizer:
+    from pyslm.tokenizer import load_tokenizer
+
+    tokenizer = load_tokenizer(path)
+    tokenizer.all_token_bytes()  # which it keeps; the engine asks for them next
+    return tokenizer

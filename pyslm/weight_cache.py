@@ -30,7 +30,7 @@ def cache_directory() -> Path:
     """The directory of packed weights; it need not exist."""
     chosen = os.environ.get("PYSLM_CACHE_DIR")
     if chosen:
-        return Path(chosen).expanduser().absolute() / "packed"
+        return Path(os.path.expanduser(chosen)).absolute() / "packed"
     import platformdirs
 
     return Path(platformdirs.user_cache_dir("pyslm")) / "packed"

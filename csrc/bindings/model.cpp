@@ -1,4 +1,6 @@
 // pyslm._native.Model: a CpuRunner, and the few functions about architectures.
+#include <chrono>
+
 #include "bindings/bindings.h"
 #include "model/arch/architecture.h"
 #include "model/cpu_runner.h"
@@ -25,9 +27,15 @@ std::vector<std::span<const int32_t>> tokens_of(const std::vector<TokenArray>& s
 }
 
 // Called without the GIL after each tensor, with the fraction done: an exception of the callback,
-// or Ctrl-C, stops the loading.
+// or Ctrl-C, stops the loading. Not more often than a person sees: each call may wait for the GIL,
+// which a thread that builds the tokenizer meanwhile holds for long.
 model::LoadProgress load_progress(const py::object& callback) {
-  return [&callback](const std::string&, uint64_t done_bytes, uint64_t total_bytes) {
+  using Clock = std::chrono::steady_clock;
+  return [&callback, told = Clock::time_point{}](const std::string&, uint64_t done_bytes,
+                                                 uint64_t total_bytes) mutable {
+    const Clock::time_point now = Clock::now();
+    if (done_bytes < total_bytes && now - told < std::chrono::milliseconds(100)) return;
+    told = now;
     const py::gil_scoped_acquire gil;
     if (PyErr_CheckSignals() != 0) throw py::error_already_set();
     if (!callback.is_none())

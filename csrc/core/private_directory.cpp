@@ -66,8 +66,8 @@ const struct timespec& access_time(const struct stat& status) { return status.st
 }  // namespace
 
 PrivateDirectory::PrivateDirectory(const std::string& path) : path_(path) {
-  if (path.empty() || path.find('\0') != std::string::npos)
-    fail(ErrorKind::kIO, "the path of the directory is empty or holds a NUL byte");
+  if (!path.starts_with('/') || path.find('\0') != std::string::npos)  // "~" without a home, say
+    fail(ErrorKind::kIO, "the directory '", path, "' is not an absolute path");
   // With a slash at the end, O_NOFOLLOW would follow.
   while (path_.size() > 1 && path_.back() == '/') path_.pop_back();
   make_directories(path_);

@@ -165,7 +165,11 @@ void ThreadPool::run(int64_t count, int64_t grain, Call call, void* context) {
   pool.open_region();
   pool.work(0);
   // Workers that never got a chunk still have to leave the region before the next one opens.
-  while (pool.running.load(std::memory_order_acquire) != 0) cpu_relax();
+  // One that has no core to run on gets ours.
+  for (int spin = 0; pool.running.load(std::memory_order_acquire) != 0; ++spin) {
+    if (spin < kSpins) cpu_relax();
+    else std::this_thread::yield();
+  }
 }
 
 }  // namespace pyslm

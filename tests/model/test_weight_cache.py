@@ -11,13 +11,15 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import gguf
 import numpy as np
 import numpy.typing as npt
 import pytest
-from tiny_gguf import HIDDEN, decoder_tensors, write_decoder
+from tiny_gguf import HIDDEN, decoder_tensors, write_decoder, write_encoder
 
 from pyslm import LLM, InvalidRequestError, ModelFileError, _native
 from pyslm.weight_cache import cache_directory, cache_options
@@ -91,6 +93,13 @@ def test_second_load_is_mapped_and_equal_to_the_bit(model: Path, cache: Path) ->
     np.testing.assert_array_equal(second, first)
 
 
+def test_encoders_too(tmp_path: Path, cache: Path) -> None:
+    model = settled(write_encoder(tmp_path / "encoder.gguf"))
+    vectors = [load(model, cache)[0].embed([IDS, IDS[:5]]) for _ in range(2)]
+    assert load(model, cache)[1].startswith("mapped")
+    np.testing.assert_array_equal(vectors[0], vectors[1])
+
+
 def test_belongs_to_the_user_alone(model: Path, cache: Path) -> None:
     before = os.umask(0)
     try:
@@ -141,6 +150,21 @@ def test_a_changed_file_is_packed_afresh(
     if change is not copy_over:  # entries of an inode's past are removed
         assert entry(cache) != old
     assert load(model, cache)[1].startswith("mapped")
+
+
+def test_every_part_of_a_split_file_counts(
+    tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gguf, "GGUFWriter", partial(gguf.GGUFWriter, split_max_tensors=15))
+    write_decoder(tmp_path / "split.gguf")
+    parts = sorted(tmp_path.glob("split-*.gguf"))
+    assert len(parts) > 2
+    settled(parts[0])
+    load(parts[0], cache)
+    assert load(parts[0], cache)[1].startswith("mapped")
+    os.utime(parts[-1])
+    settled(parts[0])
+    assert_packed_afresh(parts[0], cache, "there was no entry")
 
 
 def test_a_file_changed_a_moment_ago_is_not_stored(model: Path, cache: Path) -> None:
@@ -393,6 +417,7 @@ def test_a_place_that_cannot_be_written(model: Path, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     assert_packed_afresh(model, tmp_path / "file" / "packed", "cannot make the directory")
     assert_packed_afresh(model, Path("/proc/self/pyslm"), "cannot make the directory")
+    assert_packed_afresh(model, Path("~/.cache"), "not an absolute path")
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root writes everywhere")
