@@ -53,7 +53,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     info = _native.isa_info()
-    formats = [name for name in _native.weight_formats()]
+    formats = list(_native.weight_formats())
     parser.add_argument("--tiers", default=info["active"], help=f"of {','.join(info['supported'])}")
     parser.add_argument("--formats", default=",".join(formats))
     parser.add_argument("--threads", type=int, default=_native.default_num_threads())

@@ -38,7 +38,8 @@ class Worker:
 
     def ask(self, message: Any) -> Any:
         stdin, stdout = self.process.stdin, self.process.stdout
-        assert stdin is not None and stdout is not None
+        assert stdin is not None
+        assert stdout is not None
         stdin.write(json.dumps(message) + "\n")
         stdin.flush()
         answer = stdout.readline()
@@ -64,7 +65,12 @@ class Row:
 
 def compare(path: str, args: argparse.Namespace) -> dict[str, Any]:
     """All kinds of work on one model."""
-    common = {"path": path, "threads": args.threads, "context": args.context, "kv_type": args.kv_type}
+    common = {
+        "path": path,
+        "threads": args.threads,
+        "context": args.context,
+        "kv_type": args.kv_type,
+    }
     ours = Worker(sys.executable, "worker_pyslm.py", **common)
     settings = [(1, 1), (0, 1)] + ([(1, 0), (0, 0)] if args.all_settings else [])
     peers = [
