@@ -66,7 +66,7 @@ FloatArray packed_rows(const std::string& type, ByteArray blocks, int64_t rows, 
 }
 
 // One sequence: its first `start` tokens are in the cache, the queries are those of the rest.
-// k, v [tokens, kv_heads, dim]; q [tokens - start, heads, dim].
+// k, v [tokens, kv_heads, dim]; q [tokens - start, heads, dim]. Blocks behind the window are freed.
 FloatArray attention(const std::string& tier, const std::string& kv_type, FloatArray q, FloatArray k,
                      FloatArray v, float scale, float softcap, int window, bool causal,
                      std::optional<FloatArray> sinks, int block_tokens, int threads) {
@@ -87,6 +87,8 @@ FloatArray attention(const std::string& tier, const std::string& kv_type, FloatA
   const int64_t kv = k.shape(1);
   cpu::write_kv(ctx, args, k.data(), kv * k.shape(2), v.data(), kv * v.shape(2));
   batch.spans[0] = {0, rows, tokens - rows};
+  for (int b = 0; window > 0 && (b + 1) * block_tokens <= tokens - rows - window + 1; ++b)
+    batch.groups[0].block_table[static_cast<size_t>(b)] = -1;  // freed, as the scheduler would
   FloatArray out({static_cast<py::ssize_t>(rows), q.shape(1), v.shape(2)});
   cpu::attention(ctx, args, q.data(), q.shape(1) * q.shape(2), out.mutable_data(), q.shape(1) * v.shape(2));
   return out;
