@@ -54,7 +54,7 @@ class Generation:
         self._text: list[str] = []
         self._token_ids: list[int] = []
         self._logprobs: list[TokenLogprobs] = []
-        native = _native_params(params, self._seed, room)
+        native = native_params(params, self._seed, room)
         native.sample_index = sample_index
         self._id = loop.add(prompt, native)
 
@@ -166,7 +166,8 @@ def _token_logprobs(entries: list[tuple[int, float]]) -> TokenLogprobs:
     return TokenLogprobs(token_id, logprob, tuple(top))
 
 
-def _native_params(params: SamplingParams, seed: int, room: int) -> _native.SamplingParams:
+def native_params(params: SamplingParams, seed: int, room: int) -> _native.SamplingParams:
+    """The same for the engine, with at most `room` tokens of output."""
     from pyslm import _native
 
     native = _native.SamplingParams()

@@ -11,7 +11,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 from pyslm._param_checks import (
+    FLOAT32_MAX,
     INT32_MAX,
+    MAX_STOPS,
+    MAX_WORD_BYTES,
     UINT64_MAX,
     checked_bias,
     checked_float,
@@ -36,7 +39,7 @@ __all__ = [
 
 FinishReason = Literal["stop", "length", "abort"]
 
-# field -> (lowest, highest), both allowed.
+# field -> (lowest, highest), both allowed; the same as in csrc/sampling/validate.cpp.
 _INT_RANGES: Mapping[str, tuple[int, int]] = {
     "max_tokens": (1, INT32_MAX),
     "min_tokens": (0, INT32_MAX),
@@ -52,20 +55,19 @@ _OPTIONAL_INT_RANGES: Mapping[str, tuple[int, int]] = {
     "prompt_logprobs": (0, 100),
     "best_of": (1, 128),
 }
-# field -> (lowest, highest, whether the lowest itself is allowed).
-_FLOAT_RANGES: Mapping[str, tuple[float, float, bool]] = {
-    "temperature": (0.0, 100.0, True),
-    "top_p": (0.0, 1.0, False),
-    "min_p": (0.0, 1.0, True),
-    "typical_p": (0.0, 1.0, False),
-    "top_n_sigma": (0.0, 1000.0, True),
-    "xtc_probability": (0.0, 1.0, True),
-    "xtc_threshold": (0.0, 1.0, True),
-    "dry_multiplier": (0.0, 100.0, True),
-    "dry_base": (1.0, 100.0, True),
-    "repetition_penalty": (0.0, 100.0, False),
-    "presence_penalty": (-2.0, 2.0, True),
-    "frequency_penalty": (-2.0, 2.0, True),
+_FLOAT_RANGES: Mapping[str, tuple[float, float]] = {
+    "temperature": (0.0, FLOAT32_MAX),
+    "top_p": (0.0, 1.0),
+    "min_p": (0.0, 1.0),
+    "typical_p": (0.0, 1.0),
+    "top_n_sigma": (0.0, 1000.0),
+    "xtc_probability": (0.0, 1.0),
+    "xtc_threshold": (0.0, 1.0),
+    "dry_multiplier": (0.0, 100.0),
+    "dry_base": (1.0, 100.0),
+    "repetition_penalty": (0.01, 100.0),
+    "presence_penalty": (-2.0, 2.0),
+    "frequency_penalty": (-2.0, 2.0),
 }
 _BOOLS = ("ignore_eos", "include_stop_text", "json_object")
 
@@ -123,7 +125,7 @@ class SamplingParams:
     dry_sequence_breakers: Sequence[str] = ("\n", ":", '"', "*")
     """A repetition does not reach back over these texts."""
     logit_bias: Mapping[int, float] = dataclasses.field(default_factory=dict)
-    """Token id -> amount added to its logit."""
+    """Token id -> amount added to its logit, from -100 to 100."""
     allowed_token_ids: Sequence[int] = ()
     """Only these tokens are chosen; empty: all."""
     bad_words: Sequence[str | Sequence[int]] = ()
@@ -163,8 +165,8 @@ class SamplingParams:
         for name, (low, high) in _OPTIONAL_INT_RANGES.items():
             if getattr(self, name) is not None:
                 self._set(name, checked_int(name, getattr(self, name), low, high))
-        for name, (floor, ceiling, closed) in _FLOAT_RANGES.items():
-            self._set(name, checked_float(name, getattr(self, name), floor, ceiling, closed))
+        for name, (floor, ceiling) in _FLOAT_RANGES.items():
+            self._set(name, checked_float(name, getattr(self, name), floor, ceiling))
         for name in _BOOLS:
             if not isinstance(getattr(self, name), bool):
                 raise wrong(name, getattr(self, name), "True or False")
@@ -173,7 +175,9 @@ class SamplingParams:
         for name in ("stop_token_ids", "allowed_token_ids"):
             self._set(name, checked_tokens(name, getattr(self, name)))
         self._set("bad_words", checked_words("bad_words", self.bad_words))
-        breakers = checked_strings("dry_sequence_breakers", self.dry_sequence_breakers)
+        breakers = checked_strings(
+            "dry_sequence_breakers", self.dry_sequence_breakers, MAX_STOPS, MAX_WORD_BYTES
+        )
         self._set("dry_sequence_breakers", breakers)
         self._check_counts()
         self.grammar_source()  # raises where it is malformed

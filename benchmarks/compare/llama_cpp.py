@@ -28,13 +28,18 @@ class Worker:
 
     def __init__(self, python: str, script: str, **config: Any) -> None:
         self.process = subprocess.Popen(
-            [python, str(HERE / script)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+            # -P: this folder holds a llama_cpp.py, which must not hide the package.
+            [python, "-P", str(HERE / script)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
         )
         self.load_seconds = float(self.ask(config)["load_seconds"])
 
     def ask(self, message: Any) -> Any:
         stdin, stdout = self.process.stdin, self.process.stdout
-        assert stdin is not None and stdout is not None
+        assert stdin is not None
+        assert stdout is not None
         stdin.write(json.dumps(message) + "\n")
         stdin.flush()
         answer = stdout.readline()
@@ -60,7 +65,12 @@ class Row:
 
 def compare(path: str, args: argparse.Namespace) -> dict[str, Any]:
     """All kinds of work on one model."""
-    common = {"path": path, "threads": args.threads, "context": args.context, "kv_type": args.kv_type}
+    common = {
+        "path": path,
+        "threads": args.threads,
+        "context": args.context,
+        "kv_type": args.kv_type,
+    }
     ours = Worker(sys.executable, "worker_pyslm.py", **common)
     settings = [(1, 1), (0, 1)] + ([(1, 0), (0, 0)] if args.all_settings else [])
     peers = [
@@ -69,7 +79,7 @@ def compare(path: str, args: argparse.Namespace) -> dict[str, Any]:
     ]
     jobs: list[tuple[str, list[Any]]] = [(f"prompt {args.prompt}", ["prompt", args.prompt])]
     jobs += [(f"{b} streams", ["decode", b, args.output, args.depth]) for b in args.batches]
-    rows: list[Row] = []
+    name, rows = Path(path).name, list[Row]()
     for work, command in jobs:
         mine: list[float] = []
         best: list[float] = []
@@ -78,16 +88,27 @@ def compare(path: str, args: argparse.Namespace) -> dict[str, Any]:
             mine.append(float(ours.ask(command)))
             best.append(max(float(peer.ask(command)) for peer in peers))
         ratios = sorted(a / b for a, b in zip(mine, best, strict=True))
-        rows.append(
-            Row(work, statistics.median(mine), statistics.median(best), statistics.median(ratios),
-                ratios[0], ratios[-1])
-        )  # fmt: skip
-        print(f"{Path(path).name:28} {work:12} {rows[-1].ours:8.1f} {rows[-1].theirs:8.1f} tok/s"
-              f"   ratio {rows[-1].ratio:5.2f}  ({ratios[0]:.2f} to {ratios[-1]:.2f})", flush=True)  # fmt: skip
+        row = Row(
+            work,
+            statistics.median(mine),
+            statistics.median(best),
+            statistics.median(ratios),
+            ratios[0],
+            ratios[-1],
+        )
+        rows.append(row)
+        print(
+            f"{name:28} {work:12} {row.ours:8.1f} {row.theirs:8.1f} tok/s"
+            f"   ratio {row.ratio:5.2f}  ({row.low:.2f} to {row.high:.2f})",
+            flush=True,
+        )
     memory = {"ours": ours.ask(["rss"]), "theirs": min(peer.ask(["rss"]) for peer in peers)}
     load = {"ours": ours.load_seconds, "theirs": min(peer.load_seconds for peer in peers)}
-    print(f"{Path(path).name:28} peak RSS {memory['ours'] / 2**20:.0f} and {memory['theirs'] / 2**20:.0f} MiB, "
-          f"file {os.path.getsize(path) / 2**20:.0f} MiB; load {load['ours']:.2f} and {load['theirs']:.2f} s")  # fmt: skip
+    print(
+        f"{name:28} peak RSS {memory['ours'] / 2**20:.0f} and {memory['theirs'] / 2**20:.0f} MiB,"
+        f" file {os.path.getsize(path) / 2**20:.0f} MiB;"
+        f" load {load['ours']:.2f} and {load['theirs']:.2f} s"
+    )
     for worker in (ours, *peers):
         worker.close()
     return {"model": path, "rows": [vars(row) for row in rows], "rss": memory, "load": load}

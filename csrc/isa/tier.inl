@@ -1,17 +1,17 @@
 // Fills the table of one tier. A tier's .cpp chooses its dialect and includes this; the dialect and
 // every kernel live in an anonymous namespace, so that nothing compiled for this ISA can be linked
 // into code that runs on another. The one exported symbol is PYSLM_TIER_SYMBOL.
+#include "kernels/attention.inl"
+#include "kernels/codes.inl"
+#include "kernels/kv.inl"
 #include "kernels/layout.h"
+#include "kernels/math.inl"
+#include "kernels/matmul_float.inl"
+#include "kernels/matmul_int8.inl"
+#include "kernels/peak.inl"
+#include "kernels/rows.inl"
 #include "kernels/table.h"
 #include "kernels/unroll.h"
-
-#include "kernels/codes.inl"
-#include "kernels/math.inl"
-#include "kernels/matmul_int8.inl"
-#include "kernels/matmul_float.inl"
-#include "kernels/rows.inl"
-#include "kernels/kv.inl"
-#include "kernels/attention.inl"
 
 namespace pyslm {
 namespace {
@@ -60,6 +60,8 @@ constexpr Kernels make_table(const char* name) {
   table.attention[0] = attention<Kv::kF16>;
   table.attention[1] = attention<Kv::kBF16>;
   table.attention[2] = attention<Kv::kQ8>;
+  table.int8_peak = int8_peak;
+  table.float_peak = float_peak;
   return table;
 }
 

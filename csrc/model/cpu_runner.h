@@ -12,6 +12,7 @@
 #include "model/decoder.h"
 #include "model/encoder.h"
 #include "model/evaluate.h"
+#include "model/packed_cache.h"
 #include "model/runner.h"
 #include "model/sizing.h"
 #include "model/spec.h"
@@ -26,6 +27,7 @@ struct RunnerConfig {
   int max_sequences = 16;    // whose context the block pool should hold at once, memory allowing
   int max_batch_rows = 512;  // rows of a step
   int block_tokens = 32;     // 16 or 32
+  PackedCacheConfig weight_cache;
   LoadProgress progress;
 };
 
@@ -45,6 +47,7 @@ struct ModelInfo : FileInfo {
   int64_t weight_bytes = 0, kv_bytes_per_token = 0, kv_bytes = 0;
   int context_length = 0, threads = 0;
   std::string kv_type, isa;
+  std::string weight_cache;  // where the weights came from, and why
 };
 
 // Thread-safe: one computation runs at a time. What forward and hidden return lives until their
@@ -64,6 +67,10 @@ class CpuRunner final : public Runner {
   const float* hidden(const Batch& batch) override;
 
   ModelInfo info() const;
+  // Waits until packed weights are stored (and checked); see PackedCache::settle.
+  bool settle_weight_cache(double seconds, bool checks) {
+    return packed_cache_.settle(seconds, checks);
+  }
   const ArchSpec& spec() const { return spec_; }
 
   // Logits of every position of fresh sequences that run together, sequence s advancing by
@@ -72,6 +79,10 @@ class CpuRunner final : public Runner {
               const std::vector<int>& chunks, const std::vector<float*>& out);
   // One vector of Euclidean length 1 for each text -> out [texts x hidden].
   void embed(const std::vector<std::span<const int32_t>>& texts, float* out);
+
+  // A good number of rows for a step that wants the logits of every row: of a vocabulary of 256 k
+  // they are 128 MiB.
+  static constexpr int kLogitRows = 128;
 
  private:
   void load(const std::string& path);
@@ -86,6 +97,7 @@ class CpuRunner final : public Runner {
   Weights weights_;
   Sizes sizes_;
   FileInfo file_;
+  PackedCache packed_cache_;
   ThreadPool pool_;
   cpu::Context context_;
   std::optional<Decoder> decoder_;
