@@ -1,17 +1,21 @@
 // Fills the table of one tier. A tier's .cpp chooses its dialect and includes this; the dialect and
 // every kernel live in an anonymous namespace, so that nothing compiled for this ISA can be linked
 // into code that runs on another. The one exported symbol is PYSLM_TIER_SYMBOL.
-#include "kernels/attention.inl"
-#include "kernels/codes.inl"
-#include "kernels/kv.inl"
 #include "kernels/layout.h"
-#include "kernels/math.inl"
-#include "kernels/matmul_float.inl"
-#include "kernels/matmul_int8.inl"
-#include "kernels/peak.inl"
-#include "kernels/rows.inl"
 #include "kernels/table.h"
 #include "kernels/unroll.h"
+
+// In the order of their needs.
+// clang-format off
+#include "kernels/codes.inl"
+#include "kernels/math.inl"
+#include "kernels/matmul_int8.inl"
+#include "kernels/matmul_float.inl"
+#include "kernels/rows.inl"
+#include "kernels/kv.inl"
+#include "kernels/attention.inl"
+#include "kernels/peak.inl"
+// clang-format on
 
 namespace pyslm {
 namespace {

@@ -64,33 +64,39 @@ template <Kv Type, int N, int T>
 [[gnu::always_inline]] inline void dot_keys(const AttentionItem& item, const AttentionScratch& s,
                                             const uint8_t* const* tiles, F (*acc)[N]) {
   PYSLM_UNROLL
-  for (int t = 0; t < T; ++t) PYSLM_UNROLL
-  for (int n = 0; n < N; ++n) acc[t][n] = fzero();
+  for (int t = 0; t < T; ++t) {
+    PYSLM_UNROLL
+    for (int n = 0; n < N; ++n) acc[t][n] = fzero();
+  }
   if constexpr (Type == Kv::kQ8) {
     const int32_t padded = round_up(item.key_dim, 32);
-    for (int32_t b = 0; b < padded / 32; ++b) PYSLM_UNROLL
-    for (int t = 0; t < T; ++t) {
-      I sums[N];
+    for (int32_t b = 0; b < padded / 32; ++b) {
       PYSLM_UNROLL
-      for (int n = 0; n < N; ++n) sums[n] = signed_init(s.q8_bias + b * N + n);
-      PYSLM_UNROLL
-      for (int j = 0; j < 8; ++j) {
-        const B keys = as_signed(bload(tiles[t] + (b * 8 + j) * 64));
+      for (int t = 0; t < T; ++t) {
+        I sums[N];
+        PYSLM_UNROLL
+        for (int n = 0; n < N; ++n) sums[n] = signed_init(s.q8_bias + b * N + n);
+        PYSLM_UNROLL
+        for (int j = 0; j < 8; ++j) {
+          const B keys = as_signed(bload(tiles[t] + (b * 8 + j) * 64));
+          PYSLM_UNROLL
+          for (int n = 0; n < N; ++n)
+            sums[n] = dot_s(sums[n], keys, quad(s.q8 + ((b * 8 + j) * N + n) * 4));
+        }
+        const F scale = fload_half(halfs(tiles[t] + padded * 16 + b * 32));
         PYSLM_UNROLL
         for (int n = 0; n < N; ++n)
-          sums[n] = dot_s(sums[n], keys, quad(s.q8 + ((b * 8 + j) * N + n) * 4));
+          acc[t][n] = fma(fmul(fcvt(sums[n]), scale), fset(s.q8_scale[b * N + n]), acc[t][n]);
       }
-      const F scale = fload_half(halfs(tiles[t] + padded * 16 + b * 32));
-      PYSLM_UNROLL
-      for (int n = 0; n < N; ++n)
-        acc[t][n] = fma(fmul(fcvt(sums[n]), scale), fset(s.q8_scale[b * N + n]), acc[t][n]);
     }
   } else {
-    for (int32_t d = 0; d < item.key_dim; ++d) PYSLM_UNROLL
-    for (int t = 0; t < T; ++t) {
-      const F keys = load16<Type>(halfs(tiles[t]) + d * 16);
+    for (int32_t d = 0; d < item.key_dim; ++d) {
       PYSLM_UNROLL
-      for (int n = 0; n < N; ++n) acc[t][n] = fma(keys, fset(s.q[d * N + n]), acc[t][n]);
+      for (int t = 0; t < T; ++t) {
+        const F keys = load16<Type>(halfs(tiles[t]) + d * 16);
+        PYSLM_UNROLL
+        for (int n = 0; n < N; ++n) acc[t][n] = fma(keys, fset(s.q[d * N + n]), acc[t][n]);
+      }
     }
   }
 }
@@ -113,8 +119,10 @@ void score_tiles(const AttentionItem& item, const AttentionScratch& s, const Spa
   }
   dot_keys<Type, N, T>(item, s, tiles, acc);
   PYSLM_UNROLL
-  for (int t = 0; t < T; ++t) PYSLM_UNROLL
-  for (int n = 0; n < N; ++n) fstore(s.scores + n * kAttentionSpan + at + 16 * t, acc[t][n]);
+  for (int t = 0; t < T; ++t) {
+    PYSLM_UNROLL
+    for (int n = 0; n < N; ++n) fstore(s.scores + n * kAttentionSpan + at + 16 * t, acc[t][n]);
+  }
 }
 
 // q . k to scores: scale, cap, and -inf for what query n does not see.
@@ -151,8 +159,10 @@ void weigh_values(const AttentionItem& item, const AttentionScratch& s, const Sp
                   int32_t d) {
   F acc[N][C];
   PYSLM_UNROLL
-  for (int n = 0; n < N; ++n) PYSLM_UNROLL
-  for (int c = 0; c < C; ++c) acc[n][c] = fzero();
+  for (int n = 0; n < N; ++n) {
+    PYSLM_UNROLL
+    for (int c = 0; c < C; ++c) acc[n][c] = fzero();
+  }
   const int32_t left = item.num_keys - span.begin, stop = span.hi < left ? span.hi : left;
   for (int32_t at = span.lo; at < stop;) {
     const int32_t position = span.begin + at, slot = position % item.block_tokens;
@@ -160,18 +170,22 @@ void weigh_values(const AttentionItem& item, const AttentionScratch& s, const Sp
         item.blocks[position / item.block_tokens] + item.head_offset + item.key_bytes;
     int32_t end = at + item.block_tokens - slot;
     if (end > stop) end = stop;
-    for (int32_t i = slot; at < end; ++at, ++i) PYSLM_UNROLL
-    for (int c = 0; c < C; ++c) {
-      const F v = load_value<Type>(values, i, d + 16 * c, item.value_dim, item.block_tokens);
+    for (int32_t i = slot; at < end; ++at, ++i) {
       PYSLM_UNROLL
-      for (int n = 0; n < N; ++n)
-        acc[n][c] = fma(v, fset(s.scores[n * kAttentionSpan + at]), acc[n][c]);
+      for (int c = 0; c < C; ++c) {
+        const F v = load_value<Type>(values, i, d + 16 * c, item.value_dim, item.block_tokens);
+        PYSLM_UNROLL
+        for (int n = 0; n < N; ++n)
+          acc[n][c] = fma(v, fset(s.scores[n * kAttentionSpan + at]), acc[n][c]);
+      }
     }
   }
   const int32_t value = round_up(item.value_dim, 16);
   PYSLM_UNROLL
-  for (int n = 0; n < N; ++n) PYSLM_UNROLL
-  for (int c = 0; c < C; ++c) fstore(s.part + n * value + d + 16 * c, acc[n][c]);
+  for (int n = 0; n < N; ++n) {
+    PYSLM_UNROLL
+    for (int c = 0; c < C; ++c) fstore(s.part + n * value + d + 16 * c, acc[n][c]);
+  }
 }
 
 template <Kv Type, int N>

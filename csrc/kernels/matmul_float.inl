@@ -36,8 +36,10 @@ template <DType Type, int N, int T>
 void float_tiles(const MatmulArgs& args, int64_t tile, const float* x, int32_t row) {
   F acc[T][N];
   PYSLM_UNROLL
-  for (int t = 0; t < T; ++t) PYSLM_UNROLL
-  for (int n = 0; n < N; ++n) acc[t][n] = fzero();
+  for (int t = 0; t < T; ++t) {
+    PYSLM_UNROLL
+    for (int n = 0; n < N; ++n) acc[t][n] = fzero();
+  }
   const uint8_t* w = args.tiles + tile * args.tile_bytes;
   for (int64_t pair = 0; pair < args.cols / 2; ++pair) {
     PYSLM_UNROLL
@@ -51,14 +53,20 @@ void float_tiles(const MatmulArgs& args, int64_t tile, const float* x, int32_t r
       }
     }
   }
-  if (args.cols % 2 != 0) PYSLM_UNROLL
-  for (int t = 0; t < T; ++t) PYSLM_UNROLL
-  for (int n = 0; n < N; ++n)
-    acc[t][n] = fma(load_last<Type>(w + t * args.tile_bytes, args.cols - 1),
-                    fset(x[(args.cols - 1) * N + n]), acc[t][n]);
+  if (args.cols % 2 != 0) {
+    PYSLM_UNROLL
+    for (int t = 0; t < T; ++t) {
+      PYSLM_UNROLL
+      for (int n = 0; n < N; ++n)
+        acc[t][n] = fma(load_last<Type>(w + t * args.tile_bytes, args.cols - 1),
+                        fset(x[(args.cols - 1) * N + n]), acc[t][n]);
+    }
+  }
   PYSLM_UNROLL
-  for (int t = 0; t < T; ++t) PYSLM_UNROLL
-  for (int n = 0; n < N; ++n) store_outputs(args, tile + t, row + n, acc[t][n]);
+  for (int t = 0; t < T; ++t) {
+    PYSLM_UNROLL
+    for (int n = 0; n < N; ++n) store_outputs(args, tile + t, row + n, acc[t][n]);
+  }
 }
 
 template <DType Type, int N = kGroup>

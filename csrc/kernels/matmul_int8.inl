@@ -89,8 +89,10 @@ void direct_tiles(const MatmulArgs& args, int64_t begin, int64_t end, int32_t ro
       const uint8_t* block = codes + b * layout::plane_bytes(Fmt);
       I sums[N][2];
       PYSLM_UNROLL
-      for (int n = 0; n < N; ++n) PYSLM_UNROLL
-      for (int part = 0; part < kParts; ++part) sums[n][part] = start<S, N>(g, b, part, n);
+      for (int n = 0; n < N; ++n) {
+        PYSLM_UNROLL
+        for (int part = 0; part < kParts; ++part) sums[n][part] = start<S, N>(g, b, part, n);
+      }
       const int8_t* a = g.q8 + b * 32 * N;
       for_quads([&](auto j) __attribute__((always_inline)) {
         constexpr int J = decltype(j)::value, kPart = kParts == 2 ? J / 4 : 0;
