@@ -10,29 +10,25 @@ namespace {
 
 constexpr float kMaxExponent = 88.0f;  // of e, within float
 
-// How many tokens at the end of the text come after the last sequence breaker.
+// How many tokens at the end of the text lie wholly after the last sequence breaker.
 int32_t tokens_after_breaker(std::span<const int32_t> tokens, const TokenHistory& history,
                              const std::vector<std::string>& breakers) {
-  std::string following;  // the bytes after token i, as many as a breaker may still need
-  size_t longest = 0;
-  for (const std::string& breaker : breakers) longest = std::max(longest, breaker.size());
-  for (size_t i = tokens.size(); i-- > 0;) {
-    const std::string bytes(history.bytes_of(tokens[i]));
-    const std::string text = bytes + following;
-    size_t end = 0;  // of the last breaker that begins in token i
-    for (const std::string& breaker : breakers) {
-      if (bytes.empty()) continue;
-      const size_t at = text.rfind(breaker, bytes.size() - 1);
-      if (at != std::string::npos) end = std::max(end, at + breaker.size());
-    }
-    if (end > 0) {  // whole tokens after it
-      size_t last = i, reached = bytes.size();
-      while (reached < end) reached += history.bytes_of(tokens[++last]).size();
-      return static_cast<int32_t>(tokens.size() - 1 - last);
-    }
-    following = text.substr(0, longest);
+  std::string text;
+  for (const int32_t token : tokens) text += history.bytes_of(token);
+  size_t end = 0;  // of the last breaker
+  for (const std::string& breaker : breakers) {
+    const size_t at = text.rfind(breaker);
+    if (at != std::string::npos) end = std::max(end, at + breaker.size());
   }
-  return static_cast<int32_t>(tokens.size());
+  if (end == 0) return static_cast<int32_t>(tokens.size());
+  int32_t count = 0;
+  size_t begin = text.size();  // of the token after those looked at
+  for (size_t i = tokens.size(); i-- > 0; ++count) {
+    const size_t length = history.bytes_of(tokens[i]).size();
+    if (length > 0 && begin - length < end) break;
+    begin -= length;
+  }
+  return count;
 }
 
 // z[i]: how many tokens the text has in common, read backwards from its end and from i before its

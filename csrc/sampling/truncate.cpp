@@ -162,7 +162,7 @@ void drop_top_choices(float threshold, SamplerWorkspace& work) {
   const auto least_mass = static_cast<float>(threshold * c.total);
   size_t num_top = 0, last = 0;  // `last` of them in the order of likelihood; ties: the higher id
   for (size_t i = 0; i < c.count; ++i) {
-    if (c.mass[i] < least_mass) continue;
+    if (c.mass[i] == 0 || c.mass[i] < least_mass) continue;
     if (num_top == 0 || c.mass[i] <= c.mass[last]) last = i;
     ++num_top;
   }
