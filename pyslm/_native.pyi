@@ -191,6 +191,9 @@ class Model(Runner):
     def logits(
         self, ids: npt.NDArray[np.int32], chunk: int | None = None
     ) -> npt.NDArray[np.float32]: ...
+    def token_logprobs(
+        self, ids: npt.NDArray[np.int32], num_top: int
+    ) -> list[list[tuple[int, float]]]: ...
     def forward_batch(
         self, sequences: Sequence[npt.NDArray[np.int32]], chunks: Sequence[int]
     ) -> list[npt.NDArray[np.float32]]: ...

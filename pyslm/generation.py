@@ -70,7 +70,7 @@ class Generation:
         if finish is not None:
             text += self._joiner.finish()
         token_ids = tuple(update.tokens)
-        logprobs = tuple(map(_token_logprobs, update.logprobs)) if self._wants_logprobs else None
+        logprobs = tuple(map(token_logprobs, update.logprobs)) if self._wants_logprobs else None
         self._text.append(text)
         self._token_ids.extend(token_ids)
         self._logprobs.extend(logprobs or ())
@@ -161,7 +161,8 @@ def draw_seed(params: SamplingParams) -> int:
     return secrets.randbits(63) if params.seed is None else params.seed
 
 
-def _token_logprobs(entries: list[tuple[int, float]]) -> TokenLogprobs:
+def token_logprobs(entries: list[tuple[int, float]]) -> TokenLogprobs:
+    """From the token's own (id, log-probability) and those of the most likely."""
     (token_id, logprob), *top = entries
     return TokenLogprobs(token_id, logprob, tuple(top))
 

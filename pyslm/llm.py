@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import os
 import threading
@@ -17,7 +18,7 @@ import numpy.typing as npt
 
 from pyslm._checks import check_choice, check_count, warn_unsupported
 from pyslm.errors import ContextLengthError, EngineError, InvalidRequestError, UnsupportedModelError
-from pyslm.generation import ChunkStream, Generation
+from pyslm.generation import ChunkStream, Generation, token_logprobs
 from pyslm.model_info import ModelInfo, check_model_path
 from pyslm.prompts import Prompt, is_single_prompt, token_ids
 from pyslm.request import GenerationResult, SamplingParams
@@ -190,10 +191,11 @@ class LLM:
         go of it, ends the request.
         """
         params = params or SamplingParams()
-        if params.num_samples > 1:
+        if params.num_samples > 1 or params.prompt_logprobs is not None:
             raise InvalidRequestError(
-                f"a stream gives one sample; n is {params.n} and best_of {params.best_of}. "
-                "Ask for one, or use generate()"
+                "a stream gives one sample and no prompt_logprobs, but "
+                f"n is {params.n}, best_of {params.best_of}, "
+                f"prompt_logprobs {params.prompt_logprobs}; use generate()"
             )
         return ChunkStream(self._start(prompt, params))
 
@@ -327,10 +329,23 @@ class LLM:
             for prompt, params in requests:
                 running.append(samples := Samples(params))
                 samples.start(functools.partial(self._start, prompt))
-            return [samples.finish() for samples in running]
+            results = [samples.finish() for samples in running]
         finally:
             for samples in running:
                 samples.abort()
+        return [
+            self._with_prompt_logprobs(result, *request)
+            for result, request in zip(results, requests, strict=True)
+        ]
+
+    def _with_prompt_logprobs(
+        self, result: GenerationResult, prompt: Prompt, params: SamplingParams
+    ) -> GenerationResult:
+        if params.prompt_logprobs is None:
+            return result
+        ids = np.asarray(self._prompt_ids(prompt), np.int32)
+        rows = self._open_runner().token_logprobs(ids, params.prompt_logprobs)
+        return dataclasses.replace(result, prompt_logprobs=tuple(map(token_logprobs, rows)))
 
     def _start(
         self,
