@@ -28,7 +28,7 @@ CASES: dict[str, dict[str, Any]] = {
     "top-n-sigma 1": {"top_n_sigma": 1.0},
     "top-p 0.95, xtc": {"top_p": 0.95, "xtc_probability": 0.5},
     "top-k 40, dry": {"top_k": 40, "dry_multiplier": 0.8},
-    "allowed tokens": {"allowed_token_ids": list(range(0, 1000))},
+    "allowed tokens": {"allowed_token_ids": list(range(1000))},
 }
 
 

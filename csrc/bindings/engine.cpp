@@ -77,12 +77,10 @@ SamplingParams make_params(const py::kwargs& fields) {
 }
 
 void bind_strings(py::class_<SamplingParams>& cls, const char* name,
-                  std::vector<std::string> SamplingParams::*field) {
+                  std::vector<std::string> SamplingParams::* field) {
   cls.def_property(
       name, [field](const SamplingParams& p) { return as_bytes(p.*field); },
-      [field](SamplingParams& p, const py::object& strings) {
-        p.*field = byte_strings(strings);
-      });
+      [field](SamplingParams& p, const py::object& strings) { p.*field = byte_strings(strings); });
 }
 
 void bind_params(py::module_& m) {

@@ -183,8 +183,8 @@ py::object logits(CpuRunner& runner, const TokenArray& ids, std::optional<int> c
 }
 
 std::vector<std::vector<std::pair<int32_t, float>>> token_logprobs(CpuRunner& runner,
-                                                                    const TokenArray& ids,
-                                                                    int num_top) {
+                                                                   const TokenArray& ids,
+                                                                   int num_top) {
   const auto spans = tokens_of(std::vector<TokenArray>{ids});
   const py::gil_scoped_release no_gil;
   std::vector<std::vector<std::pair<int32_t, float>>> result;

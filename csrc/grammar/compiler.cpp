@@ -7,13 +7,13 @@
 namespace pyslm {
 namespace {
 
-// The library recurses through rules and references that refer to each other in a chain: 10 to 25 kB
-// each, and an overflow would end the process. kMaxGrammarBytes (validate.cpp) bounds the chain to
-// what this stack holds; masks and clones do not recurse.
-// The limits are below the library's defaults: what a hostile grammar may take is bounded to fractions of a second
-// per compilation and to tens of megabytes per output that follows it.
+// The library recurses through rules and references that refer to each other in a chain: 10 to 25
+// kB each, and an overflow would end the process. kMaxGrammarBytes (validate.cpp) bounds the chain
+// to what this stack holds; masks and clones do not recurse. The limits are below the library's
+// defaults: what a hostile grammar may take is bounded to fractions of a second per compilation and
+// to tens of megabytes per output that follows it.
 constexpr size_t kStackBytes = size_t{512} << 20;  // reserved; only what is touched is taken
-constexpr size_t kMaxLexerStates = 25'000;  // up to 2 kB each
+constexpr size_t kMaxLexerStates = 25'000;         // up to 2 kB each
 constexpr size_t kMaxGrammarSize = 100'000;
 constexpr size_t kMaxItemsInRow = 2'000;
 constexpr uint64_t kInitialLexerFuel = 1'000'000;
@@ -40,8 +40,8 @@ llg::Tokenizer* make_tokenizer(const llg::Api& api, const GrammarConfig& config)
   std::array<char, 512> error{};
   llg::Tokenizer* tokenizer = api.new_tokenizer(&init, error.data(), error.size());
   if (tokenizer == nullptr) {
-    fail(ErrorKind::kUnsupported, "structured output is not possible with this vocabulary: ",
-         error.data());
+    fail(ErrorKind::kUnsupported,
+         "structured output is not possible with this vocabulary: ", error.data());
   }
   return tokenizer;
 }

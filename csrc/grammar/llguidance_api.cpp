@@ -42,8 +42,8 @@ void check_layout(const Api& api) {
 std::unique_ptr<Api> open(const std::string& path) {
   void* library = dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);
   if (library == nullptr) {
-    fail(ErrorKind::kUnsupported, "structured output needs llguidance, which cannot be loaded: ",
-         dlerror());
+    fail(ErrorKind::kUnsupported,
+         "structured output needs llguidance, which cannot be loaded: ", dlerror());
   }
   auto api = std::make_unique<Api>();
   find(library, "llg_get_version", api->get_version);

@@ -10,8 +10,8 @@
 
 namespace pyslm::llg {
 
-struct Tokenizer;  // opaque
-struct Matcher;    // opaque
+struct Tokenizer;           // opaque
+struct Matcher;             // opaque
 struct CancellationHandle;  // opaque
 
 // What one grammar may cost; 0 stands for the library's own default.

@@ -188,8 +188,7 @@ std::vector<std::vector<TokenLogprob>> CpuRunner::token_logprobs(std::span<const
              for (int64_t row = 0; row < rows; ++row, values += spec_.vocab) {
                const auto next = static_cast<size_t>(position + row + 1);
                if (next == sequence.size()) return;  // what follows the last is not known
-               result.push_back(
-                   top_logprobs(values, spec_.vocab, sequence[next], num_top, work));
+               result.push_back(top_logprobs(values, spec_.vocab, sequence[next], num_top, work));
              }
            });
   return result;

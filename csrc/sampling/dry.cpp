@@ -74,8 +74,8 @@ void apply_dry(float* logits, const TokenHistory& history, const SamplingParams&
     const int32_t length = std::exchange(longest[static_cast<size_t>(token)], 0);
     if (length == 0 || length < p.dry_allowed_length) continue;
     const auto power = static_cast<float>(length - p.dry_allowed_length);
-    logits[token] -= p.dry_multiplier *
-                     std::pow(p.dry_base, max_power > 0 ? std::min(power, max_power) : power);
+    logits[token] -=
+        p.dry_multiplier * std::pow(p.dry_base, max_power > 0 ? std::min(power, max_power) : power);
   }
 }
 
