@@ -9,21 +9,6 @@ namespace {
 
 constexpr float kNever = -std::numeric_limits<float>::infinity();
 
-// logits[t] = -inf where bit t is 0.
-void apply_bits(float* logits, const uint32_t* bits, int num_vocab) {
-  for (int begin = 0; begin < num_vocab; begin += 32) {
-    const uint32_t word = bits[begin / 32];
-    const int count = std::min(32, num_vocab - begin);
-    if (word == 0) {
-      std::fill_n(logits + begin, count, kNever);
-    } else if (word != ~uint32_t{0}) {
-      for (int i = 0; i < count; ++i) {
-        if (((word >> i) & 1) == 0) logits[begin + i] = kNever;
-      }
-    }
-  }
-}
-
 bool ends_with(std::span<const int32_t> tokens, std::span<const int32_t> tail) {
   return tokens.size() >= tail.size() &&
          std::equal(tail.begin(), tail.end(), tokens.end() - static_cast<ptrdiff_t>(tail.size()));
@@ -52,6 +37,22 @@ bool has_at(std::string_view text, size_t at, std::string_view part) {
 }
 
 }  // namespace
+
+void copy_allowed(const float* logits, const uint32_t* bits, int num_vocab, float* out) {
+  for (int begin = 0; begin < num_vocab; begin += 32) {
+    const uint32_t word = bits[begin / 32];
+    const int count = std::min(32, num_vocab - begin);
+    if (word == 0) {
+      std::fill_n(out + begin, count, kNever);
+    } else if (word == ~uint32_t{0}) {
+      std::copy_n(logits + begin, count, out + begin);
+    } else {
+      for (int i = 0; i < count; ++i) {
+        out[begin + i] = ((word >> i) & 1) != 0 ? logits[begin + i] : kNever;
+      }
+    }
+  }
+}
 
 Restrictions::Restrictions(const SamplingParams& params, int num_vocab) : num_vocab_(num_vocab) {
   if (params.allowed_token_ids.empty()) return;
@@ -116,14 +117,13 @@ bool Restrictions::active(const SamplingParams& params, const TokenHistory& hist
 }
 
 void Restrictions::apply(float* logits, const SamplingParams& params, const TokenHistory& history,
-                         const uint32_t* grammar) const {
-  if (grammar != nullptr) apply_bits(logits, grammar, num_vocab_);
-  if (!allowed_.empty()) apply_bits(logits, allowed_.data(), num_vocab_);
+                         bool has_grammar) const {
+  if (!allowed_.empty()) copy_allowed(logits, allowed_.data(), num_vocab_, logits);
   ban_words(logits, history);
   ban_sequences(logits, params, history);
   const bool too_short = history.output().size() < static_cast<size_t>(params.min_tokens);
-  if (too_short || (grammar != nullptr && params.ignore_eos)) {
-    ban_ends(logits, grammar != nullptr);
+  if (too_short || (has_grammar && params.ignore_eos)) {
+    ban_ends(logits, has_grammar);
   }
 }
 

@@ -14,6 +14,9 @@
 
 namespace pyslm {
 
+// out[t] = logits[t] where bit t is set, else -inf. `out` may be `logits`.
+void copy_allowed(const float* logits, const uint32_t* bits, int num_vocab, float* out);
+
 class Restrictions {
  public:
   Restrictions() = default;
@@ -27,9 +30,9 @@ class Restrictions {
   // Whether apply() may change anything.
   bool active(const SamplingParams& params, const TokenHistory& history) const;
 
-  // logits: [num_vocab], -inf for what may not come; grammar: one bit per token, or nullptr.
+  // logits: [num_vocab], -inf for what may not come; already so for what a grammar forbids.
   void apply(float* logits, const SamplingParams& params, const TokenHistory& history,
-             const uint32_t* grammar) const;
+             bool has_grammar) const;
 
  private:
   // Tokens that complete a bad word once the output ends with `begun`, its beginning.

@@ -4,6 +4,7 @@
 #include <limits>
 
 #include "core/error.h"
+#include "sampling/bits.h"
 #include "sampling/dry.h"
 #include "sampling/reduce.h"
 #include "sampling/rng.h"
@@ -45,7 +46,7 @@ int32_t Sampler::sample(const float* logits, const TokenHistory& history, int64_
                         SamplerWorkspace& work, std::vector<TokenLogprob>* logprobs,
                         const uint32_t* grammar) const {
   work.reserve(static_cast<size_t>(num_vocab_));
-  const int32_t token = choose(adjust(logits, history, grammar, work), position, work);
+  const int32_t token = choose(adjust(logits, history, grammar, work), position, work, grammar);
   if (logprobs != nullptr && params_.logprobs >= 0) {
     *logprobs = top_logprobs(logits, num_vocab_, token, params_.logprobs, work);
   }
@@ -75,10 +76,14 @@ const float* Sampler::adjust(const float* logits, const TokenHistory& history,
   const bool restricts = grammar != nullptr || restrictions_.active(params_, history);
   if (!restricts && !adjusts_logits(params_)) return logits;
   float* adjusted = work.adjusted.data();
-  std::copy(logits, logits + num_vocab_, adjusted);
+  if (grammar != nullptr) {
+    copy_allowed(logits, grammar, num_vocab_, adjusted);
+  } else {
+    std::copy(logits, logits + num_vocab_, adjusted);
+  }
   if (restricts) {
-    restrictions_.apply(adjusted, params_, history, grammar);
-    check_any_left(logits, adjusted);
+    restrictions_.apply(adjusted, params_, history, grammar != nullptr);
+    check_any_left(logits, adjusted, grammar);
   }
   apply_logit_bias(adjusted, params_);
   apply_repetition_penalty(adjusted, history, params_, work.counts);
@@ -88,12 +93,21 @@ const float* Sampler::adjust(const float* logits, const TokenHistory& history,
   return adjusted;
 }
 
-void Sampler::check_any_left(const float* logits, const float* restricted) const {
+void Sampler::check_any_left(const float* logits, const float* restricted,
+                             const uint32_t* grammar) const {
   const auto possible = [](float logit) {
     return logit != -std::numeric_limits<float>::infinity();
   };
-  if (std::any_of(restricted, restricted + num_vocab_, possible)) return;
-  if (std::none_of(logits, logits + num_vocab_, possible)) return;  // the model's fault
+  bool any = false;
+  if (grammar != nullptr) {  // its tokens may be few and far between
+    for_each_bit(grammar, num_vocab_, [&](int32_t token) {
+      any = any || possible(restricted[token]);
+      return !any;
+    });
+  } else {
+    any = std::any_of(restricted, restricted + num_vocab_, possible);
+  }
+  if (any || std::none_of(logits, logits + num_vocab_, possible)) return;  // or the model's fault
   fail(ErrorKind::kInvalid,
        "no token may come next: grammar, allowed_token_ids, bad_words and min_tokens together "
        "leave none; loosen one of them");
@@ -115,17 +129,19 @@ float Sampler::checked_max(const float* logits) const {
   return scan.max;
 }
 
-int32_t Sampler::choose(const float* logits, int64_t position, SamplerWorkspace& work) const {
+int32_t Sampler::choose(const float* logits, int64_t position, SamplerWorkspace& work,
+                        const uint32_t* grammar) const {
   const float max = checked_max(logits);
   if (greedy()) return static_cast<int32_t>(find_first(logits, num_vocab_, max));
-  truncate(logits, max, position, work);
+  truncate(logits, max, position, work, grammar);
   return draw(work.candidates,
               uniform_draw(params_.seed, sample_index_, static_cast<uint64_t>(position)));
 }
 
 void Sampler::truncate(const float* logits, float max_logit, int64_t position,
-                       SamplerWorkspace& work) const {
-  start_candidates(logits, num_vocab_, max_logit, params_.temperature, params_.top_k, work);
+                       SamplerWorkspace& work, const uint32_t* grammar) const {
+  start_candidates(logits, num_vocab_, max_logit, params_.temperature, params_.top_k, work,
+                   grammar);
   if (params_.typical_p < 1.0f) keep_typical(params_.typical_p, work);
   if (params_.top_p < 1.0f) keep_top_p(params_.top_p, work);
   if (params_.min_p > 0.0f) keep_min_p(params_.min_p, work);

@@ -58,11 +58,12 @@ class Sampler {
   const float* adjust(const float* logits, const TokenHistory& history, const uint32_t* grammar,
                       SamplerWorkspace& work) const;
   float checked_max(const float* logits) const;
-  void check_any_left(const float* logits, const float* restricted) const;
+  void check_any_left(const float* logits, const float* restricted, const uint32_t* grammar) const;
   void drop_outside_sigma(float* logits) const;
-  int32_t choose(const float* logits, int64_t position, SamplerWorkspace& work) const;
-  void truncate(const float* logits, float max_logit, int64_t position,
-                SamplerWorkspace& work) const;
+  int32_t choose(const float* logits, int64_t position, SamplerWorkspace& work,
+                 const uint32_t* grammar) const;
+  void truncate(const float* logits, float max_logit, int64_t position, SamplerWorkspace& work,
+                const uint32_t* grammar = nullptr) const;
 
   SamplingParams params_;
   Restrictions restrictions_;

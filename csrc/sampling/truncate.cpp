@@ -6,11 +6,13 @@
 #include <numeric>
 #include <utility>
 
+#include "sampling/bits.h"
 #include "sampling/reduce.h"
 
 namespace pyslm {
 namespace {
 
+constexpr int kFew = 8;  // allowed tokens are few where they are less than one in so many
 constexpr int kBuckets = 1024;
 constexpr float kMaxKey = 32.0f;  // keys at or above it share the last bucket
 
@@ -107,10 +109,11 @@ double entropy(const Candidates& c) {
 }  // namespace
 
 void start_candidates(const float* logits, int32_t num_vocab, float max_logit, float temperature,
-                      int32_t top_k, SamplerWorkspace& work) {
+                      int32_t top_k, SamplerWorkspace& work, const uint32_t* allowed) {
   Candidates& c = work.candidates;
   const float* source = logits;
-  if (top_k > 0 && top_k < num_vocab) {
+  const bool all = top_k <= 0 || top_k >= num_vocab;
+  if (!all) {
     select_top(logits, num_vocab, top_k, work.best);
     std::sort(work.best.begin(), work.best.end(),
               [](const ScoredToken& a, const ScoredToken& b) { return a.token < b.token; });
@@ -119,6 +122,14 @@ void start_candidates(const float* logits, int32_t num_vocab, float max_logit, f
       c.ids[i] = work.best[i].token;
       c.scores[i] = work.best[i].score;
     }
+    source = c.scores.data();
+  } else if (allowed != nullptr && count_bits(allowed, num_vocab) < num_vocab / kFew) {
+    c.count = 0;
+    for_each_bit(allowed, num_vocab, [&](int32_t token) {
+      c.ids[c.count] = token;
+      c.scores[c.count++] = logits[token];
+      return true;
+    });
     source = c.scores.data();
   } else {
     c.count = static_cast<size_t>(num_vocab);

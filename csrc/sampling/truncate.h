@@ -7,9 +7,10 @@
 namespace pyslm {
 
 // All tokens, or the k with the largest logits (exactly k; equal logits: lower ids).
-// k <= 0 or k >= num_vocab: all.
+// k <= 0 or k >= num_vocab: all. `allowed`, where given, has a bit for each token above -inf; where
+// they are few, no others become candidates, and the rest costs next to nothing.
 void start_candidates(const float* logits, int32_t num_vocab, float max_logit, float temperature,
-                      int32_t top_k, SamplerWorkspace& work);
+                      int32_t top_k, SamplerWorkspace& work, const uint32_t* allowed = nullptr);
 
 // Locally typical sampling (Meister et al. 2022): the fewest tokens with mass p, those first whose
 // information content is nearest to the entropy.
