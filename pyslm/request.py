@@ -32,6 +32,7 @@ _UINT64_MAX = 2**64 - 1
 # field -> (lowest, highest), both allowed.
 _INT_RANGES: Mapping[str, tuple[int, int]] = {
     "max_tokens": (1, _INT32_MAX),
+    "priority": (-_INT32_MAX - 1, _INT32_MAX),
     "top_k": (0, _INT32_MAX),
     "penalty_last_n": (-1, _INT32_MAX),
 }
@@ -94,6 +95,12 @@ class SamplingParams:
     """Go on past the model's own end tokens, up to `max_tokens`."""
     include_stop_text: bool = False
     """Keep the stop string that matched at the end of the text."""
+    priority: int = 0
+    """The lower, the earlier the request runs, at the cost of others if need be. Requests of the
+    same priority run first come, first served."""
+    cache_salt: str = ""
+    """Computed prompts are shared only between requests of the same salt: a caller cannot find out
+    by the time its requests take what those of others, with salts of their own, have asked."""
 
     def __post_init__(self) -> None:
         for name, (low, high) in _INT_RANGES.items():
@@ -106,6 +113,8 @@ class SamplingParams:
         for name in _BOOLS:
             if not isinstance(getattr(self, name), bool):
                 raise _wrong(name, getattr(self, name), "True or False")
+        if not isinstance(self.cache_salt, str):
+            raise _wrong("cache_salt", self.cache_salt, "text")
         self._set("logit_bias", _checked_bias(self.logit_bias))
         self._set("stop", _checked_stop(self.stop))
         ids = _checked_sequence("stop_token_ids", self.stop_token_ids)
@@ -127,6 +136,8 @@ class Usage:
 
     prompt_tokens: int
     completion_tokens: int
+    cached_tokens: int = 0
+    """Of the prompt: those that were not computed but found in the prefix cache."""
 
     @property
     def total_tokens(self) -> int:

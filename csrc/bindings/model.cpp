@@ -37,10 +37,11 @@ model::LoadProgress load_progress(const py::object& callback) {
 
 std::unique_ptr<CpuRunner> load(const std::string& path, int threads, const std::string& kv_type,
                                 int context_length, int max_sequences, int max_batch_rows,
-                                int block_tokens, const py::object& progress) {
+                                int block_tokens, int64_t kv_memory,
+                                const py::object& progress) {
   const model::RunnerConfig config{
       threads,        kv_type,      context_length,         max_sequences,
-      max_batch_rows, block_tokens, load_progress(progress)};
+      max_batch_rows, block_tokens, kv_memory,              load_progress(progress)};
   const py::gil_scoped_release no_gil;
   return std::make_unique<CpuRunner>(path, config);
 }
@@ -176,7 +177,7 @@ void bind_model(py::module_& m) {
       .def(py::init(&load), py::arg("path"), py::kw_only(), py::arg("threads") = 0,
            py::arg("kv_type") = "f16", py::arg("context_length") = 0, py::arg("max_sequences") = 16,
            py::arg("max_batch_rows") = 512, py::arg("block_tokens") = 32,
-           py::arg("progress") = py::none(),
+           py::arg("kv_memory") = 0, py::arg("progress") = py::none(),
            "Loads a GGUF file. progress(fraction_done) after each tensor.")
       .def_property_readonly("info", &info)
       .def("logits", &logits, py::arg("ids"), py::arg("chunk") = py::none(),

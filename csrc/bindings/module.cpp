@@ -16,6 +16,8 @@ const char* python_class(pyslm::ErrorKind kind) {
     case pyslm::ErrorKind::kNotFound: return "ModelNotFoundError";
     case pyslm::ErrorKind::kIO: return "ModelFileError";
     case pyslm::ErrorKind::kInternal: return "PyslmError";
+    case pyslm::ErrorKind::kQueueFull: return "QueueFullError";
+    case pyslm::ErrorKind::kPrefixCache: return "PrefixCacheError";
   }
   return "PyslmError";
 }

@@ -223,7 +223,7 @@ def test_validate_names_the_field(name: str, value: object) -> None:
 
 
 def test_every_field_is_validated_or_takes_any_value() -> None:
-    takes_any_value = {"seed", "include_stop_text", "ignore_eos"}
+    takes_any_value = {"seed", "include_stop_text", "ignore_eos", "priority", "cache_salt"}
     assert {name for name, _ in ABSURD} | takes_any_value == set(SamplingParams.fields)
 
 
