@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeAlias, overload
 
@@ -54,6 +55,13 @@ class LLM:
         kv_type: how keys and values are kept: "f16", "bf16" or "q8_0".
         max_sequences: requests that may run at the same time; others wait.
         batch_size: prompt tokens that one step may compute.
+        kv_memory: bytes that keys and values may take. None: what `max_sequences` of the whole
+            context take. Memory comes with use; what is left of it keeps the prompts computed
+            last, for requests that begin with the same text.
+        prefix_caching: keep computed prompts and share them between requests.
+        prefix_cache: a file of `save_prefix_cache`, to begin with what it holds.
+        max_queued: requests beyond `max_sequences` that may wait; more are a QueueFullError.
+            None: any number.
         gpu_layers, memory_lock, numa: accepted for the sake of callers that set them. The CPU
             backend does not support them and warns when they are set.
         progress: called while loading, with the fraction done (0 to 1).
@@ -64,6 +72,7 @@ class LLM:
         UnsupportedModelError: its architecture, format or vocabulary is not supported.
         InsufficientMemoryError: it does not fit; nothing was loaded.
         InvalidRequestError: an argument out of its range.
+        PrefixCacheError: `prefix_cache` is damaged, or of another model, setting or build.
     """
 
     def __init__(
@@ -76,6 +85,10 @@ class LLM:
         kv_type: str = "f16",
         max_sequences: int = DEFAULT_SEQUENCES,
         batch_size: int = 512,
+        kv_memory: int | None = None,
+        prefix_caching: bool = True,
+        prefix_cache: str | os.PathLike[str] | None = None,
+        max_queued: int | None = None,
         gpu_layers: int = 0,
         memory_lock: bool = False,
         numa: bool = False,
@@ -87,6 +100,8 @@ class LLM:
         check_count("context_length", context_length, 1, 2**31 - 1)
         check_count("max_sequences", max_sequences, 1, 1024)
         check_count("batch_size", batch_size, 1, 2**16)
+        check_count("kv_memory", kv_memory, 1, 2**62)
+        check_count("max_queued", max_queued, 0, 2**31 - 1)
         warn_unsupported(2, gpu_layers=gpu_layers, memory_lock=memory_lock, numa=numa)
         path = check_model_path(model)
 
@@ -103,6 +118,7 @@ class LLM:
             context_length=context_length,
             max_sequences=max_sequences,
             max_batch_rows=max(batch_size, max_sequences),
+            kv_memory=kv_memory or 0,
             progress=progress,
         )
         self._tokenizer = load_tokenizer(path)
@@ -118,8 +134,14 @@ class LLM:
                     prefill_chunk=batch_size,
                     token_bytes=self._tokenizer.all_token_bytes(),
                     stop_tokens=sorted(self._tokenizer.eog_ids),
+                    prefix_caching=prefix_caching,
+                    max_queued=-1 if max_queued is None else max_queued,
                 )
             )
+        if prefix_cache is not None:
+            from pyslm.prefix_cache import load_prefixes
+
+            load_prefixes(Path(prefix_cache), self._need_loop().engine, path, self._runner.info)
 
     @property
     def info(self) -> ModelInfo:
@@ -268,6 +290,30 @@ class LLM:
     def detokenize(self, token_ids: Sequence[int], *, skip_special_tokens: bool = True) -> str:
         """The text of token ids."""
         return self._tokenizer.decode(list(token_ids), skip_special_tokens=skip_special_tokens)
+
+    # --- memory -----------------------------------------------------------------------------
+
+    def save_prefix_cache(self, path: str | os.PathLike[str]) -> None:
+        """Writes the computed prompts to a file, for `LLM(prefix_cache=path)` to begin with.
+
+        Those of requests with a `cache_salt` are left out. The file holds what can be turned back
+        into the prompts; only this user may read it.
+
+        Raises:
+            ModelFileError: the file cannot be written.
+        """
+        from pyslm.prefix_cache import save_prefixes
+
+        engine = self._need_loop().engine
+        save_prefixes(Path(path), engine, self._info.path, self._open_runner().info)
+
+    def trim(self) -> None:
+        """Forgets the computed prompts and gives their memory back to the system.
+
+        Requests that run keep theirs. Memory that holds no prompts goes back by itself whenever no
+        request is left.
+        """
+        self._need_loop().engine.trim()
 
     # --- life -------------------------------------------------------------------------------
 

@@ -286,12 +286,17 @@ def test_damaged_streams_are_refused_and_leak_nothing() -> None:
 @given(
     seed=st.integers(0, 2**32),
     groups=st.lists(
-        st.tuples(st.sampled_from([0, 0, 1, 3, 8, 17]), st.integers(16, 40), st.sampled_from([1, 2, 4])),
-        min_size=1, max_size=3,
+        st.tuples(
+            st.sampled_from([0, 0, 1, 3, 8, 17]),  # window
+            st.integers(16, 40),  # blocks
+            st.sampled_from([1, 2, 4]),  # tokens of a block
+        ),
+        min_size=1,
+        max_size=3,
     ),
     max_sequences=st.integers(1, 8),
     chunk=st.integers(1, 40),
-)  # fmt: skip
+)
 def test_random_schedules_with_shared_prefixes(
     seed: int, groups: Groups, max_sequences: int, chunk: int
 ) -> None:
