@@ -126,13 +126,14 @@ def _open_own(path: Path) -> BinaryIO:
 
 
 def _check_key(path: Path, header: bytes, model: Path, info: dict[str, Any]) -> None:
+    expected = _settings(info)
     try:
         key = json.loads(header)
-        settings = {name: key[name] for name in _settings(info)}
+        settings = {name: key[name] for name in expected}
         files, digest = key["files"], key["digest"]
     except (ValueError, KeyError, TypeError) as error:
         raise PrefixCacheError(f"{path} is damaged: its key cannot be read; {_ADVICE}") from error
-    for name, ours in _settings(info).items():
+    for name, ours in expected.items():
         if settings[name] != ours:
             raise PrefixCacheError(
                 f"{path} was saved with {name} {settings[name]!r}, and here it is {ours!r}; "

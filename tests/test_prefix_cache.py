@@ -136,7 +136,7 @@ def test_other_settings_are_refused(
 
 def test_another_isa_is_refused(shared: Path, saved: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PYSLM_ISA", "scalar")
-    with pytest.raises(errors.PrefixCacheError, match="isa .* here it is 'scalar'"):
+    with pytest.raises(errors.PrefixCacheError, match=r"isa .* here it is 'scalar'"):
         open_model(stories(shared), prefix_cache=saved)
 
 
@@ -163,7 +163,7 @@ def test_damage_anywhere_is_found(shared: Path, saved: Path, tmp_path: Path) -> 
         with pytest.raises(errors.PrefixCacheError):
             open_model(stories(shared), prefix_cache=copy_of(saved, tmp_path, bytes(broken)))
     for length in (0, 7, 30, 500, len(data) // 2, len(data) - 1):
-        with pytest.raises(errors.PrefixCacheError, match="damaged|no prefix cache"):
+        with pytest.raises(errors.PrefixCacheError, match=r"damaged|no prefix cache"):
             open_model(stories(shared), prefix_cache=copy_of(saved, tmp_path, data[:length]))
     with pytest.raises(errors.PrefixCacheError, match="checksum"):
         open_model(stories(shared), prefix_cache=copy_of(saved, tmp_path, data + b"x"))
@@ -236,7 +236,7 @@ def test_resident_memory_grows_with_use_and_goes_back(make_model: MakeModel) -> 
         caching = sys.argv[2] == "caching"
         llm = LLM(sys.argv[1], context_length=2048, max_sequences=8, threads=2, batch_size=256,
                   prefix_caching=caching)
-        params = SamplingParams(max_tokens=2, temperature=0)
+        params = SamplingParams(max_tokens=40, temperature=0, ignore_eos=True)
         llm.generate([[3] * 40] * 8, params)
         llm.trim()
         start = mebibytes()
