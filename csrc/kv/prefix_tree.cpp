@@ -98,6 +98,21 @@ void PrefixTree::drop_unneeded(PrefixNode* node) {
   }
 }
 
+int32_t PrefixTree::num_faults() const {
+  std::unordered_map<const PrefixNode*, int32_t> num_children;
+  for (const auto& [hash, node] : nodes_) ++num_children[node->parent];
+  int32_t faults = 0;
+  const auto check = [&](const PrefixNode& node) {
+    const auto there = std::count_if(node.blocks.begin(), node.blocks.end(),
+                                     [](int32_t block) { return block >= 0; });
+    const bool needed = node.num_children + node.num_blocks + node.num_ends > 0;
+    faults += !needed || node.num_children != num_children[&node] || node.num_blocks != there;
+  };
+  for (const auto& [hash, node] : nodes_) check(*node);
+  for (const auto& [scope, root] : roots_) check(*root);
+  return faults;
+}
+
 std::vector<const PrefixNode*> PrefixTree::nodes_of(const PrefixScope& scope) const {
   std::vector<const PrefixNode*> result;
   const PrefixNode* root = find_root(scope);

@@ -57,6 +57,9 @@ class PrefixTree {
   void set_block(PrefixNode* node, int32_t slot, int32_t block);
   void clear_block(PrefixNode* node, int32_t slot);
 
+  // Nodes and roots that nothing needs, or whose counts are wrong.
+  int32_t num_faults() const;
+
   // Every node of a scope but its root, parents before children.
   std::vector<const PrefixNode*> nodes_of(const PrefixScope& scope) const;
 

@@ -71,6 +71,9 @@ void BlockManager::verify(const std::vector<const Sequence*>& sequences) const {
     }
     verify_tags(group);
   }
+  if (tree_.num_faults() > 0) {
+    fail(ErrorKind::kInternal, tree_.num_faults(), " nodes of the prefix tree are kept for nothing");
+  }
 }
 
 void BlockManager::verify_tags(const Group& group) const {
