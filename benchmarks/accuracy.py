@@ -35,12 +35,12 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "tests"))
 
 from compare.peer import Peer  # noqa: E402
-from pyslm.tokenizer import load_tokenizer  # noqa: E402
 from reference import reference_logits  # noqa: E402
 from reference.agreement import mean_kl  # noqa: E402
 from reference.rewrite import Kind, rewrite  # noqa: E402
 
 from pyslm import _native  # noqa: E402
+from pyslm.tokenizer import load_tokenizer  # noqa: E402
 
 TYPES = [
     "BF16",

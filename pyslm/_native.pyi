@@ -160,6 +160,9 @@ class Model(Runner):
         max_batch_rows: int = 512,
         block_tokens: int = 32,
         kv_memory: int = 0,
+        weight_cache: str | os.PathLike[str] | None = None,
+        weight_cache_least: int = 0,
+        weight_cache_limit: int = 0,
         progress: Callable[[float], object] | None = None,
     ) -> None: ...
     @property
@@ -171,6 +174,8 @@ class Model(Runner):
         self, sequences: Sequence[npt.NDArray[np.int32]], chunks: Sequence[int]
     ) -> list[npt.NDArray[np.float32]]: ...
     def embed(self, texts: Sequence[npt.NDArray[np.int32]]) -> npt.NDArray[np.float32]: ...
+    def settle_weight_cache(self, seconds: float, checks: bool = True) -> bool:
+        """Waits until packed weights are stored, and checked; whether that is so."""
 
 class Engine:
     """The step loop over a runner; any thread may add, abort or poll while another steps."""
@@ -223,6 +228,11 @@ def dequantize(type: str, data: Any, num_elems: int) -> npt.NDArray[np.float32]:
 
 def architectures() -> list[str]:
     """Names of the architectures that can be run, as in general.architecture."""
+
+def verify_weight_cache(
+    directory: str | os.PathLike[str], remove: bool
+) -> list[tuple[str, int, str]]:
+    """(file name, bytes, problem or "") of each entry, read to its end."""
 
 def read_spec(path: str) -> dict[str, Any]:
     """The architecture of a GGUF file; checks every tensor's shape, loads none."""

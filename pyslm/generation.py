@@ -39,7 +39,7 @@ class Generation:
         self._text: list[str] = []
         self._token_ids: list[int] = []
         self._logprobs: list[TokenLogprobs] = []
-        self._id = loop.add(prompt, _native_params(params, self._seed, room))
+        self._id = loop.add(prompt, native_params(params, self._seed, room))
 
     def advance(self) -> StreamChunk:
         """Runs steps until there is something new of this request."""
@@ -142,7 +142,8 @@ def _token_logprobs(entries: list[tuple[int, float]]) -> TokenLogprobs:
     return TokenLogprobs(token_id, logprob, tuple(top))
 
 
-def _native_params(params: SamplingParams, seed: int, room: int) -> _native.SamplingParams:
+def native_params(params: SamplingParams, seed: int, room: int) -> _native.SamplingParams:
+    """The same for the engine, with at most `room` tokens of output."""
     from pyslm import _native
 
     native = _native.SamplingParams()

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeAlias, overload
@@ -19,10 +21,12 @@ from pyslm.model_info import ModelInfo, check_model_path
 from pyslm.prompts import Prompt, is_single_prompt, token_ids
 from pyslm.request import GenerationResult, SamplingParams
 from pyslm.step_loop import StepLoop
+from pyslm.weight_cache import cache_options, finish_writing
 
 if TYPE_CHECKING:
     from pyslm import _native
     from pyslm.chat.template import ChatTemplate
+    from pyslm.tokenizer import Tokenizer
 
 __all__ = ["LLM", "Message", "Prompt"]
 
@@ -62,6 +66,8 @@ class LLM:
         prefix_cache: a file of `save_prefix_cache`, to begin with what it holds.
         max_queued: requests beyond `max_sequences` that may wait; more are a QueueFullError.
             None: any number.
+        weight_cache: keep the weights as packed for this machine on disk, for the next start to
+            map. None: of files of 64 MiB and more. See `pyslm.weight_cache` for where.
         gpu_layers, memory_lock, numa: accepted for the sake of callers that set them. The CPU
             backend does not support them and warns when they are set.
         progress: called while loading, with the fraction done (0 to 1).
@@ -89,6 +95,7 @@ class LLM:
         prefix_caching: bool = True,
         prefix_cache: str | os.PathLike[str] | None = None,
         max_queued: int | None = None,
+        weight_cache: bool | None = None,
         gpu_layers: int = 0,
         memory_lock: bool = False,
         numa: bool = False,
@@ -106,22 +113,27 @@ class LLM:
         path = check_model_path(model)
 
         from pyslm import _native
-        from pyslm.tokenizer import load_tokenizer
 
+        started = time.perf_counter()
         if context_length is None:
             trained = _native.read_spec(str(path))["trained_context_length"]
             context_length = min(trained, DEFAULT_CONTEXT)
-        self._runner: _native.Model | None = _native.Model(
-            str(path),
-            threads=threads or 0,
-            kv_type=kv_type,
-            context_length=context_length,
-            max_sequences=max_sequences,
-            max_batch_rows=max(batch_size, max_sequences),
-            kv_memory=kv_memory or 0,
-            progress=progress,
-        )
-        self._tokenizer = load_tokenizer(path)
+        # Side by side: packing the weights holds no GIL, building the tokenizer uses one core.
+        with ThreadPoolExecutor(1, "pyslm-tokenizer") as background:
+            tokenizer = background.submit(_load_tokenizer, path)
+            self._runner: _native.Model | None = _native.Model(
+                str(path),
+                threads=threads or 0,
+                kv_type=kv_type,
+                context_length=context_length,
+                max_sequences=max_sequences,
+                max_batch_rows=max(batch_size, max_sequences),
+                kv_memory=kv_memory or 0,
+                progress=progress,
+                **cache_options(weight_cache),
+            )
+            self._tokenizer = tokenizer.result()
+        self._load_seconds = time.perf_counter() - started
         self._info = ModelInfo.from_native(path, self._runner.info)
         self._template: ChatTemplate | None = None
         self._template_lock = threading.Lock()
@@ -318,10 +330,15 @@ class LLM:
     # --- life -------------------------------------------------------------------------------
 
     def close(self) -> None:
-        """Waits for a step in progress and frees the model; later calls raise EngineError."""
+        """Waits for a step in progress and frees the model; later calls raise EngineError.
+
+        A first start may still be storing the packed weights: it gets as long as loading took.
+        """
         if self._loop is not None:
             self._loop.close()
-        self._runner = None
+        runner, self._runner = self._runner, None
+        if runner is not None:
+            finish_writing(runner, self._load_seconds)
 
     def __enter__(self) -> Self:
         return self
@@ -388,3 +405,11 @@ class LLM:
         if self._runner is None:
             raise EngineError("the model is closed; make a new LLM to go on")
         return self._runner
+
+
+def _load_tokenizer(path: Path) -> Tokenizer:
+    from pyslm.tokenizer import load_tokenizer
+
+    tokenizer = load_tokenizer(path)
+    tokenizer.all_token_bytes()  # which it keeps; the engine asks for them next
+    return tokenizer

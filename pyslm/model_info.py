@@ -44,6 +44,8 @@ class ModelInfo:
     generates: bool
     """False for encoders, which only embed."""
     has_chat_template: bool
+    weight_cache: str
+    """Where the weights came from: "mapped from ..." or "packed" and why there was no entry."""
 
     @classmethod
     def from_native(cls, path: Path, info: Mapping[str, Any]) -> ModelInfo:

@@ -7,7 +7,6 @@ request; `StreamChunk` is a piece of one that is still running.
 from __future__ import annotations
 
 import dataclasses
-import math
 import operator
 from collections.abc import Mapping, Sequence
 from typing import Literal
@@ -28,8 +27,9 @@ FinishReason = Literal["stop", "length", "abort"]
 
 _INT32_MAX = 2**31 - 1
 _UINT64_MAX = 2**64 - 1
+_FLOAT32_MAX = 3.4028234e38
 
-# field -> (lowest, highest), both allowed.
+# field -> (lowest, highest), both allowed; the same as in csrc/sampling/validate.cpp.
 _INT_RANGES: Mapping[str, tuple[int, int]] = {
     "max_tokens": (1, _INT32_MAX),
     "priority": (-_INT32_MAX - 1, _INT32_MAX),
@@ -40,16 +40,17 @@ _OPTIONAL_INT_RANGES: Mapping[str, tuple[int, int]] = {
     "seed": (0, _UINT64_MAX),
     "logprobs": (0, 100),
 }
-# field -> (lowest, highest, whether the lowest itself is allowed).
-_FLOAT_RANGES: Mapping[str, tuple[float, float, bool]] = {
-    "temperature": (0.0, 100.0, True),
-    "top_p": (0.0, 1.0, False),
-    "min_p": (0.0, 1.0, True),
-    "typical_p": (0.0, 1.0, False),
-    "repetition_penalty": (0.0, 100.0, False),
-    "presence_penalty": (-2.0, 2.0, True),
-    "frequency_penalty": (-2.0, 2.0, True),
+_FLOAT_RANGES: Mapping[str, tuple[float, float]] = {
+    "temperature": (0.0, _FLOAT32_MAX),
+    "top_p": (0.0, 1.0),
+    "min_p": (0.0, 1.0),
+    "typical_p": (0.0, 1.0),
+    "repetition_penalty": (0.01, 100.0),
+    "presence_penalty": (-2.0, 2.0),
+    "frequency_penalty": (-2.0, 2.0),
 }
+_MAX_BIAS = 100.0
+_MAX_STOPS, _MAX_STOP_BYTES = 128, 4096
 _BOOLS = ("ignore_eos", "include_stop_text")
 
 
@@ -82,7 +83,7 @@ class SamplingParams:
     penalty_last_n: int = -1
     """Tokens that `repetition_penalty` looks back on; -1: everything, 0: none."""
     logit_bias: Mapping[int, float] = dataclasses.field(default_factory=dict)
-    """Token id -> amount added to its logit."""
+    """Token id -> amount added to its logit, from -100 to 100."""
     seed: int | None = None
     """Same seed, same text. None: a random one, recorded in the result."""
     logprobs: int | None = None
@@ -108,8 +109,8 @@ class SamplingParams:
         for name, (low, high) in _OPTIONAL_INT_RANGES.items():
             if getattr(self, name) is not None:
                 self._set(name, _checked_int(name, getattr(self, name), low, high))
-        for name, (floor, ceiling, closed) in _FLOAT_RANGES.items():
-            self._set(name, _checked_float(name, getattr(self, name), floor, ceiling, closed))
+        for name, (floor, ceiling) in _FLOAT_RANGES.items():
+            self._set(name, _checked_float(name, getattr(self, name), floor, ceiling))
         for name in _BOOLS:
             if not isinstance(getattr(self, name), bool):
                 raise _wrong(name, getattr(self, name), "True or False")
@@ -218,15 +219,15 @@ def _checked_int(field: str, value: object, low: int, high: int) -> int:
     return number
 
 
-def _checked_float(field: str, value: object, low: float, high: float, closed: bool) -> float:
-    allowed = f"{'from' if closed else 'more than'} {low:g} {'to' if closed else 'up to'} {high:g}"
+def _checked_float(field: str, value: object, low: float, high: float) -> float:
+    allowed = f"from {low:g} to {high:g}"
     if isinstance(value, (bool, str)):
         raise _wrong(field, value, allowed)
     try:
         number = float(value)  # type: ignore[arg-type]
     except (TypeError, ValueError):
         raise _wrong(field, value, allowed) from None
-    if math.isnan(number) or not (low <= number <= high) or (number == low and not closed):
+    if not low <= number <= high:  # NaN too
         raise _wrong(field, value, allowed)
     return number
 
@@ -242,7 +243,7 @@ def _checked_bias(bias: object) -> dict[int, float]:
         raise _wrong("logit_bias", bias, "a mapping of token ids to amounts")
     return {
         _checked_int("logit_bias token", token, 0, _INT32_MAX): _checked_float(
-            f"logit_bias[{token}]", amount, -math.inf, math.inf, True
+            f"logit_bias[{token}]", amount, -_MAX_BIAS, _MAX_BIAS
         )
         for token, amount in bias.items()
     }
@@ -250,7 +251,19 @@ def _checked_bias(bias: object) -> dict[int, float]:
 
 def _checked_stop(stop: object) -> tuple[str, ...]:
     strings = (stop,) if isinstance(stop, str) else _checked_sequence("stop", stop)
-    for string in strings:
-        if not isinstance(string, str) or not string:
-            raise _wrong("stop", string, "text of at least one character")
-    return tuple(string for string in strings if isinstance(string, str))
+    if len(strings) > _MAX_STOPS:
+        raise _wrong("the number of strings in stop", len(strings), f"at most {_MAX_STOPS}")
+    return tuple(map(_checked_stop_string, strings))
+
+
+def _checked_stop_string(string: object) -> str:
+    allowed = f"text of 1 to {_MAX_STOP_BYTES} bytes"
+    if not isinstance(string, str):
+        raise _wrong("stop", string, allowed)
+    try:
+        num_bytes = len(string.encode())
+    except UnicodeEncodeError:  # a lone surrogate
+        raise _wrong("stop", string, allowed) from None
+    if not 1 <= num_bytes <= _MAX_STOP_BYTES:
+        raise _wrong("stop", string[:20], allowed)
+    return string

@@ -14,7 +14,7 @@ import threading
 from collections import deque
 from typing import TYPE_CHECKING
 
-from pyslm.errors import EngineError
+from pyslm.errors import EngineError, InvalidRequestError
 
 if TYPE_CHECKING:
     from pyslm import _native
@@ -81,7 +81,10 @@ class StepLoop:
 
     def _forget(self, engine: _native.Engine, request_id: int) -> None:
         """Takes the last update of an aborted request, with which the engine drops it."""
-        update = engine.poll(request_id)
+        try:
+            update = engine.poll(request_id)
+        except InvalidRequestError:  # it had ended, and its last update was taken
+            return
         if update is None or update.finish is None:
             self._leaving.append(request_id)
 

@@ -7,7 +7,8 @@ import math
 import numpy as np
 import pytest
 
-from pyslm import InvalidRequestError, PyslmError, SamplingParams
+from pyslm import InvalidRequestError, PyslmError, SamplingParams, _native, request
+from pyslm.generation import native_params
 
 
 @pytest.mark.parametrize(
@@ -25,11 +26,11 @@ from pyslm import InvalidRequestError, PyslmError, SamplingParams
         ("temperature", "hot"),
         ("temperature", None),
         ("top_k", -1),
-        ("top_p", 0.0),
+        ("top_p", -0.01),
         ("top_p", 1.01),
         ("min_p", -0.1),
         ("min_p", 1.1),
-        ("typical_p", 0.0),
+        ("typical_p", 1.5),
         ("repetition_penalty", 0.0),
         ("presence_penalty", 2.5),
         ("frequency_penalty", -2.5),
@@ -42,12 +43,15 @@ from pyslm import InvalidRequestError, PyslmError, SamplingParams
         ("stop", ["a", ""]),
         ("stop", [1]),
         ("stop", 5),
+        ("stop", "x" * 4097),
+        ("stop", "a\ud800"),
         ("stop_token_ids", [-1]),
         ("stop_token_ids", "12"),
         ("stop_token_ids", 7),
         ("logit_bias", [(1, 2.0)]),
         ("logit_bias", {-1: 2.0}),
         ("logit_bias", {1: math.nan}),
+        ("logit_bias", {1: 100.5}),
         ("ignore_eos", 1),
         ("include_stop_text", "yes"),
     ],
@@ -62,8 +66,9 @@ def test_refuses_with_field_value_and_range(field: str, value: object) -> None:
 
 def test_accepts_the_ends_of_every_range() -> None:
     SamplingParams(max_tokens=1, temperature=0, top_k=0, top_p=1, min_p=0, typical_p=1, seed=0)
+    SamplingParams(top_p=0, typical_p=0, repetition_penalty=0.01, stop=["x" * 4096] * 128)
     SamplingParams(max_tokens=2**31 - 1, min_p=1, seed=2**64 - 1, logprobs=0, penalty_last_n=-1)
-    SamplingParams(presence_penalty=-2, frequency_penalty=2, logit_bias={3: -math.inf})
+    SamplingParams(presence_penalty=-2, frequency_penalty=2, logit_bias={3: -100})
 
 
 def test_normalises_to_plain_values() -> None:
@@ -89,3 +94,20 @@ def test_is_frozen_and_replace_checks_again() -> None:
     assert params.seed == 1
     with pytest.raises(InvalidRequestError):
         params.replace(top_p=2.0)
+
+
+def test_too_many_stops() -> None:
+    with pytest.raises(InvalidRequestError, match="129; allowed: at most 128"):
+        SamplingParams(stop=["x"] * 129)
+
+
+def test_ranges_are_those_of_the_engine() -> None:
+    """What passes here passes there: at both ends of every range."""
+    for name in ("temperature", "top_p", "min_p", "typical_p", "repetition_penalty",
+                 "presence_penalty", "frequency_penalty"):  # fmt: skip
+        for value in request._FLOAT_RANGES[name]:
+            native_params(SamplingParams(**{name: value}), seed=0, room=9).validate(100)
+            if value < 1000:
+                wrong = _native.SamplingParams(**{name: value + (0.01 if value > 0.01 else -0.01)})
+                with pytest.raises(InvalidRequestError, match=name):
+                    wrong.validate(100)

@@ -28,13 +28,18 @@ class Worker:
 
     def __init__(self, python: str, script: str, **config: Any) -> None:
         self.process = subprocess.Popen(
-            [python, str(HERE / script)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+            # -P: this folder holds a llama_cpp.py, which must not hide the package.
+            [python, "-P", str(HERE / script)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
         )
         self.load_seconds = float(self.ask(config)["load_seconds"])
 
     def ask(self, message: Any) -> Any:
         stdin, stdout = self.process.stdin, self.process.stdout
-        assert stdin is not None and stdout is not None
+        assert stdin is not None
+        assert stdout is not None
         stdin.write(json.dumps(message) + "\n")
         stdin.flush()
         answer = stdout.readline()
@@ -60,7 +65,12 @@ class Row:
 
 def compare(path: str, args: argparse.Namespace) -> dict[str, Any]:
     """All kinds of work on one model."""
-    common = {"path": path, "threads": args.threads, "context": args.context, "kv_type": args.kv_type}
+    common = {
+        "path": path,
+        "threads": args.threads,
+        "context": args.context,
+        "kv_type": args.kv_type,
+    }
     ours = Worker(sys.executable, "worker_pyslm.py", **common)
     settings = [(1, 1), (0, 1)] + ([(1, 0), (0, 0)] if args.all_settings else [])
     peers = [

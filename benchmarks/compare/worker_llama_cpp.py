@@ -94,7 +94,7 @@ class Peer:
 
 
 @L.llama_log_callback
-def LOG(level: int, text: bytes, user: object) -> None:  # noqa: ARG001, N802
+def LOG(level: int, text: bytes, user: object) -> None:  # noqa: N802
     """Quiet."""
 
 

@@ -115,6 +115,36 @@ FloatArray row_op(const std::string& tier, const std::string& op, FloatArray x,
   return y;
 }
 
+// x [rows, heads, head_dim] rotated at the given positions.
+FloatArray rope(const std::string& tier, bool neox, FloatArray x, const std::vector<int32_t>& positions,
+                int n_rot, double base, double freq_scale, float attn_factor, const std::vector<float>& factors) {
+  ThreadPool pool(1);
+  const cpu::Context ctx{&kernels_named(tier), &pool};
+  const int rows = static_cast<int>(x.shape(0)), heads = static_cast<int>(x.shape(1));
+  const int head_dim = static_cast<int>(x.shape(2));
+  if (positions.size() != static_cast<size_t>(rows) || n_rot > head_dim)
+    fail(ErrorKind::kInvalid, positions.size(), " positions for ", rows, " rows, n_rot ", n_rot);
+  FloatArray out({x.shape(0), x.shape(1), x.shape(2)});
+  std::copy_n(x.data(), x.size(), out.mutable_data());
+  cpu::RopeTable table;
+  cpu::fill_rope_table(ctx, {n_rot, base, freq_scale, attn_factor, factors}, positions, table);
+  cpu::rope(ctx, neox ? cpu::RopeStyle::kNeox : cpu::RopeStyle::kNorm, table, out.mutable_data(),
+            int64_t{heads} * head_dim, rows, heads, head_dim);
+  return out;
+}
+
+// How often each index was visited when one pool runs `regions` regions over [0, count).
+std::vector<int64_t> pool_visits(int threads, int regions, int64_t count, int64_t grain) {
+  ThreadPool pool(threads);
+  std::vector<int64_t> visits(static_cast<size_t>(count));
+  for (int region = 0; region < regions; ++region)
+    pool.parallel_for(count, grain, [&](int thread, int64_t begin, int64_t end) {
+      const bool sound = thread >= 0 && thread < threads && begin < end && end - begin <= grain;
+      for (int64_t i = begin; i < end; ++i) visits[static_cast<size_t>(i)] += sound ? 1 : -1000000;
+    });
+  return visits;
+}
+
 double seconds_since(std::chrono::steady_clock::time_point begin) {
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
 }
@@ -164,6 +194,23 @@ double read_bandwidth(int threads, int64_t mebibytes) {
   return static_cast<double>(words) * 8 / best;
 }
 
+// Operations per second of the tier's int8 or float units over all threads: the best of a few passes.
+double arithmetic_peak(const std::string& tier, bool int8, int threads) {
+  ThreadPool pool(threads);
+  const Kernels& kernels = kernels_named(tier);
+  constexpr int64_t kRounds = 1 << 18;
+  double best = std::numeric_limits<double>::infinity();
+  volatile float sink = 0;
+  for (int pass = 0; pass < 5; ++pass) {
+    const auto begin = std::chrono::steady_clock::now();
+    pool.parallel_for(threads * 4, 1, [&](int, int64_t, int64_t) {
+      sink = int8 ? static_cast<float>(kernels.int8_peak(kRounds)) : kernels.float_peak(kRounds);
+    });
+    best = std::min(best, seconds_since(begin));
+  }
+  return static_cast<double>(kRounds) * (int8 ? 1536 : 384) * threads * 4 / best;
+}
+
 }  // namespace
 
 void bind_kernels(py::module_& m) {
@@ -174,6 +221,8 @@ void bind_kernels(py::module_& m) {
         py::call_guard<py::gil_scoped_release>());
   m.def("time_matmul", &time_matmul, "tier"_a, "type"_a, "rows"_a, "cols"_a, "m"_a, "threads"_a,
         "repeats"_a, py::call_guard<py::gil_scoped_release>());
+  m.def("arithmetic_peak", &arithmetic_peak, "tier"_a, "int8"_a, "threads"_a,
+        py::call_guard<py::gil_scoped_release>());
   m.def("packed_bytes", [](const std::string& type, int64_t rows, int64_t cols) {
     return (rows + 15) / 16 * layout::tile_bytes(weight_type(type), cols);
   }, "type"_a, "rows"_a, "cols"_a);
@@ -184,6 +233,10 @@ void bind_kernels(py::module_& m) {
         "window"_a = 0, "causal"_a = true, "sinks"_a = std::nullopt, "block_tokens"_a = 32, "threads"_a = 1);
   m.def("_row_op", &row_op, "tier"_a, "op"_a, "x"_a, "second"_a = std::nullopt, "third"_a = std::nullopt,
         "number"_a = 0.0f);
+  m.def("_rope", &rope, "tier"_a, "neox"_a, "x"_a, "positions"_a, "n_rot"_a, "base"_a = 10000.0,
+        "freq_scale"_a = 1.0, "attn_factor"_a = 1.0f, "factors"_a = std::vector<float>{});
+  m.def("_pool_visits", &pool_visits, "threads"_a, "regions"_a, "count"_a, "grain"_a,
+        py::call_guard<py::gil_scoped_release>());
 }
 
 }  // namespace pyslm::bindings

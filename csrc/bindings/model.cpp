@@ -1,4 +1,6 @@
 // pyslm._native.Model: a CpuRunner, and the few functions about architectures.
+#include <chrono>
+
 #include "bindings/bindings.h"
 #include "model/arch/architecture.h"
 #include "model/cpu_runner.h"
@@ -25,9 +27,15 @@ std::vector<std::span<const int32_t>> tokens_of(const std::vector<TokenArray>& s
 }
 
 // Called without the GIL after each tensor, with the fraction done: an exception of the callback,
-// or Ctrl-C, stops the loading.
+// or Ctrl-C, stops the loading. Not more often than a person sees: each call may wait for the GIL,
+// which a thread that builds the tokenizer meanwhile holds for long.
 model::LoadProgress load_progress(const py::object& callback) {
-  return [&callback](const std::string&, uint64_t done_bytes, uint64_t total_bytes) {
+  using Clock = std::chrono::steady_clock;
+  return [&callback, told = Clock::time_point{}](const std::string&, uint64_t done_bytes,
+                                                 uint64_t total_bytes) mutable {
+    const Clock::time_point now = Clock::now();
+    if (done_bytes < total_bytes && now - told < std::chrono::milliseconds(100)) return;
+    told = now;
     const py::gil_scoped_acquire gil;
     if (PyErr_CheckSignals() != 0) throw py::error_already_set();
     if (!callback.is_none())
@@ -38,10 +46,21 @@ model::LoadProgress load_progress(const py::object& callback) {
 std::unique_ptr<CpuRunner> load(const std::string& path, int threads, const std::string& kv_type,
                                 int context_length, int max_sequences, int max_batch_rows,
                                 int block_tokens, int64_t kv_memory,
+                                const py::object& weight_cache,
+                                uint64_t weight_cache_least, uint64_t weight_cache_limit,
                                 const py::object& progress) {
-  const model::RunnerConfig config{
-      threads,        kv_type,      context_length,         max_sequences,
-      max_batch_rows, block_tokens, kv_memory,              load_progress(progress)};
+  std::string directory;
+  if (!weight_cache.is_none())
+    directory = py::module_::import("os").attr("fsencode")(weight_cache).cast<std::string>();
+  const model::RunnerConfig config{threads,
+                                   kv_type,
+                                   context_length,
+                                   max_sequences,
+                                   max_batch_rows,
+                                   block_tokens,
+                                   kv_memory,
+                                   {directory, weight_cache_least, weight_cache_limit},
+                                   load_progress(progress)};
   const py::gil_scoped_release no_gil;
   return std::make_unique<CpuRunner>(path, config);
 }
@@ -109,6 +128,7 @@ py::dict info(const CpuRunner& runner) {
   d["kv_bytes_per_token"] = info.kv_bytes_per_token;
   d["kv_bytes"] = info.kv_bytes;
   d["threads"] = info.threads;
+  d["weight_cache"] = info.weight_cache;
   py::dict types;
   for (const auto& [name, count] : info.tensor_types) types[name.c_str()] = count;
   d["tensor_types"] = types;
@@ -135,6 +155,16 @@ py::dict read_spec(const std::string& path) {
   return d;
 }
 
+std::vector<std::tuple<std::string, uint64_t, std::string>> verify_weight_cache(
+    const py::object& directory, bool remove) {
+  const auto path = py::module_::import("os").attr("fsencode")(directory).cast<std::string>();
+  const py::gil_scoped_release no_gil;
+  std::vector<std::tuple<std::string, uint64_t, std::string>> result;
+  for (model::PackedCacheFinding& finding : model::verify_packed_cache(path, remove))
+    result.emplace_back(finding.name, finding.num_bytes, finding.problem);
+  return result;
+}
+
 py::list run_together(CpuRunner& runner, const std::vector<TokenArray>& sequences,
                       const std::vector<int>& chunks) {
   py::list results;
@@ -151,12 +181,12 @@ py::list run_together(CpuRunner& runner, const std::vector<TokenArray>& sequence
 }
 
 py::object logits(CpuRunner& runner, const TokenArray& ids, std::optional<int> chunk) {
-  return run_together(runner, {ids}, {chunk.value_or(runner.max_batch_rows())})[0];
+  return run_together(runner, {ids}, {chunk.value_or(CpuRunner::kLogitRows)})[0];
 }
 
 FloatArray embed(CpuRunner& runner, const std::vector<TokenArray>& texts) {
-  FloatArray out(
-      {static_cast<py::ssize_t>(texts.size()), static_cast<py::ssize_t>(runner.hidden_size())});
+  FloatArray out({static_cast<py::ssize_t>(texts.size()),
+                  static_cast<py::ssize_t>(runner.hidden_size())});
   float* rows = out.mutable_data();
   const auto spans = tokens_of(texts);
   const py::gil_scoped_release no_gil;
@@ -172,13 +202,23 @@ void bind_model(py::module_& m) {
   m.def("read_spec", &read_spec, py::arg("path"),
         "The architecture of a GGUF file as a dict; checks every tensor's shape, loads none.");
 
+  m.def("verify_weight_cache", &verify_weight_cache, py::arg("directory"), py::arg("remove"),
+        "Reads every entry; list of (file name, bytes, problem or ''). Bad ones are removed.");
+
   if (!py::detail::get_type_info(typeid(Runner))) py::class_<Runner>(m, "Runner");
   py::class_<CpuRunner, Runner>(m, "Model")
       .def(py::init(&load), py::arg("path"), py::kw_only(), py::arg("threads") = 0,
-           py::arg("kv_type") = "f16", py::arg("context_length") = 0, py::arg("max_sequences") = 16,
-           py::arg("max_batch_rows") = 512, py::arg("block_tokens") = 32,
-           py::arg("kv_memory") = 0, py::arg("progress") = py::none(),
-           "Loads a GGUF file. progress(fraction_done) after each tensor.")
+           py::arg("kv_type") = "f16", py::arg("context_length") = 0,
+           py::arg("max_sequences") = 16, py::arg("max_batch_rows") = 512,
+           py::arg("block_tokens") = 32, py::arg("kv_memory") = 0,
+           py::arg("weight_cache") = py::none(),
+           py::arg("weight_cache_least") = 0, py::arg("weight_cache_limit") = 0,
+           py::arg("progress") = py::none(),
+           "Loads a GGUF file. progress(fraction_done) after each tensor. weight_cache: directory "
+           "of packed weights, for files of at least so many bytes, bounded to so many bytes.")
+      .def("settle_weight_cache", &CpuRunner::settle_weight_cache, py::arg("seconds"),
+           py::arg("checks") = true, py::call_guard<py::gil_scoped_release>(),
+           "Waits until packed weights are stored, and checked; whether that is so.")
       .def_property_readonly("info", &info)
       .def("logits", &logits, py::arg("ids"), py::arg("chunk") = py::none(),
            "ids int32 [n] -> float32 [n, vocab], as a fresh sequence, `chunk` rows a step.")

@@ -8,9 +8,12 @@
 #include <mutex>
 #include <set>
 #include <string>
+#include <system_error>
 #include <thread>
 #include <utility>
 #include <vector>
+
+#include "core/error.h"
 
 #if defined(__linux__)
 #include <sched.h>
@@ -115,23 +118,32 @@ struct ThreadPool::Impl {
       wake.notify_all();
     }
   }
+
+  void stop() {
+    stopping.store(true);
+    {
+      std::lock_guard<std::mutex> lock(mutex);
+      epoch.fetch_add(1);
+    }
+    wake.notify_all();
+    for (auto& worker : workers) worker.join();
+  }
 };
 
 ThreadPool::ThreadPool(int num_threads) : impl_(std::make_unique<Impl>()) {
   impl_->num_threads = std::max(1, num_threads);
-  for (int t = 1; t < impl_->num_threads; ++t)
-    impl_->workers.emplace_back([impl = impl_.get(), t] { impl->worker(t); });
+  try {
+    for (int t = 1; t < impl_->num_threads; ++t)
+      impl_->workers.emplace_back([impl = impl_.get(), t] { impl->worker(t); });
+  } catch (const std::system_error&) {
+    const size_t started = impl_->workers.size() + 1;
+    impl_->stop();  // threads left joinable would end the process
+    fail(ErrorKind::kMemory, "the system refused thread ", started + 1, " of ", num_threads,
+         "; ask for fewer threads (", default_num_threads(), " cores are ours to use)");
+  }
 }
 
-ThreadPool::~ThreadPool() {
-  impl_->stopping.store(true);
-  {
-    std::lock_guard<std::mutex> lock(impl_->mutex);
-    impl_->epoch.fetch_add(1);
-  }
-  impl_->wake.notify_all();
-  for (auto& worker : impl_->workers) worker.join();
-}
+ThreadPool::~ThreadPool() { impl_->stop(); }
 
 int ThreadPool::num_threads() const { return impl_->num_threads; }
 
@@ -153,7 +165,11 @@ void ThreadPool::run(int64_t count, int64_t grain, Call call, void* context) {
   pool.open_region();
   pool.work(0);
   // Workers that never got a chunk still have to leave the region before the next one opens.
-  while (pool.running.load(std::memory_order_acquire) != 0) cpu_relax();
+  // One that has no core to run on gets ours.
+  for (int spin = 0; pool.running.load(std::memory_order_acquire) != 0; ++spin) {
+    if (spin < kSpins) cpu_relax();
+    else std::this_thread::yield();
+  }
 }
 
 }  // namespace pyslm

@@ -1,6 +1,9 @@
 // A fixed team of threads for the kernels. One parallel region at a time: every thread of the team
 // runs the same function and takes work from a shared counter; the caller is thread 0. Workers spin
 // for a while between regions (a decode step has hundreds), then park.
+//
+// A pool does not cross fork(): the child has none of its workers, and a region opened there would
+// wait for them forever. Make pools (load models) in the child.
 #pragma once
 
 #include <cstdint>
@@ -15,7 +18,7 @@ int default_num_threads();
 
 class ThreadPool {
  public:
-  explicit ThreadPool(int num_threads);
+  explicit ThreadPool(int num_threads);  // Error(kMemory) when the system refuses a thread
   ~ThreadPool();
   ThreadPool(const ThreadPool&) = delete;
   ThreadPool& operator=(const ThreadPool&) = delete;

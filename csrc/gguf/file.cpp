@@ -58,6 +58,21 @@ File& File::operator=(File&& other) noexcept {
   return *this;
 }
 
+FileIdentity File::identity() const {
+  struct stat status;
+  if (::fstat(descriptor_, &status) != 0) fail(ErrorKind::kIO, "cannot examine ", path_);
+#if defined(__APPLE__)
+  const struct timespec modified = status.st_mtimespec, changed = status.st_ctimespec;
+#else
+  const struct timespec modified = status.st_mtim, changed = status.st_ctim;
+#endif
+  const auto nanoseconds = [](const struct timespec& time) {
+    return int64_t{time.tv_sec} * 1'000'000'000 + time.tv_nsec;
+  };
+  return {static_cast<uint64_t>(status.st_dev), static_cast<uint64_t>(status.st_ino),
+          static_cast<uint64_t>(status.st_size), nanoseconds(modified), nanoseconds(changed)};
+}
+
 void File::read(uint64_t offset, void* out, uint64_t n) const {
   constexpr uint64_t kMaxPerCall = 1u << 30;  // Linux reads at most 2 GiB at once
   auto* to = static_cast<char*>(out);

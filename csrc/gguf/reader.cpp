@@ -96,6 +96,11 @@ uint32_t Reader::version() const { return impl_->parsed.version; }
 uint32_t Reader::alignment() const { return impl_->parsed.alignment; }
 const std::vector<std::string>& Reader::files() const { return impl_->paths; }
 uint64_t Reader::total_bytes() const { return impl_->total_bytes; }
+std::vector<FileIdentity> Reader::identities() const {
+  std::vector<FileIdentity> all;
+  for (const File& file : impl_->files) all.push_back(file.identity());
+  return all;
+}
 const std::vector<std::string>& Reader::keys() const { return impl_->parsed.keys; }
 const std::vector<TensorInfo>& Reader::tensors() const { return impl_->parsed.tensors; }
 

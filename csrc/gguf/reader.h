@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "core/dtype.h"
+#include "gguf/identity.h"
 
 namespace pyslm::gguf {
 
@@ -65,6 +66,7 @@ class Reader {
   uint32_t alignment() const;
   const std::vector<std::string>& files() const;
   uint64_t total_bytes() const;  // of all files
+  std::vector<FileIdentity> identities() const;  // of all files, as they are now
   const std::vector<std::string>& keys() const;  // in file order
 
   const Value* find(std::string_view key) const;

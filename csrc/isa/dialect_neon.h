@@ -1,9 +1,12 @@
-// The dialect on AArch64 NEON: 16 lanes are four registers. PYSLM_DOTPROD adds sdot.
+// The dialect on AArch64 NEON: 16 lanes are four registers. PYSLM_DOTPROD adds sdot; PYSLM_I8MM
+// adds smmla, by which dot_matrix() serves many rows.
 #pragma once
 
 #include <arm_neon.h>
 
 #include <cstdint>
+
+#include "kernels/unroll.h"
 
 namespace pyslm {
 namespace {
@@ -141,6 +144,53 @@ inline I dot_s(I acc, B w, Quad a) {
   return each<I>([&](int i) { return dot16(acc.v[i], vreinterpretq_s8_u8(w.v[i]), a); });
 }
 inline I dot_u(I acc, B w, Quad a) { return dot_s(acc, w, a); }  // codes < 128
+
+#if defined(PYSLM_I8MM)
+#define PYSLM_DOT_MATRIX 1
+// The sums of `Quads` quads for N rows, with smmla: 2 rows x 8 k of weights by 2 x 8 of activations
+// make 2 x 2 sums. Zipping the words of two quads gives such operands on both sides, and unzipping
+// the sums of four weight rows gives lanes back. A last odd row goes with itself.
+template <int N, int Quads>
+[[gnu::always_inline]] inline void dot_matrix(I* sums, const uint8_t* codes, const int8_t* a) {
+  constexpr int kPairs = (N + 1) / 2;
+  int32x4_t acc[kPairs][8];  // [pair of activation rows][pair of weight rows]
+  PYSLM_UNROLL
+  for (int p = 0; p < kPairs; ++p)
+    PYSLM_UNROLL
+    for (int i = 0; i < 8; ++i) acc[p][i] = vdupq_n_s32(0);
+  PYSLM_UNROLL
+  for (int j = 0; j < Quads; j += 2) {
+    int8x16_t act[kPairs];
+    PYSLM_UNROLL
+    for (int p = 0; p < kPairs; ++p) {
+      const int8_t *first = a + (j * N + 2 * p) * 4, *second = first + 4 * N;
+      const bool single = 2 * p + 1 == N;
+      const int32x2_t w0 = vreinterpret_s32_s8(single ? vget_low_s8(quad(first)) : vld1_s8(first));
+      const int32x2_t w1 = vreinterpret_s32_s8(single ? vget_low_s8(quad(second)) : vld1_s8(second));
+      act[p] = vreinterpretq_s8_s32(vcombine_s32(vzip1_s32(w0, w1), vzip2_s32(w0, w1)));
+    }
+    PYSLM_UNROLL
+    for (int i = 0; i < 4; ++i) {
+      const int32x4_t w0 = vreinterpretq_s32_u8(vld1q_u8(codes + 64 * j + 16 * i));
+      const int32x4_t w1 = vreinterpretq_s32_u8(vld1q_u8(codes + 64 * (j + 1) + 16 * i));
+      const int8x16_t low = vreinterpretq_s8_s32(vzip1q_s32(w0, w1));
+      const int8x16_t high = vreinterpretq_s8_s32(vzip2q_s32(w0, w1));
+      PYSLM_UNROLL
+      for (int p = 0; p < kPairs; ++p) {
+        acc[p][2 * i] = vmmlaq_s32(acc[p][2 * i], low, act[p]);
+        acc[p][2 * i + 1] = vmmlaq_s32(acc[p][2 * i + 1], high, act[p]);
+      }
+    }
+  }
+  PYSLM_UNROLL
+  for (int n = 0; n < N; ++n)
+    PYSLM_UNROLL
+    for (int i = 0; i < 4; ++i) {
+      const int32x4_t low = acc[n / 2][2 * i], high = acc[n / 2][2 * i + 1];
+      sums[n].v[i] = n % 2 == 0 ? vuzp1q_s32(low, high) : vuzp2q_s32(low, high);
+    }
+}
+#endif
 
 constexpr bool kBiased = true;  // centred codes are signed bytes, whatever the format
 constexpr int kGroup = 4;

@@ -8,6 +8,9 @@
 #if defined(__aarch64__) && defined(__linux__)
 #include <asm/hwcap.h>
 #include <sys/auxv.h>
+#if !defined(HWCAP2_I8MM)  // headers of kernels before 5.7
+#define HWCAP2_I8MM (1 << 13)
+#endif
 #endif
 
 namespace pyslm {

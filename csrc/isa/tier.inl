@@ -12,6 +12,7 @@
 #include "kernels/rows.inl"
 #include "kernels/kv.inl"
 #include "kernels/attention.inl"
+#include "kernels/peak.inl"
 
 namespace pyslm {
 namespace {
@@ -60,6 +61,8 @@ constexpr Kernels make_table(const char* name) {
   table.attention[0] = attention<Kv::kF16>;
   table.attention[1] = attention<Kv::kBF16>;
   table.attention[2] = attention<Kv::kQ8>;
+  table.int8_peak = int8_peak;
+  table.float_peak = float_peak;
   return table;
 }
 

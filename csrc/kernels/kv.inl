@@ -48,7 +48,7 @@ inline uint16_t quantize_q8(const float* x, int32_t left, int8_t* codes) {
   for (int i = 0; i < 32; ++i) padded[i] = i < left ? x[i] : 0.0f;
   const float top = freduce_max(fmax(fabs(fload(padded)), fabs(fload(padded + 16))));
   const uint16_t d = half1(top / 127.0f);
-  const F inverse = fset(top > 0.0f ? 127.0f / top : 0.0f);
+  const F inverse = fset(inverse_step(top));
   istore_i8(codes, iround(fmul(fload(padded), inverse)));
   istore_i8(codes + 16, iround(fmul(fload(padded + 16), inverse)));
   return d;

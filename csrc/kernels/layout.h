@@ -21,6 +21,9 @@
 //
 // F32 tiles are [cols][16] floats, F16 [cols][16] halfs, BF16 [cols / 2][16][2] (k pairs, so that a
 // vector of pairs feeds vdpbf16ps, and widens by one shift or mask).
+//
+// Functions here have internal linkage, as in every header that the ISA objects include: a copy
+// compiled for one tier must not be linked into code that runs on another.
 #pragma once
 
 #include <cstdint>
@@ -28,6 +31,10 @@
 #include "core/dtype.h"
 
 namespace pyslm::layout {
+
+// Raised with every change of what is drawn above: packed weights that an older one left on disk
+// are then packed afresh.
+static constexpr int kVersion = 1;
 
 enum class Scales { kHalf, kHalfMin, kE8M0, kSuper32, kSuper32Min, kSuper16, kSuper16Min };
 
@@ -57,16 +64,20 @@ static constexpr Format kIQ4_NL{4, 0, 0, true, Scales::kHalf, kIQ4Table};
 static constexpr Format kIQ4_XS{4, 0, 0, true, Scales::kSuper32, kIQ4Table};
 static constexpr Format kMXFP4{4, 0, 0, true, Scales::kE8M0, kMXFP4Table};
 
-constexpr bool has_min(const Format& f) {
+[[maybe_unused]] static constexpr bool has_min(const Format& f) {
   return f.scales == Scales::kHalfMin || f.scales == Scales::kSuper32Min ||
          f.scales == Scales::kSuper16Min;
 }
-constexpr bool sub16(const Format& f) {  // a scale per 16 weights rather than 32
+[[maybe_unused]] static constexpr bool sub16(const Format& f) {  // a scale per 16 weights, not 32
   return f.scales == Scales::kSuper16 || f.scales == Scales::kSuper16Min;
 }
-constexpr int plane_bytes(const Format& f) { return 64 * (f.low_bits + f.high_bits); }
-constexpr int64_t scales_offset(const Format& f, int64_t cols) { return cols / 32 * plane_bytes(f); }
-constexpr int64_t scales_bytes(const Format& f, int64_t cols) {
+[[maybe_unused]] static constexpr int plane_bytes(const Format& f) {
+  return 64 * (f.low_bits + f.high_bits);
+}
+[[maybe_unused]] static constexpr int64_t scales_offset(const Format& f, int64_t cols) {
+  return cols / 32 * plane_bytes(f);
+}
+[[maybe_unused]] static constexpr int64_t scales_bytes(const Format& f, int64_t cols) {
   switch (f.scales) {
     case Scales::kHalf: return cols / 32 * 32;
     case Scales::kHalfMin: return cols / 32 * 64;
@@ -79,7 +90,7 @@ constexpr int64_t scales_bytes(const Format& f, int64_t cols) {
   return 0;
 }
 
-constexpr const Format* int8_format(DType type) {  // null for float types
+[[maybe_unused]] static constexpr const Format* int8_format(DType type) {  // null for float types
   switch (type) {
     case DType::kQ4_0: return &kQ4_0;
     case DType::kQ4_1: return &kQ4_1;
@@ -98,7 +109,7 @@ constexpr const Format* int8_format(DType type) {  // null for float types
   }
 }
 
-constexpr int64_t tile_bytes(DType type, int64_t cols) {
+[[maybe_unused]] static constexpr int64_t tile_bytes(DType type, int64_t cols) {
   int64_t bytes = 0;
   if (const Format* f = int8_format(type)) bytes = scales_offset(*f, cols) + scales_bytes(*f, cols);
   else if (type == DType::kF32) bytes = cols * 64;

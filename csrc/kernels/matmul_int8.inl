@@ -158,6 +158,10 @@ void tile_group(const MatmulArgs& args, int64_t tile, const Unpacked& w, const G
     PYSLM_UNROLL
     for (int part = 0; part < kParts; ++part) {
       I sums[N];
+#if defined(PYSLM_DOT_MATRIX)  // signed operands, no bias
+      dot_matrix<N, kQuads>(sums, codes, a);
+      codes += 64 * kQuads, a += 4 * N * kQuads;
+#else
       PYSLM_UNROLL
       for (int n = 0; n < N; ++n) sums[n] = start<S, N>(g, b, part, n);
       PYSLM_UNROLL
@@ -166,6 +170,7 @@ void tile_group(const MatmulArgs& args, int64_t tile, const Unpacked& w, const G
         PYSLM_UNROLL
         for (int n = 0; n < N; ++n) sums[n] = dot<S>(sums[n], v, quad(a + 4 * n));
       }
+#endif
       const F scale = fload(w.scale + (b * kParts + part) * 16);
       PYSLM_UNROLL
       for (int n = 0; n < N; ++n)

@@ -165,7 +165,8 @@ void unpack_row(const Format& f, const uint8_t* tile, int64_t cols, int lane, fl
       for (int i = 0; i < 4; ++i) {
         const uint8_t code = static_cast<uint8_t>(word >> (8 * i));
         const int value = f.table ? f.table[code] : f.signed_codes ? static_cast<int8_t>(code) : code - f.zero;
-        out[at + 4 * q + i] = s.scale * static_cast<float>(value) + s.minimum;
+        const float product = s.scale * static_cast<float>(value);
+        out[at + 4 * q + i] = layout::has_min(f) ? product + s.minimum : product;  // -0 stays -0
       }
     }
   }
@@ -248,6 +249,23 @@ PackedWeight PackedWeight::pack(ThreadPool& pool, DType type, const void* blocks
   });
   w.data_ = memory.get();
   w.owner_ = std::move(memory);
+  return w;
+}
+
+PackedWeight PackedWeight::unloaded(const gguf::TensorInfo& tensor) {
+  if (tensor.shape[2] != 1 || tensor.shape[3] != 1)
+    fail(ErrorKind::kUnsupported, "tensor ", tensor.name, " has more than 2 dimensions");
+  check_shape(tensor.name, tensor.type, tensor.shape[1], tensor.shape[0]);
+  PackedWeight w;
+  w.type_ = tensor.type, w.rows_ = tensor.shape[1], w.cols_ = tensor.shape[0];
+  w.tile_bytes_ = layout::tile_bytes(w.type_, w.cols_);
+  return w;
+}
+
+PackedWeight PackedWeight::with_data(const uint8_t* data, std::shared_ptr<void> owner) const {
+  PackedWeight w = *this;
+  w.data_ = data;
+  w.owner_ = std::move(owner);
   return w;
 }
 

@@ -38,6 +38,12 @@ class PackedWeight {
   static PackedWeight pack(ThreadPool& pool, DType type, const void* blocks, int64_t rows,
                            int64_t cols);
 
+  // What load(tensor) would give, with no data yet; its errors.
+  static PackedWeight unloaded(const gguf::TensorInfo& tensor);
+  // The same matrix over data that were packed before: num_bytes() of them, 64-byte aligned, which
+  // live as long as their owner.
+  PackedWeight with_data(const uint8_t* data, std::shared_ptr<void> owner) const;
+
   // Row r dequantized, equal to the file's own decoding of it up to one rounding: float[cols].
   void row(int64_t r, float* out) const;
 

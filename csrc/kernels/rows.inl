@@ -101,11 +101,14 @@ void rope(bool neox, const float* cos_sin, int32_t pairs, float* x, int32_t head
   }
 }
 
+// 127 / top, or 0 where the quotient would not be finite or the block is worth nothing.
+inline float inverse_step(float top) { return top > 1e-30f ? 127.0f / top : 0.0f; }
+
 // 32 values to int8: d = max|x| / 127. Returns d; sums are of each half's 16 codes.
 inline float quantize32(const float* x, int8_t* codes, int32_t* sums) {
   const F lo = fload(x), hi = fload(x + 16);
   const float top = freduce_max(fmax(fabs(lo), fabs(hi)));
-  const F inverse = fset(top > 0.0f ? 127.0f / top : 0.0f);
+  const F inverse = fset(inverse_step(top));
   const I a = iround(fmul(lo, inverse)), b = iround(fmul(hi, inverse));
   istore_i8(codes, a);
   istore_i8(codes + 16, b);

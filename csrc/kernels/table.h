@@ -80,14 +80,18 @@ struct Kernels {
   void (*write_value[3])(uint8_t* block, int32_t slot, int32_t dim, int32_t block_tokens,
                          const float* v);
   void (*attention[3])(const AttentionItem& item);
+
+  // Rooflines: so many rounds of 1,536 int8 or 384 float operations. The results mean nothing.
+  int32_t (*int8_peak)(int64_t rounds);
+  float (*float_peak)(int64_t rounds);
 };
 
 // Bytes of scratch that one thread needs.
-constexpr int64_t matmul_scratch_bytes(int64_t cols) {
+[[maybe_unused]] static constexpr int64_t matmul_scratch_bytes(int64_t cols) {
   return 16 * cols + 2 * (cols / 16 + 1) * 64 + 4096;  // int8 tile, scales and minima as float
 }
 constexpr int32_t kAttentionSpan = 256;  // keys per partial softmax, at absolute positions
-constexpr int64_t attention_scratch_bytes(int64_t key_dim, int64_t value_dim) {
+[[maybe_unused]] static constexpr int64_t attention_scratch_bytes(int64_t key_dim, int64_t value_dim) {
   // queries interleaved (float and int8 with scales), scores, one span's output, running output
   return 16 * (key_dim + 64) * 8 + 16 * kAttentionSpan * 4 + 2 * 16 * (value_dim + 16) * 4 + 4096;
 }

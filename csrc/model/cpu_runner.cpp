@@ -15,8 +15,6 @@ namespace pyslm::model {
 namespace {
 
 constexpr int kMaxThreads = 1024, kMaxSequences = 1 << 16, kMaxBatchRows = 1 << 16;
-// Rows of a step that wants the logits of every row: 64 x 256 k vocabulary are 64 MiB.
-constexpr int kMaxLogitRows = 64;
 
 void check_range(const char* name, int value, int min, int max) {
   if (value < min || value > max)
@@ -89,13 +87,16 @@ void CpuRunner::load(const std::string& path) {
   sizes_ = plan_sizes(spec_, request);
 
   file_ = file_info(reader);
+  const bool mapped = packed_cache_.map(config_.weight_cache, reader, slots);
   load_tensors(pool_, reader, slots, config_.progress, weights_);
+  if (!mapped) packed_cache_.store(reader, slots);
 }
 
 const Decoder& CpuRunner::decoder() const {
   if (!decoder_)
     fail(ErrorKind::kInvalid, "the architecture ", spec_.architecture,
          " is an encoder: it gives embeddings, not logits; use embed");
+  packed_cache_.check();
   return *decoder_;
 }
 
@@ -134,6 +135,7 @@ ModelInfo CpuRunner::info() const {
   info.threads = pool_.num_threads();
   info.kv_type = config_.kv_type;
   info.isa = context_.kernels->name;
+  info.weight_cache = packed_cache_.status();
   return info;
 }
 
@@ -161,7 +163,7 @@ void CpuRunner::logits(const std::vector<std::span<const int32_t>>& sequences,
   evaluation.kv_type = kv_type_;
   evaluation.block_tokens = config_.block_tokens;
   const int longest = chunks.empty() ? 1 : *std::max_element(chunks.begin(), chunks.end());
-  evaluation.max_rows = std::min(config_.max_batch_rows, std::max(kMaxLogitRows, longest));
+  evaluation.max_rows = std::min(config_.max_batch_rows, std::max(kLogitRows, longest));
   const auto step = [&](const Batch& batch, std::span<const PagedCache> caches) {
     check_batch(spec_, caches, batch);
     const std::lock_guard lock(mutex_);

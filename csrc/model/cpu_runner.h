@@ -12,6 +12,7 @@
 #include "model/decoder.h"
 #include "model/encoder.h"
 #include "model/evaluate.h"
+#include "model/packed_cache.h"
 #include "model/runner.h"
 #include "model/sizing.h"
 #include "model/spec.h"
@@ -20,13 +21,14 @@
 namespace pyslm::model {
 
 struct RunnerConfig {
-  int threads = 0;  // 0: the physical cores that this process may use
+  int threads = 0;            // 0: the physical cores that this process may use
   std::string kv_type = "f16";
-  int context_length = 0;    // tokens of one sequence; 0: the model's own, or what memory holds
-  int max_sequences = 16;    // whose context the block pool should hold at once, memory allowing
-  int max_batch_rows = 512;  // rows of a step
-  int block_tokens = 32;     // 16 or 32
-  int64_t kv_memory = 0;     // bytes of all blocks; 0: context_length times max_sequences
+  int context_length = 0;     // tokens of one sequence; 0: the model's own, or what memory holds
+  int max_sequences = 16;     // whose context the block pool should hold at once, memory allowing
+  int max_batch_rows = 512;   // rows of a step
+  int block_tokens = 32;      // 16 or 32
+  int64_t kv_memory = 0;      // bytes of all blocks; 0: context_length times max_sequences
+  PackedCacheConfig weight_cache;
   LoadProgress progress;
 };
 
@@ -46,6 +48,7 @@ struct ModelInfo : FileInfo {
   int64_t weight_bytes = 0, kv_bytes_per_token = 0, kv_bytes = 0;
   int context_length = 0, threads = 0;
   std::string kv_type, isa;
+  std::string weight_cache;  // where the weights came from, and why
 };
 
 // Thread-safe: one computation runs at a time. What forward and hidden return lives until their
@@ -69,6 +72,10 @@ class CpuRunner final : public Runner {
   void release_blocks(int group, std::span<const int32_t> blocks) override;
 
   ModelInfo info() const;
+  // Waits until packed weights are stored (and checked); see PackedCache::settle.
+  bool settle_weight_cache(double seconds, bool checks) {
+    return packed_cache_.settle(seconds, checks);
+  }
   const ArchSpec& spec() const { return spec_; }
 
   // Logits of every position of fresh sequences that run together, sequence s advancing by
@@ -77,6 +84,10 @@ class CpuRunner final : public Runner {
               const std::vector<int>& chunks, const std::vector<float*>& out);
   // One vector of Euclidean length 1 for each text -> out [texts x hidden].
   void embed(const std::vector<std::span<const int32_t>>& texts, float* out);
+
+  // A good number of rows for a step that wants the logits of every row: of a vocabulary of 256 k
+  // they are 128 MiB.
+  static constexpr int kLogitRows = 128;
 
  private:
   void load(const std::string& path);
@@ -91,6 +102,7 @@ class CpuRunner final : public Runner {
   Weights weights_;
   Sizes sizes_;
   FileInfo file_;
+  PackedCache packed_cache_;
   ThreadPool pool_;
   cpu::Context context_;
   std::optional<Decoder> decoder_;

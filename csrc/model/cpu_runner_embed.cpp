@@ -36,6 +36,7 @@ Batch encoder_batch(const std::vector<std::span<const int32_t>>& texts, size_t b
 }  // namespace
 
 void CpuRunner::embed(const std::vector<std::span<const int32_t>>& texts, float* out) {
+  packed_cache_.check();
   check_sequences(texts);
   if (encoder_) {
     embed_with_encoder(texts, out);

@@ -35,7 +35,7 @@ void load_tensors(ThreadPool& pool, const gguf::Reader& reader,
   for (const TensorSlot& slot : slots) total_bytes += slot.info->num_bytes;
   for (const TensorSlot& slot : slots) {
     if (slot.matrix) {
-      *slot.matrix = PackedWeight::load(pool, reader, *slot.info);
+      if (!*slot.matrix) *slot.matrix = PackedWeight::load(pool, reader, *slot.info);
       weights.num_bytes += slot.matrix->num_bytes();
     } else {
       *slot.vector = read_vector(reader, *slot.info);

@@ -66,6 +66,7 @@ using LoadProgress =
 // silently left out of the computation, and is kUnsupported.
 std::vector<TensorSlot> plan_tensors(const ArchSpec& spec, const gguf::Reader& reader,
                                      Weights& weights);
+// Matrices that have their data already are left as they are.
 void load_tensors(ThreadPool& pool, const gguf::Reader& reader,
                   const std::vector<TensorSlot>& slots, const LoadProgress& progress,
                   Weights& weights);

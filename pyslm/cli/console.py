@@ -24,6 +24,7 @@ __all__ = [
     "KvTypeOption",
     "ModelArgument",
     "ThreadsOption",
+    "WeightCacheOption",
     "error_console",
     "load_model",
     "output_console",
@@ -42,6 +43,13 @@ ThreadsOption = Annotated[
 ]
 KvTypeOption = Annotated[
     str, typer.Option("--kv-type", help="How keys and values are kept: f16, bf16 or q8_0.")
+]
+WeightCacheOption = Annotated[
+    bool,
+    typer.Option(
+        "--weight-cache/--no-weight-cache",
+        help="Keep packed weights on disk, so that the next start is faster.",
+    ),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Write JSON to stdout.")]
 

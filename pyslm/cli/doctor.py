@@ -7,27 +7,34 @@ import json
 import os
 import platform
 import sys
-from typing import Any
+from typing import Annotated, Any
 
-import platformdirs
 import psutil
 import typer
 from rich.table import Table
 
 from pyslm import __version__
 from pyslm.cli.console import JsonOption, output_console
+from pyslm.weight_cache import cache_directory
 
 __all__ = ["doctor", "report"]
 
 _LIBRARIES = ("numpy", "gguf", "tokenizers", "jinja2", "typer", "rich")
 
 
-def doctor(as_json: JsonOption = False) -> None:
+def doctor(
+    as_json: JsonOption = False,
+    verify_cache: Annotated[
+        bool, typer.Option("--verify-cache", help="Check all packed weights; remove damaged ones.")
+    ] = False,
+) -> None:
     """Report what pyslm runs on: processor, kernels in use, memory, versions.
 
     Paste this into a bug report. PYSLM_ISA=avx2 (or another tier) forces the kernels of one tier.
     """
     facts = report()
+    if verify_cache:
+        facts["packed_weights"] = _verified_cache()
     if as_json:
         json.dump(facts, sys.stdout, indent=2)
         print()
@@ -56,9 +63,19 @@ def report() -> dict[str, Any]:
             "total_gib": round(memory.total / 2**30, 1),
             "available_gib": round(memory.available / 2**30, 1),
         },
-        "cache": platformdirs.user_cache_dir("pyslm"),
+        "cache": str(cache_directory()),
         "libraries": {name: importlib.metadata.version(name) for name in _LIBRARIES},
         "settings": {k: v for k, v in sorted(os.environ.items()) if k.startswith("PYSLM_")},
+    }
+
+
+def _verified_cache() -> dict[str, str]:
+    """File name -> "sound, 525 MB", or what is wrong with it."""
+    from pyslm import _native
+
+    return {
+        name: problem or f"sound, {num_bytes / 1e6:,.0f} MB"
+        for name, num_bytes, problem in _native.verify_weight_cache(cache_directory(), remove=True)
     }
 
 

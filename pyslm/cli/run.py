@@ -17,6 +17,7 @@ from pyslm.cli.console import (
     KvTypeOption,
     ModelArgument,
     ThreadsOption,
+    WeightCacheOption,
     load_model,
 )
 from pyslm.errors import EngineError, InvalidRequestError
@@ -56,6 +57,7 @@ def run(
     ctx: ContextOption = None,
     threads: ThreadsOption = None,
     kv_type: KvTypeOption = "f16",
+    weight_cache: WeightCacheOption = True,
     as_json: JsonOption = False,
     stats: Annotated[
         bool, typer.Option("--stats", help="Tell counts and speeds on stderr afterwards.")
@@ -89,7 +91,12 @@ def run(
         prompt = sys.stdin.read()
     started = time.perf_counter()
     with load_model(
-        model, context_length=ctx, threads=threads, kv_type=kv_type, max_sequences=1
+        model,
+        context_length=ctx,
+        threads=threads,
+        kv_type=kv_type,
+        max_sequences=1,
+        weight_cache=None if weight_cache else False,
     ) as llm:
         load_seconds = time.perf_counter() - started
         if system is not None and (raw or not llm.info.has_chat_template):
@@ -109,6 +116,7 @@ def run(
         result = show(chunks)
         if stats:
             show_stats(result, load_seconds)
+            print(f"[weights {llm.info.weight_cache}]", file=sys.stderr)
 
 
 def answer(
@@ -167,6 +175,7 @@ def write_json(llm: LLM, result: GenerationResult, load_seconds: float) -> None:
     """The result as one JSON object on stdout."""
     record: dict[str, Any] = {"model": str(llm.info.path), **dataclasses.asdict(result)}
     record["timings"]["load_seconds"] = load_seconds
+    record["weight_cache"] = llm.info.weight_cache
     record["usage"]["total_tokens"] = result.usage.total_tokens
     if result.logprobs is None:
         del record["logprobs"]

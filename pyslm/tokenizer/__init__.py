@@ -1,6 +1,6 @@
 """GGUF vocabulary -> token ids and back, on the `tokenizers` library.
 
-`metadata` reads the file's keys, `vocabulary` checks them, `special` finds the tokens with a role;
+`metadata` gives the file's keys, `vocabulary` checks them, `special` finds the tokens with a role;
 `spm`, `bpe` and `wordpiece` build the encoder of one vocabulary kind each, `pre_tokenizers` is the
 table of word patterns; `tokenizer` is the public class on top.
 """

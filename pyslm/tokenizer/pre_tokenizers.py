@@ -1,4 +1,3 @@
-
 r"""How each named pre-tokenizer (`tokenizer.ggml.pre`) of byte-level BPE cuts text into words.
 
 A pre-tokenizer is a sequence of regular expressions: each cuts every piece the one before left,

@@ -1,4 +1,3 @@
-
 """Which tokens are control tokens and which end a generation, where files say too little.
 
 Converters record few roles, so well-known token texts fill the gaps: the same texts that llama.cpp

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import gc
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -54,10 +56,24 @@ def load_tokenizer(source: str | os.PathLike[str] | Metadata) -> Tokenizer:
     Raises:
         ModelNotFoundError, ModelFileError: the file cannot be opened or read.
         GGUFError: the file breaks a rule of the format.
+        UnsupportedModelError: a version or a tensor type of the format that pyslm does not read.
         TokenizerError: its vocabulary is missing, contradictory or of an unknown kind.
     """
     metadata = read_metadata(source) if isinstance(source, (str, os.PathLike)) else source
-    return Tokenizer(read_vocabulary(metadata))
+    with _no_garbage_collection():
+        return Tokenizer(read_vocabulary(metadata))
+
+
+@contextlib.contextmanager
+def _no_garbage_collection() -> Iterator[None]:
+    """A vocabulary is half a million objects without a cycle: looking for some takes longer."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
 
 
 class Tokenizer:

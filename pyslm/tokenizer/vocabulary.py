@@ -163,7 +163,8 @@ def _types(metadata: Metadata, num_tokens: int) -> list[TokenType]:
     if numbers is None:
         return [TokenType.NORMAL] * num_tokens
     known = {float(token_type): token_type for token_type in TokenType}
-    return [known.get(number, TokenType.UNDEFINED) for number in numbers]
+    known |= dict.fromkeys(set(numbers) - known.keys(), TokenType.UNDEFINED)
+    return list(map(known.__getitem__, numbers))
 
 
 def _scores(metadata: Metadata, num_tokens: int) -> Sequence[float] | None:

@@ -221,3 +221,38 @@ def test_quantize_and_run(stories: str, capsys: Capture, tmp_path: Path) -> None
     assert invoke(["quantize", stories, small, "Q4_0"]) == 2
     assert "--force" in capsys.readouterr().err
     assert invoke(["quantize", stories, small, "Q4_0", "--force"]) == 0
+
+
+def test_weight_cache(
+    stories: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture
+) -> None:
+    """A file that is large enough is stored, mapped, checked, and left alone when asked to be."""
+    monkeypatch.setenv("PYSLM_CACHE_DIR", str(tmp_path))
+    monkeypatch.setattr("pyslm.weight_cache.LEAST_BYTES", 1)
+    run = ("run", stories, "Once upon a time", "--raw", "--temperature", "0", "-n", "20")
+    origins = []
+    for option in ((), (), ("--no-weight-cache",)):
+        assert invoke([*run, "--json", *option]) == 0
+        record = json.loads(capsys.readouterr().out)
+        assert record["text"].startswith(STORY[:20])
+        origins.append(record["weight_cache"].split()[0])
+    assert origins == ["packed;", "mapped", "packed;"]
+    assert invoke([*run, "--stats"]) == 0
+    assert "[weights mapped from " in capsys.readouterr().err
+
+    (entry,) = (tmp_path / "packed").iterdir()
+    (verdict,) = checked(capsys).items()
+    assert verdict[0] == entry.name
+    assert verdict[1].startswith("sound")
+    data = bytearray(entry.read_bytes())
+    data[-5000] ^= 1
+    entry.write_bytes(data)
+    assert "checksum" in checked(capsys)[entry.name]
+    assert checked(capsys) == {}
+
+
+def checked(capsys: Capture) -> dict[str, str]:
+    record: dict[str, dict[str, str]] = json.loads(
+        output(capsys, "doctor", "--json", "--verify-cache")
+    )
+    return record["packed_weights"]

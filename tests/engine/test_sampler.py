@@ -239,7 +239,8 @@ def test_values_of_the_wrong_type_are_type_errors(name: str, value: object) -> N
 
 def test_params_read_back_what_was_set() -> None:
     values: dict[str, Any] = {
-        "max_tokens": 7, "temperature": 0.5, "top_k": 9, "top_p": 0.25, "min_p": 0.125,
+        "max_tokens": 7, "priority": -3, "cache_salt": "tenant", "temperature": 0.5, "top_k": 9,
+        "top_p": 0.25, "min_p": 0.125,
         "typical_p": 0.75, "repetition_penalty": 1.5, "presence_penalty": 1.0,
         "frequency_penalty": -0.5, "penalty_last_n": 64, "logit_bias": {3: -1.5}, "seed": 2**63,
         "logprobs": 5, "stop_token_ids": [4, 5], "stop": [b"\xff", "é".encode()],

@@ -14,10 +14,11 @@ import pytest
 from hostile_corpus import CORPORA, sample
 from raw_file import ARRAY, BOOL, F32, I32, STRING, U8, U16, U32, U64, Tensor, build
 
+import pyslm
 from pyslm._native import GGUFReader
 from pyslm.errors import GGUFError, UnsupportedModelError
 
-ROOT = Path(__file__).parents[2]
+PACKAGE_PARENT = Path(pyslm.__file__).parents[1]  # the child runs the pyslm that we do
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs memfd, /proc and RLIMIT_AS")
@@ -38,7 +39,8 @@ def test_corpus_loads_or_is_refused(
     """Thousands of files in a process of their own, whose death by a signal we would see."""
     script = Path(__file__).with_name("hostile_corpus.py")
     env = dict(
-        os.environ, PYTHONPATH=os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
+        os.environ,
+        PYTHONPATH=os.pathsep.join([str(PACKAGE_PARENT), os.environ.get("PYTHONPATH", "")]),
     )
     memory = os.memfd_create("hostile.gguf")  # a disk would take longer than the reader
     done = subprocess.run(

@@ -34,6 +34,11 @@ FILES = [
 PROMPT_TOKENS = 300  # beyond the spans of 256 keys in which attention sums, and windows of 64
 
 
+def in_one_step(ours: Any, prompt: Ids) -> npt.NDArray[np.float32]:
+    logits: npt.NDArray[np.float32] = ours.logits(prompt, chunk=len(prompt))
+    return logits
+
+
 class Files:
     """Models of real architectures and a few million random weights, each written once."""
 
@@ -51,9 +56,9 @@ class Files:
 
     @functools.cache  # noqa: B019
     def whole(self, shape: str, kind: str) -> npt.NDArray[np.float32]:
-        """Logits of the prompt, computed with one thread in the largest steps."""
-        logits: npt.NDArray[np.float32] = model(self.path(shape, kind)).logits(ids(PROMPT_TOKENS))
-        return logits
+        """Logits of the prompt, computed with one thread in one step."""
+        ours, prompt = model(self.path(shape, kind)), ids(PROMPT_TOKENS)
+        return in_one_step(ours, prompt)
 
 
 @pytest.fixture(scope="module")
@@ -78,7 +83,7 @@ def test_alone_as_in_a_batch_of_16(files: Files, shape: str, kind: str) -> None:
     together = ours.forward_batch(prompts, chunks)
     for prompt, rows in zip(prompts, together, strict=True):
         assert rows.shape == (len(prompt), VOCAB)
-        np.testing.assert_array_equal(ours.logits(prompt), rows)
+        np.testing.assert_array_equal(in_one_step(ours, prompt), rows)
 
 
 @pytest.mark.parametrize("chunk", CHUNKS)
@@ -91,7 +96,7 @@ def test_whole_as_in_chunks(files: Files, shape: str, kind: str, chunk: int) -> 
 @pytest.mark.parametrize(("shape", "kind"), FILES)
 def test_two_threads_as_one(files: Files, shape: str, kind: str) -> None:
     two, prompt = model(files.path(shape, kind), threads=2), ids(PROMPT_TOKENS)
-    np.testing.assert_array_equal(two.logits(prompt), files.whole(shape, kind))
+    np.testing.assert_array_equal(in_one_step(two, prompt), files.whole(shape, kind))
     few = two.logits(prompt[:70], chunk=1)
     np.testing.assert_array_equal(few, files.whole(shape, kind)[:70])
 
@@ -100,9 +105,9 @@ def test_two_threads_as_one(files: Files, shape: str, kind: str) -> None:
 def test_cache_types_and_blocks_of_16(files: Files, kv_type: str) -> None:
     ours = model(files.path("tiny-llama", "f32"), kv_type=kv_type, block_tokens=16)
     prompt = ids(PROMPT_TOKENS)
-    np.testing.assert_array_equal(ours.logits(prompt, chunk=7), ours.logits(prompt))
+    np.testing.assert_array_equal(ours.logits(prompt, chunk=7), in_one_step(ours, prompt))
     wide = model(files.path("tiny-llama", "f32"), kv_type=kv_type, block_tokens=32)
-    np.testing.assert_array_equal(wide.logits(prompt), ours.logits(prompt))
+    np.testing.assert_array_equal(in_one_step(wide, prompt), in_one_step(ours, prompt))
 
 
 def test_decoder_embedding_is_that_of_the_last_token(files: Files) -> None:

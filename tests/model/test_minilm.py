@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 from reference.minilm import MiniLM, find_folder
+
+from pyslm import _native
+from pyslm.convert import convert
 
 TEXTS = [
     "The weather is lovely today.",
@@ -36,15 +38,10 @@ def test_reference_gives_the_published_similarities(minilm: MiniLM) -> None:
 
 @pytest.fixture(scope="module")
 def converted(minilm: MiniLM, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    convert: Any = pytest.importorskip("pyslm.convert")
-    target = tmp_path_factory.mktemp("minilm") / "minilm.gguf"
-    convert.convert(minilm.folder, target)
-    return target
+    return convert(minilm.folder, tmp_path_factory.mktemp("minilm") / "minilm.gguf")
 
 
 def test_embeddings_of_the_converted_file(minilm: MiniLM, converted: Path) -> None:
-    from pyslm import _native
-
     model = _native.Model(str(converted), threads=2, kv_type="f16", context_length=512)
     ours = model.embed([np.array(minilm.ids(text), np.int32) for text in TEXTS])
     cosine = np.sum(ours * minilm.embed(TEXTS), axis=1)

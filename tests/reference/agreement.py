@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -26,14 +26,6 @@ def mean_kl(truth: Floats, logits: Floats) -> float:
     """Mean over rows of the Kullback-Leibler divergence KL(truth || logits) in nats."""
     p, q = log_softmax(truth.astype(float), axis=-1), log_softmax(logits.astype(float), axis=-1)
     return float(np.mean(np.sum(np.exp(p) * (p - q), axis=-1)))
-
-
-def greedy(logits: Callable[[Ids], Floats], ids: Ids, n: int) -> list[int]:
-    """The n most likely next tokens, one after the other."""
-    out: list[int] = []
-    for _ in range(n):
-        out.append(int(logits(np.append(ids, out).astype(np.int32))[-1].argmax()))
-    return out
 
 
 def not_greedy(truth: Floats, ids: Ids, continuation: Sequence[int], tie: float) -> list[int]:

@@ -105,7 +105,12 @@ VARIANTS = {
         "tiny-granite",
         {"granite.attention.scale": 0.25, "granite.rope.scaling.finetuned": False},
     ),
-    "gemma2": Variant("tiny-gemma2", tensors=_louder_layers),
+    # caps that bend scores and logits of size 1, as the published 50 and 30 would not
+    "gemma2": Variant(
+        "tiny-gemma2",
+        {"gemma2.attn_logit_softcapping": 2.0, "gemma2.final_logit_softcapping": 3.0},
+        tensors=_louder_layers,
+    ),
     "gemma3": Variant("tiny-gemma3", tensors=_louder_layers),
     "gemma3-linear-rope": Variant(
         "tiny-gemma3",

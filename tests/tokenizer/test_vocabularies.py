@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from pyslm import _native
 from pyslm.tokenizer import Tokenizer, TokenType
-from pyslm.tokenizer.metadata import read_metadata
 
 VOCABULARIES = ("bert-bge", "gemma-4", "gpt-2", "llama-bpe", "llama-spm", "phi-3", "qwen2")
 
@@ -78,7 +78,8 @@ def test_roles(load: Callable[[str], Tokenizer]) -> None:
 @pytest.mark.parametrize("name", ["bert-bge", "llama-spm"])
 def test_metadata_equals_gguf_package(name: str, vocabulary_path: Callable[[str], Path]) -> None:
     gguf = pytest.importorskip("gguf")
-    ours = read_metadata(vocabulary_path(name), prefixes=("",))
+    reader = _native.GGUFReader(vocabulary_path(name))
+    ours = {key: reader.get(key) for key in reader.keys()}  # noqa: SIM118
     fields = gguf.GGUFReader(vocabulary_path(name)).fields
     theirs = {k: f.contents() for k, f in fields.items() if not k.startswith("GGUF.")}
     assert ours.keys() == theirs.keys()

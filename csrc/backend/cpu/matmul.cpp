@@ -81,9 +81,9 @@ void matmul(const Context& ctx, const Activations& a, std::span<const MatmulJob>
   int64_t tiles = 0;
   for (const MatmulJob& job : jobs) tiles += job.weight->tiles();
   // Decode streams tiles: long runs, but enough of them to even out the threads. Prompts do a lot
-  // of work per tile: one at a time.
+  // of work per tile: few at a time.
   const int64_t share = tiles / (int64_t{ctx.pool->num_threads()} * 8);
-  const int64_t grain = a.rows() > 16 ? 1 : std::clamp<int64_t>(share, 1, 64);
+  const int64_t grain = std::clamp<int64_t>(share, 1, a.rows() > 16 ? 4 : 64);
   ctx.pool->parallel_for(tiles, grain, [&](int, int64_t begin, int64_t end) {
     uint8_t* const scratch = thread_scratch(matmul_scratch_bytes(a.dim()));
     int64_t first = 0;  // of this job, in the concatenation of all
