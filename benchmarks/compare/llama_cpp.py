@@ -79,7 +79,7 @@ def compare(path: str, args: argparse.Namespace) -> dict[str, Any]:
     ]
     jobs: list[tuple[str, list[Any]]] = [(f"prompt {args.prompt}", ["prompt", args.prompt])]
     jobs += [(f"{b} streams", ["decode", b, args.output, args.depth]) for b in args.batches]
-    rows: list[Row] = []
+    name, rows = Path(path).name, list[Row]()
     for work, command in jobs:
         mine: list[float] = []
         best: list[float] = []
@@ -88,16 +88,27 @@ def compare(path: str, args: argparse.Namespace) -> dict[str, Any]:
             mine.append(float(ours.ask(command)))
             best.append(max(float(peer.ask(command)) for peer in peers))
         ratios = sorted(a / b for a, b in zip(mine, best, strict=True))
-        rows.append(
-            Row(work, statistics.median(mine), statistics.median(best), statistics.median(ratios),
-                ratios[0], ratios[-1])
-        )  # fmt: skip
-        print(f"{Path(path).name:28} {work:12} {rows[-1].ours:8.1f} {rows[-1].theirs:8.1f} tok/s"
-              f"   ratio {rows[-1].ratio:5.2f}  ({ratios[0]:.2f} to {ratios[-1]:.2f})", flush=True)  # fmt: skip
+        row = Row(
+            work,
+            statistics.median(mine),
+            statistics.median(best),
+            statistics.median(ratios),
+            ratios[0],
+            ratios[-1],
+        )
+        rows.append(row)
+        print(
+            f"{name:28} {work:12} {row.ours:8.1f} {row.theirs:8.1f} tok/s"
+            f"   ratio {row.ratio:5.2f}  ({row.low:.2f} to {row.high:.2f})",
+            flush=True,
+        )
     memory = {"ours": ours.ask(["rss"]), "theirs": min(peer.ask(["rss"]) for peer in peers)}
     load = {"ours": ours.load_seconds, "theirs": min(peer.load_seconds for peer in peers)}
-    print(f"{Path(path).name:28} peak RSS {memory['ours'] / 2**20:.0f} and {memory['theirs'] / 2**20:.0f} MiB, "
-          f"file {os.path.getsize(path) / 2**20:.0f} MiB; load {load['ours']:.2f} and {load['theirs']:.2f} s")  # fmt: skip
+    print(
+        f"{name:28} peak RSS {memory['ours'] / 2**20:.0f} and {memory['theirs'] / 2**20:.0f} MiB,"
+        f" file {os.path.getsize(path) / 2**20:.0f} MiB;"
+        f" load {load['ours']:.2f} and {load['theirs']:.2f} s"
+    )
     for worker in (ours, *peers):
         worker.close()
     return {"model": path, "rows": [vars(row) for row in rows], "rss": memory, "load": load}

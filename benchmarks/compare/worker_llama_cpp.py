@@ -14,7 +14,7 @@ import sys
 import time
 from collections.abc import Callable
 
-import llama_cpp as L
+import llama_cpp
 
 
 class Peer:
@@ -23,31 +23,31 @@ class Peer:
     def __init__(
         self, path: str, threads: int, context: int, kv_type: str, flash: int, repack: int
     ) -> None:
-        L.llama_backend_init()
-        L.llama_log_set(LOG, ctypes.c_void_p(0))
-        model = L.llama_model_default_params()
+        llama_cpp.llama_backend_init()
+        llama_cpp.llama_log_set(quiet, ctypes.c_void_p(0))
+        model = llama_cpp.llama_model_default_params()
         model.n_gpu_layers = 0
         model.use_extra_bufts = bool(repack)
         begin = time.perf_counter()
-        self.model = L.llama_model_load_from_file(path.encode(), model)
-        params = L.llama_context_default_params()
+        self.model = llama_cpp.llama_model_load_from_file(path.encode(), model)
+        params = llama_cpp.llama_context_default_params()
         params.n_ctx = context
         params.n_batch = params.n_ubatch = 512
         params.n_seq_max = 16
         params.kv_unified = True
         params.n_threads = params.n_threads_batch = threads
         params.flash_attn_type = 1 if flash else 0
-        kinds = {"f16": L.GGML_TYPE_F16, "q8_0": L.GGML_TYPE_Q8_0}
+        kinds = {"f16": llama_cpp.GGML_TYPE_F16, "q8_0": llama_cpp.GGML_TYPE_Q8_0}
         params.type_k = params.type_v = kinds[kv_type]
-        self.context = L.llama_init_from_model(self.model, params)
+        self.context = llama_cpp.llama_init_from_model(self.model, params)
         if not self.context:
             raise SystemExit("llama.cpp refused these settings")
         self.load_seconds = time.perf_counter() - begin
-        self.num_vocab = L.llama_vocab_n_tokens(L.llama_model_get_vocab(self.model))
-        self.batch = L.llama_batch_init(512, 0, 16)
+        self.num_vocab = llama_cpp.llama_vocab_n_tokens(llama_cpp.llama_model_get_vocab(self.model))
+        self.batch = llama_cpp.llama_batch_init(512, 0, 16)
 
     def clear(self) -> None:
-        L.llama_memory_clear(L.llama_get_memory(self.context), True)
+        llama_cpp.llama_memory_clear(llama_cpp.llama_get_memory(self.context), True)
 
     def decode(self, rows: list[tuple[int, int, int, bool]]) -> None:
         """Rows of (token, position, sequence, wants logits)."""
@@ -58,9 +58,9 @@ class Peer:
             self.batch.seq_id[i][0] = sequence
             self.batch.logits[i] = wanted
         self.batch.n_tokens = len(rows)
-        if L.llama_decode(self.context, self.batch) != 0:
+        if llama_cpp.llama_decode(self.context, self.batch) != 0:
             raise SystemExit("llama_decode failed")
-        L.llama_synchronize(self.context)
+        llama_cpp.llama_synchronize(self.context)
 
     def prefill(self, prompt: list[int], sequence: int) -> None:
         for at in range(0, len(prompt), 512):
@@ -93,9 +93,9 @@ class Peer:
         return batch * n / (time.perf_counter() - begin)
 
 
-@L.llama_log_callback
-def LOG(level: int, text: bytes, user: object) -> None:  # noqa: N802
-    """Quiet."""
+@llama_cpp.llama_log_callback
+def quiet(level: int, text: bytes, user: object) -> None:
+    """Drops the log."""
 
 
 def main() -> None:

@@ -85,9 +85,9 @@ void bind_params(py::module_& m) {
                     "leave the model's distribution as it is. Engine.add() checks the ranges.");
   cls.def(py::init(&make_params));
   const py::tuple fields = py::make_tuple(
-      "max_tokens", "priority", "cache_salt", "temperature", "top_k", "top_p", "min_p", "typical_p", "repetition_penalty",
-      "presence_penalty", "frequency_penalty", "penalty_last_n", "logit_bias", "seed", "logprobs",
-      "stop_token_ids", "stop", "include_stop_text", "ignore_eos");
+      "max_tokens", "priority", "cache_salt", "temperature", "top_k", "top_p", "min_p", "typical_p",
+      "repetition_penalty", "presence_penalty", "frequency_penalty", "penalty_last_n", "logit_bias",
+      "seed", "logprobs", "stop_token_ids", "stop", "include_stop_text", "ignore_eos");
   cls.attr("fields") = fields;
   cls.def_readwrite("max_tokens", &P::max_tokens)
       .def_readwrite("priority", &P::priority)

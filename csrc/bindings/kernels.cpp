@@ -42,8 +42,10 @@ FloatArray matmul(const std::string& tier, const std::string& type, ByteArray bl
                   std::optional<FloatArray> accumulate_into, float scale) {
   const int m = static_cast<int>(x.shape(0)), cols = static_cast<int>(x.shape(1));
   const DTypeInfo& info = dtype_info(weight_type(type));
-  if (cols % info.block_elems != 0 || blocks.size() != rows * (cols / info.block_elems) * info.block_bytes)
-    fail(ErrorKind::kInvalid, "blocks and x do not match: ", blocks.size(), " bytes for ", rows, " x ", cols);
+  if (cols % info.block_elems != 0 ||
+      blocks.size() != rows * (cols / info.block_elems) * info.block_bytes)
+    fail(ErrorKind::kInvalid, "blocks and x do not match: ", blocks.size(), " bytes for ", rows,
+         " x ", cols);
   ThreadPool pool(threads);
   const cpu::Context ctx{&kernels_named(tier), &pool};
   const PackedWeight w = PackedWeight::pack(pool, info.type, blocks.data(), rows, cols);
@@ -51,8 +53,8 @@ FloatArray matmul(const std::string& tier, const std::string& type, ByteArray bl
   if (accumulate_into) std::copy_n(accumulate_into->data(), m * rows, out.mutable_data());
   cpu::Activations a;
   a.set(ctx, cpu::Activations::forms_for(info.type), x.data(), cols, m, cols);
-  const cpu::MatmulJob job{&w, bias ? bias->data() : nullptr, out.mutable_data(), rows,
-                           accumulate_into.has_value(), scale};
+  const cpu::MatmulJob job{&w,   bias ? bias->data() : nullptr, out.mutable_data(),
+                           rows, accumulate_into.has_value(),   scale};
   cpu::matmul(ctx, a, {&job, 1});
   return out;
 }
@@ -66,29 +68,38 @@ FloatArray packed_rows(const std::string& type, ByteArray blocks, int64_t rows, 
 }
 
 // One sequence: its first `start` tokens are in the cache, the queries are those of the rest.
-// k, v [tokens, kv_heads, dim]; q [tokens - start, heads, dim].
-FloatArray attention(const std::string& tier, const std::string& kv_type, FloatArray q, FloatArray k,
-                     FloatArray v, float scale, float softcap, int window, bool causal,
-                     std::optional<FloatArray> sinks, int block_tokens, int threads) {
+// k, v [tokens, kv_heads, dim]; q [tokens - start, heads, dim]. Blocks behind the window are freed.
+FloatArray attention(const std::string& tier, const std::string& kv_type, FloatArray q,
+                     FloatArray k, FloatArray v, float scale, float softcap, int window,
+                     bool causal, std::optional<FloatArray> sinks, int block_tokens, int threads) {
   const int tokens = static_cast<int>(k.shape(0)), rows = static_cast<int>(q.shape(0));
   ThreadPool pool(threads);
   const cpu::Context ctx{&kernels_named(tier), &pool};
   const int blocks = (tokens + block_tokens - 1) / block_tokens;
-  const KvShape shape{parse_kv_type(kv_type), 1, static_cast<int>(k.shape(1)), static_cast<int>(k.shape(2)),
-                      static_cast<int>(v.shape(2)), block_tokens, blocks};
+  const KvShape shape{parse_kv_type(kv_type),
+                      1,
+                      static_cast<int>(k.shape(1)),
+                      static_cast<int>(k.shape(2)),
+                      static_cast<int>(v.shape(2)),
+                      block_tokens,
+                      blocks};
   PagedCache cache(shape);
   Batch batch;
   batch.groups.resize(1);
   batch.groups[0].max_blocks = blocks;
-  for (int b = 0; b < blocks; ++b) batch.groups[0].block_table.push_back(blocks - 1 - b);  // any order
+  for (int b = 0; b < blocks; ++b)
+    batch.groups[0].block_table.push_back(blocks - 1 - b);  // any order
   batch.spans.push_back({0, tokens, 0});
-  cpu::AttentionArgs args{&batch, 0, &cache, 0, static_cast<int>(q.shape(1)), scale, softcap, window, causal,
-                          sinks ? sinks->data() : nullptr};
+  cpu::AttentionArgs args{&batch, 0,       &cache, 0,      static_cast<int>(q.shape(1)),
+                          scale,  softcap, window, causal, sinks ? sinks->data() : nullptr};
   const int64_t kv = k.shape(1);
   cpu::write_kv(ctx, args, k.data(), kv * k.shape(2), v.data(), kv * v.shape(2));
   batch.spans[0] = {0, rows, tokens - rows};
+  for (int b = 0; window > 0 && (b + 1) * block_tokens <= tokens - rows - window + 1; ++b)
+    batch.groups[0].block_table[static_cast<size_t>(b)] = -1;  // freed, as the scheduler would
   FloatArray out({static_cast<py::ssize_t>(rows), q.shape(1), v.shape(2)});
-  cpu::attention(ctx, args, q.data(), q.shape(1) * q.shape(2), out.mutable_data(), q.shape(1) * v.shape(2));
+  cpu::attention(ctx, args, q.data(), q.shape(1) * q.shape(2), out.mutable_data(),
+                 q.shape(1) * v.shape(2));
   return out;
 }
 
@@ -102,22 +113,33 @@ FloatArray row_op(const std::string& tier, const std::string& op, FloatArray x,
   const float* const c = third ? third->data() : nullptr;
   float* const out = y.mutable_data();
   std::copy_n(a, dim, out);
-  if (op == "rms_norm") kernels.rms_norm(a, b, number, out, dim);
-  else if (op == "layer_norm") kernels.layer_norm(a, b, c, number, out, dim);
-  else if (op == "silu") kernels.gate(GateKind::kSilu, a, b, out, dim);
-  else if (op == "gelu_tanh") kernels.gate(GateKind::kGeluTanh, a, b, out, dim);
-  else if (op == "gelu_erf") kernels.gate(GateKind::kGeluErf, a, b, out, dim);
-  else if (op == "relu2") kernels.gate(GateKind::kRelu2, a, b, out, dim);
-  else if (op == "add") kernels.add(out, b, number, dim);
-  else if (op == "multiply") kernels.multiply(out, number, dim);
-  else if (op == "softcap") kernels.softcap(out, number, dim);
-  else fail(ErrorKind::kInvalid, "no row operation '", op, "'");
+  if (op == "rms_norm")
+    kernels.rms_norm(a, b, number, out, dim);
+  else if (op == "layer_norm")
+    kernels.layer_norm(a, b, c, number, out, dim);
+  else if (op == "silu")
+    kernels.gate(GateKind::kSilu, a, b, out, dim);
+  else if (op == "gelu_tanh")
+    kernels.gate(GateKind::kGeluTanh, a, b, out, dim);
+  else if (op == "gelu_erf")
+    kernels.gate(GateKind::kGeluErf, a, b, out, dim);
+  else if (op == "relu2")
+    kernels.gate(GateKind::kRelu2, a, b, out, dim);
+  else if (op == "add")
+    kernels.add(out, b, number, dim);
+  else if (op == "multiply")
+    kernels.multiply(out, number, dim);
+  else if (op == "softcap")
+    kernels.softcap(out, number, dim);
+  else
+    fail(ErrorKind::kInvalid, "no row operation '", op, "'");
   return y;
 }
 
 // x [rows, heads, head_dim] rotated at the given positions.
-FloatArray rope(const std::string& tier, bool neox, FloatArray x, const std::vector<int32_t>& positions,
-                int n_rot, double base, double freq_scale, float attn_factor, const std::vector<float>& factors) {
+FloatArray rope(const std::string& tier, bool neox, FloatArray x,
+                const std::vector<int32_t>& positions, int n_rot, double base, double freq_scale,
+                float attn_factor, const std::vector<float>& factors) {
   ThreadPool pool(1);
   const cpu::Context ctx{&kernels_named(tier), &pool};
   const int rows = static_cast<int>(x.shape(0)), heads = static_cast<int>(x.shape(1));
@@ -150,12 +172,13 @@ double seconds_since(std::chrono::steady_clock::time_point begin) {
 }
 
 // Seconds of each of `repeats` products of a [rows x cols] weight of random bytes with m rows.
-std::vector<double> time_matmul(const std::string& tier, const std::string& type, int64_t rows, int cols,
-                                int m, int threads, int repeats) {
+std::vector<double> time_matmul(const std::string& tier, const std::string& type, int64_t rows,
+                                int cols, int m, int threads, int repeats) {
   ThreadPool pool(threads);
   const cpu::Context ctx{&kernels_named(tier), &pool};
   const DTypeInfo& info = dtype_info(weight_type(type));
-  std::vector<uint8_t> blocks(static_cast<size_t>(rows * (cols / info.block_elems) * info.block_bytes), 0x11);
+  std::vector<uint8_t> blocks(
+      static_cast<size_t>(rows * (cols / info.block_elems) * info.block_bytes), 0x11);
   const PackedWeight w = PackedWeight::pack(pool, info.type, blocks.data(), rows, cols);
   std::vector<float> x(static_cast<size_t>(m) * static_cast<size_t>(cols), 0.5f);
   std::vector<float> out(static_cast<size_t>(m) * static_cast<size_t>(rows));
@@ -172,8 +195,8 @@ std::vector<double> time_matmul(const std::string& tier, const std::string& type
   return seconds;
 }
 
-// Bytes per second that `threads` threads read from a buffer far larger than the caches: the best of
-// a few passes.
+// Bytes per second that `threads` threads read from a buffer far larger than the caches: the best
+// of a few passes.
 double read_bandwidth(int threads, int64_t mebibytes) {
   ThreadPool pool(threads);
   const int64_t words = mebibytes * (int64_t{1} << 20) / 8;
@@ -194,7 +217,8 @@ double read_bandwidth(int threads, int64_t mebibytes) {
   return static_cast<double>(words) * 8 / best;
 }
 
-// Operations per second of the tier's int8 or float units over all threads: the best of a few passes.
+// Operations per second of the tier's int8 or float units over all threads: the best of a few
+// passes.
 double arithmetic_peak(const std::string& tier, bool int8, int threads) {
   ThreadPool pool(threads);
   const Kernels& kernels = kernels_named(tier);
@@ -215,7 +239,8 @@ double arithmetic_peak(const std::string& tier, bool int8, int threads) {
 
 void bind_kernels(py::module_& m) {
   using namespace py::literals;
-  m.def("isa_info", &isa_info, "ISA tiers: the active one, those compiled, those this CPU can run.");
+  m.def("isa_info", &isa_info,
+        "ISA tiers: the active one, those compiled, those this CPU can run.");
   m.def("default_num_threads", &default_num_threads);
   m.def("read_bandwidth", &read_bandwidth, "threads"_a, "mebibytes"_a = 256,
         py::call_guard<py::gil_scoped_release>());
@@ -223,16 +248,20 @@ void bind_kernels(py::module_& m) {
         "repeats"_a, py::call_guard<py::gil_scoped_release>());
   m.def("arithmetic_peak", &arithmetic_peak, "tier"_a, "int8"_a, "threads"_a,
         py::call_guard<py::gil_scoped_release>());
-  m.def("packed_bytes", [](const std::string& type, int64_t rows, int64_t cols) {
-    return (rows + 15) / 16 * layout::tile_bytes(weight_type(type), cols);
-  }, "type"_a, "rows"_a, "cols"_a);
+  m.def(
+      "packed_bytes",
+      [](const std::string& type, int64_t rows, int64_t cols) {
+        return (rows + 15) / 16 * layout::tile_bytes(weight_type(type), cols);
+      },
+      "type"_a, "rows"_a, "cols"_a);
   m.def("_matmul", &matmul, "tier"_a, "type"_a, "blocks"_a, "rows"_a, "x"_a, "threads"_a = 1,
         "bias"_a = std::nullopt, "accumulate_into"_a = std::nullopt, "scale"_a = 1.0f);
   m.def("_packed_rows", &packed_rows, "type"_a, "blocks"_a, "rows"_a, "cols"_a);
-  m.def("_attention", &attention, "tier"_a, "kv_type"_a, "q"_a, "k"_a, "v"_a, "scale"_a, "softcap"_a = 0.0f,
-        "window"_a = 0, "causal"_a = true, "sinks"_a = std::nullopt, "block_tokens"_a = 32, "threads"_a = 1);
-  m.def("_row_op", &row_op, "tier"_a, "op"_a, "x"_a, "second"_a = std::nullopt, "third"_a = std::nullopt,
-        "number"_a = 0.0f);
+  m.def("_attention", &attention, "tier"_a, "kv_type"_a, "q"_a, "k"_a, "v"_a, "scale"_a,
+        "softcap"_a = 0.0f, "window"_a = 0, "causal"_a = true, "sinks"_a = std::nullopt,
+        "block_tokens"_a = 32, "threads"_a = 1);
+  m.def("_row_op", &row_op, "tier"_a, "op"_a, "x"_a, "second"_a = std::nullopt,
+        "third"_a = std::nullopt, "number"_a = 0.0f);
   m.def("_rope", &rope, "tier"_a, "neox"_a, "x"_a, "positions"_a, "n_rot"_a, "base"_a = 10000.0,
         "freq_scale"_a = 1.0, "attn_factor"_a = 1.0f, "factors"_a = std::vector<float>{});
   m.def("_pool_visits", &pool_visits, "threads"_a, "regions"_a, "count"_a, "grain"_a,

@@ -45,8 +45,7 @@ model::LoadProgress load_progress(const py::object& callback) {
 
 std::unique_ptr<CpuRunner> load(const std::string& path, int threads, const std::string& kv_type,
                                 int context_length, int max_sequences, int max_batch_rows,
-                                int block_tokens, int64_t kv_memory,
-                                const py::object& weight_cache,
+                                int block_tokens, int64_t kv_memory, const py::object& weight_cache,
                                 uint64_t weight_cache_least, uint64_t weight_cache_limit,
                                 const py::object& progress) {
   std::string directory;
@@ -185,8 +184,8 @@ py::object logits(CpuRunner& runner, const TokenArray& ids, std::optional<int> c
 }
 
 FloatArray embed(CpuRunner& runner, const std::vector<TokenArray>& texts) {
-  FloatArray out({static_cast<py::ssize_t>(texts.size()),
-                  static_cast<py::ssize_t>(runner.hidden_size())});
+  FloatArray out(
+      {static_cast<py::ssize_t>(texts.size()), static_cast<py::ssize_t>(runner.hidden_size())});
   float* rows = out.mutable_data();
   const auto spans = tokens_of(texts);
   const py::gil_scoped_release no_gil;
@@ -208,12 +207,10 @@ void bind_model(py::module_& m) {
   if (!py::detail::get_type_info(typeid(Runner))) py::class_<Runner>(m, "Runner");
   py::class_<CpuRunner, Runner>(m, "Model")
       .def(py::init(&load), py::arg("path"), py::kw_only(), py::arg("threads") = 0,
-           py::arg("kv_type") = "f16", py::arg("context_length") = 0,
-           py::arg("max_sequences") = 16, py::arg("max_batch_rows") = 512,
-           py::arg("block_tokens") = 32, py::arg("kv_memory") = 0,
-           py::arg("weight_cache") = py::none(),
-           py::arg("weight_cache_least") = 0, py::arg("weight_cache_limit") = 0,
-           py::arg("progress") = py::none(),
+           py::arg("kv_type") = "f16", py::arg("context_length") = 0, py::arg("max_sequences") = 16,
+           py::arg("max_batch_rows") = 512, py::arg("block_tokens") = 32, py::arg("kv_memory") = 0,
+           py::arg("weight_cache") = py::none(), py::arg("weight_cache_least") = 0,
+           py::arg("weight_cache_limit") = 0, py::arg("progress") = py::none(),
            "Loads a GGUF file. progress(fraction_done) after each tensor. weight_cache: directory "
            "of packed weights, for files of at least so many bytes, bounded to so many bytes.")
       .def("settle_weight_cache", &CpuRunner::settle_weight_cache, py::arg("seconds"),

@@ -8,16 +8,26 @@ namespace py = pybind11;
 
 const char* python_class(pyslm::ErrorKind kind) {
   switch (kind) {
-    case pyslm::ErrorKind::kGGUF: return "GGUFError";
-    case pyslm::ErrorKind::kUnsupported: return "UnsupportedModelError";
-    case pyslm::ErrorKind::kMemory: return "InsufficientMemoryError";
-    case pyslm::ErrorKind::kInvalid: return "InvalidRequestError";
-    case pyslm::ErrorKind::kContext: return "ContextLengthError";
-    case pyslm::ErrorKind::kNotFound: return "ModelNotFoundError";
-    case pyslm::ErrorKind::kIO: return "ModelFileError";
-    case pyslm::ErrorKind::kInternal: return "PyslmError";
-    case pyslm::ErrorKind::kQueueFull: return "QueueFullError";
-    case pyslm::ErrorKind::kPrefixCache: return "PrefixCacheError";
+    case pyslm::ErrorKind::kGGUF:
+      return "GGUFError";
+    case pyslm::ErrorKind::kUnsupported:
+      return "UnsupportedModelError";
+    case pyslm::ErrorKind::kMemory:
+      return "InsufficientMemoryError";
+    case pyslm::ErrorKind::kInvalid:
+      return "InvalidRequestError";
+    case pyslm::ErrorKind::kContext:
+      return "ContextLengthError";
+    case pyslm::ErrorKind::kNotFound:
+      return "ModelNotFoundError";
+    case pyslm::ErrorKind::kIO:
+      return "ModelFileError";
+    case pyslm::ErrorKind::kInternal:
+      return "PyslmError";
+    case pyslm::ErrorKind::kQueueFull:
+      return "QueueFullError";
+    case pyslm::ErrorKind::kPrefixCache:
+      return "PrefixCacheError";
   }
   return "PyslmError";
 }

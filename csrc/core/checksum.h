@@ -1,6 +1,6 @@
-// A 64-bit checksum for data at rest: it finds damage, not forgery. Every step is a bijection of the
-// lane for a given word and of the word for a given lane, so that a change within one word is always
-// found, and any other one but for a chance of 2^-64.
+// A 64-bit checksum for data at rest: it finds damage, not forgery. Every step is a bijection of
+// the lane for a given word and of the word for a given lane, so that a change within one word is
+// always found, and any other one but for a chance of 2^-64.
 //
 // Eight independent lanes of xor, multiply, rotate: about 8 bytes a cycle, more than memory gives.
 #pragma once

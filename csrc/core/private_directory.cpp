@@ -43,8 +43,8 @@ void check_owner(const struct stat& status, mode_t mode, const std::string& path
   if (status.st_uid != ::geteuid())
     fail(ErrorKind::kIO, path, " belongs to user ", status.st_uid, ", not to ", ::geteuid());
   if ((status.st_mode & 07777) != mode)
-    fail(ErrorKind::kIO, path, " has mode ", octal(status.st_mode & 07777), "; allowed: ",
-         octal(mode));
+    fail(ErrorKind::kIO, path, " has mode ", octal(status.st_mode & 07777),
+         "; allowed: ", octal(mode));
 }
 
 void check_file(const struct stat& status, const std::string& path) {
@@ -145,8 +145,8 @@ std::vector<PrivateDirectory::Entry> PrivateDirectory::entries(std::string_view 
     struct stat status;
     if (::fstatat(directory_.get(), name.c_str(), &status, AT_SYMLINK_NOFOLLOW) != 0) continue;
     if (!S_ISREG(status.st_mode)) continue;
-    found.push_back({std::move(name), static_cast<uint64_t>(status.st_size),
-                     nanoseconds(access_time(status))});
+    found.push_back(
+        {std::move(name), static_cast<uint64_t>(status.st_size), nanoseconds(access_time(status))});
   }
   return found;
 }

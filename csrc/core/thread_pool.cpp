@@ -114,7 +114,9 @@ struct ThreadPool::Impl {
   void open_region() {
     epoch.fetch_add(1);  // sequentially consistent, against `parked` below
     if (parked.load() > 0) {
-      { std::lock_guard<std::mutex> lock(mutex); }
+      {
+        std::lock_guard<std::mutex> lock(mutex);
+      }
       wake.notify_all();
     }
   }
@@ -167,8 +169,10 @@ void ThreadPool::run(int64_t count, int64_t grain, Call call, void* context) {
   // Workers that never got a chunk still have to leave the region before the next one opens.
   // One that has no core to run on gets ours.
   for (int spin = 0; pool.running.load(std::memory_order_acquire) != 0; ++spin) {
-    if (spin < kSpins) cpu_relax();
-    else std::this_thread::yield();
+    if (spin < kSpins)
+      cpu_relax();
+    else
+      std::this_thread::yield();
   }
 }
 

@@ -31,9 +31,12 @@ class ThreadPool {
   template <class Body>
   void parallel_for(int64_t count, int64_t grain, Body&& body) {
     using Plain = std::remove_reference_t<Body>;
-    run(count, grain, [](void* context, int thread, int64_t begin, int64_t end) {
-      (*static_cast<Plain*>(context))(thread, begin, end);
-    }, const_cast<void*>(static_cast<const void*>(&body)));
+    run(
+        count, grain,
+        [](void* context, int thread, int64_t begin, int64_t end) {
+          (*static_cast<Plain*>(context))(thread, begin, end);
+        },
+        const_cast<void*>(static_cast<const void*>(&body)));
   }
 
  private:

@@ -169,9 +169,9 @@ int Engine::Impl::end_step() {
 void Engine::Impl::check_queue() const {
   const int64_t most = int64_t{config.max_sequences} + config.max_queued;
   if (config.max_queued < 0 || num_unfinished < most) return;
-  fail(ErrorKind::kQueueFull, num_unfinished, " requests run or wait; allowed: ",
-       config.max_sequences, " that run and ", config.max_queued,
-       " that wait (max_queued). Try again when one has finished");
+  fail(ErrorKind::kQueueFull, num_unfinished,
+       " requests run or wait; allowed: ", config.max_sequences, " that run and ",
+       config.max_queued, " that wait (max_queued). Try again when one has finished");
 }
 
 void Engine::Impl::release_unused_memory() {

@@ -18,7 +18,7 @@ class File {
 
   const std::string& path() const { return path_; }
   uint64_t size() const { return size_; }  // when opened
-  FileIdentity identity() const;            // now
+  FileIdentity identity() const;           // now
   // Reads exactly n bytes; Error kIO where the file has become shorter. Thread-safe.
   void read(uint64_t offset, void* out, uint64_t n) const;
 

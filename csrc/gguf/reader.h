@@ -18,11 +18,24 @@
 namespace pyslm::gguf {
 
 enum class ValueType : uint32_t {
-  kU8 = 0, kI8, kU16, kI16, kU32, kI32, kF32, kBool, kString, kArray, kU64, kI64, kF64,
+  kU8 = 0,
+  kI8,
+  kU16,
+  kI16,
+  kU32,
+  kI32,
+  kF32,
+  kBool,
+  kString,
+  kArray,
+  kU64,
+  kI64,
+  kF64,
 };
 
-// An array keeps numbers widened (all integers and bools to int64, or uint64 for kU64; floats to double) and
-// strings as one byte arena with offsets, so that a 256 k-entry vocabulary is two allocations.
+// An array keeps numbers widened (all integers and bools to int64, or uint64 for kU64; floats to
+// double) and strings as one byte arena with offsets, so that a 256 k-entry vocabulary is two
+// allocations.
 struct StringArray {
   std::string bytes;
   std::vector<uint64_t> ends;  // ends[i] = one past string i within bytes
@@ -49,14 +62,15 @@ struct TensorInfo {
   std::array<int64_t, 4> shape;  // shape[0] is the innermost (contiguous); unused dims are 1
   uint64_t offset;               // absolute, in file `file`
   uint64_t num_bytes;
-  int file;                      // index into files(); 0 unless split
+  int file;  // index into files(); 0 unless split
   int64_t num_elements() const { return shape[0] * shape[1] * shape[2] * shape[3]; }
 };
 
 class Reader {
  public:
   // Opens the file and, where it is the first of a split set, its siblings. Throws Error kIO when a
-  // file cannot be opened, kGGUF when it breaks the format, kUnsupported for a tensor type we refuse.
+  // file cannot be opened, kGGUF when it breaks the format, kUnsupported for a tensor type we
+  // refuse.
   explicit Reader(const std::string& path);
   ~Reader();
   Reader(Reader&&) noexcept;
@@ -65,7 +79,7 @@ class Reader {
   uint32_t version() const;
   uint32_t alignment() const;
   const std::vector<std::string>& files() const;
-  uint64_t total_bytes() const;  // of all files
+  uint64_t total_bytes() const;                  // of all files
   std::vector<FileIdentity> identities() const;  // of all files, as they are now
   const std::vector<std::string>& keys() const;  // in file order
 

@@ -10,9 +10,15 @@
 namespace pyslm {
 namespace {
 
-struct F { __m256 lo, hi; };
-struct I { __m256i lo, hi; };
-struct B { __m256i lo, hi; };
+struct F {
+  __m256 lo, hi;
+};
+struct I {
+  __m256i lo, hi;
+};
+struct B {
+  __m256i lo, hi;
+};
 using Quad = __m256i;
 
 inline const __m256i* as256(const void* p) { return static_cast<const __m256i*>(p); }
@@ -21,11 +27,18 @@ inline const __m128i* as128(const void* p) { return static_cast<const __m128i*>(
 inline __m128i* as128(void* p) { return static_cast<__m128i*>(p); }
 
 inline F fzero() { return {_mm256_setzero_ps(), _mm256_setzero_ps()}; }
-inline F fset(float x) { const __m256 v = _mm256_set1_ps(x); return {v, v}; }
+inline F fset(float x) {
+  const __m256 v = _mm256_set1_ps(x);
+  return {v, v};
+}
 inline F fload(const float* p) { return {_mm256_loadu_ps(p), _mm256_loadu_ps(p + 8)}; }
-inline void fstore(float* p, F x) { _mm256_storeu_ps(p, x.lo); _mm256_storeu_ps(p + 8, x.hi); }
+inline void fstore(float* p, F x) {
+  _mm256_storeu_ps(p, x.lo);
+  _mm256_storeu_ps(p + 8, x.hi);
+}
 inline F fload_half(const uint16_t* p) {
-  return {_mm256_cvtph_ps(_mm_loadu_si128(as128(p))), _mm256_cvtph_ps(_mm_loadu_si128(as128(p + 8)))};
+  return {_mm256_cvtph_ps(_mm_loadu_si128(as128(p))),
+          _mm256_cvtph_ps(_mm_loadu_si128(as128(p + 8)))};
 }
 inline void fstore_half(uint16_t* p, F x) {
   constexpr int kNearest = _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC;
@@ -69,7 +82,10 @@ inline F fkeep(F x, int32_t lo, int32_t hi, float fill) {
   return {keep8(x.lo, lane, lo, hi, fill), keep8(x.hi, lane, lo - 8, hi - 8, fill)};
 }
 inline I iround(F x) { return {_mm256_cvtps_epi32(x.lo), _mm256_cvtps_epi32(x.hi)}; }
-inline I iset(int32_t x) { const __m256i v = _mm256_set1_epi32(x); return {v, v}; }
+inline I iset(int32_t x) {
+  const __m256i v = _mm256_set1_epi32(x);
+  return {v, v};
+}
 inline I izero() { return {_mm256_setzero_si256(), _mm256_setzero_si256()}; }
 inline I iload(const int32_t* p) {
   return {_mm256_loadu_si256(as256(p)), _mm256_loadu_si256(as256(p + 8))};
@@ -79,8 +95,14 @@ inline void istore(int32_t* p, I x) {
   _mm256_storeu_si256(as256(p + 8), x.hi);
 }
 inline I iadd(I a, I b) { return {_mm256_add_epi32(a.lo, b.lo), _mm256_add_epi32(a.hi, b.hi)}; }
-template <int N> inline I ishl(I x) { return {_mm256_slli_epi32(x.lo, N), _mm256_slli_epi32(x.hi, N)}; }
-template <int N> inline I isar(I x) { return {_mm256_srai_epi32(x.lo, N), _mm256_srai_epi32(x.hi, N)}; }
+template <int N>
+inline I ishl(I x) {
+  return {_mm256_slli_epi32(x.lo, N), _mm256_slli_epi32(x.hi, N)};
+}
+template <int N>
+inline I isar(I x) {
+  return {_mm256_srai_epi32(x.lo, N), _mm256_srai_epi32(x.hi, N)};
+}
 inline I iand(I x, uint32_t mask) {
   const __m256i m = _mm256_set1_epi32(static_cast<int32_t>(mask));
   return {_mm256_and_si256(x.lo, m), _mm256_and_si256(x.hi, m)};
@@ -99,8 +121,8 @@ inline void istore_u16(uint16_t* p, I x) {
 }
 inline void istore_i8(int8_t* p, I x) {
   const __m256i words = _mm256_permute4x64_epi64(_mm256_packs_epi32(x.lo, x.hi), 0xd8);
-  _mm_storeu_si128(as128(p), _mm_packs_epi16(_mm256_castsi256_si128(words),
-                                             _mm256_extracti128_si256(words, 1)));
+  _mm_storeu_si128(
+      as128(p), _mm_packs_epi16(_mm256_castsi256_si128(words), _mm256_extracti128_si256(words, 1)));
 }
 
 inline float freduce_add(F x) {
@@ -129,14 +151,21 @@ inline void bstore(uint8_t* p, B x) {
   _mm256_storeu_si256(as256(p), x.lo);
   _mm256_storeu_si256(as256(p + 32), x.hi);
 }
-inline B bset(uint8_t x) { const __m256i v = _mm256_set1_epi8(static_cast<char>(x)); return {v, v}; }
+inline B bset(uint8_t x) {
+  const __m256i v = _mm256_set1_epi8(static_cast<char>(x));
+  return {v, v};
+}
 inline B band(B a, B b) { return {_mm256_and_si256(a.lo, b.lo), _mm256_and_si256(a.hi, b.hi)}; }
 inline B bor(B a, B b) { return {_mm256_or_si256(a.lo, b.lo), _mm256_or_si256(a.hi, b.hi)}; }
 inline B badd(B a, B b) { return {_mm256_add_epi8(a.lo, b.lo), _mm256_add_epi8(a.hi, b.hi)}; }
-template <int N> inline B bshr(B x) {
-  if constexpr (N > 0) return {_mm256_srli_epi16(x.lo, N), _mm256_srli_epi16(x.hi, N)};
-  else if constexpr (N < 0) return {_mm256_slli_epi16(x.lo, -N), _mm256_slli_epi16(x.hi, -N)};
-  else return x;
+template <int N>
+inline B bshr(B x) {
+  if constexpr (N > 0)
+    return {_mm256_srli_epi16(x.lo, N), _mm256_srli_epi16(x.hi, N)};
+  else if constexpr (N < 0)
+    return {_mm256_slli_epi16(x.lo, -N), _mm256_slli_epi16(x.hi, -N)};
+  else
+    return x;
 }
 inline B blut(const int8_t* table, B index) {
   const __m256i t = _mm256_broadcastsi128_si256(_mm_loadu_si128(as128(table)));
@@ -153,18 +182,30 @@ constexpr bool kBiased = true;  // operands of every centred format are weight +
 #if defined(PYSLM_EVEX_VNNI)
 inline __m256i dpbusd(__m256i acc, __m256i u, __m256i s) { return _mm256_dpbusd_epi32(acc, u, s); }
 #else
-inline __m256i dpbusd(__m256i acc, __m256i u, __m256i s) { return _mm256_dpbusd_avx_epi32(acc, u, s); }
+inline __m256i dpbusd(__m256i acc, __m256i u, __m256i s) {
+  return _mm256_dpbusd_avx_epi32(acc, u, s);
+}
 #endif
-template <int Zero> inline B centre(B q) { return badd(q, bset(128 - Zero)); }
-template <int Zero> inline I centre_init(const int32_t* bias) { return iset(*bias); }
+template <int Zero>
+inline B centre(B q) {
+  return badd(q, bset(128 - Zero));
+}
+template <int Zero>
+inline I centre_init(const int32_t* bias) {
+  return iset(*bias);
+}
 inline B as_signed(B s) { return badd(s, bset(128)); }
 inline I signed_init(const int32_t* bias) { return iset(*bias); }
 inline I dot_u(I acc, B w, Quad a) { return {dpbusd(acc.lo, w.lo, a), dpbusd(acc.hi, w.hi, a)}; }
 inline I dot_s(I acc, B w, Quad a) { return dot_u(acc, w, a); }
 #else
 constexpr bool kBiased = false;
-template <int Zero> inline B centre(B q) { return q; }
-template <int Zero> inline I centre_init(const int32_t* bias) {  // -Zero * sum
+template <int Zero>
+inline B centre(B q) {
+  return q;
+}
+template <int Zero>
+inline I centre_init(const int32_t* bias) {  // -Zero * sum
   static_assert((Zero & (Zero - 1)) == 0);
   return iset(*bias >> __builtin_ctz(128 / Zero));
 }

@@ -1,6 +1,7 @@
 // The dialect on AVX-512 (F, BW, DQ, VL): 16 floats, 16 int32 or 64 bytes are one register.
 // PYSLM_VNNI: vpdpbusd (u8 x s8, no saturation) takes weights biased by 128.
-// Without it: vpmaddubsw on unsigned codes up to 127, sign trick for signed ones; neither saturates.
+// Without it: vpmaddubsw on unsigned codes up to 127, sign trick for signed ones; neither
+// saturates.
 #pragma once
 
 #include <immintrin.h>
@@ -10,9 +11,9 @@
 namespace pyslm {
 namespace {
 
-using F = __m512;   // 16 floats, lane = row, token or channel
-using I = __m512i;  // 16 int32
-using B = __m512i;  // 64 bytes: 16 lanes x 4 consecutive k
+using F = __m512;      // 16 floats, lane = row, token or channel
+using I = __m512i;     // 16 int32
+using B = __m512i;     // 64 bytes: 16 lanes x 4 consecutive k
 using Quad = __m512i;  // 4 bytes of k, the same in every lane
 
 inline F fzero() { return _mm512_setzero_ps(); }
@@ -68,8 +69,14 @@ inline I iadd(I a, I b) { return _mm512_add_epi32(a, b); }
 inline void istore_i8(int8_t* p, I x) {
   _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm512_cvtepi32_epi8(x));
 }
-template <int N> inline I ishl(I x) { return _mm512_slli_epi32(x, N); }
-template <int N> inline I isar(I x) { return _mm512_srai_epi32(x, N); }
+template <int N>
+inline I ishl(I x) {
+  return _mm512_slli_epi32(x, N);
+}
+template <int N>
+inline I isar(I x) {
+  return _mm512_srai_epi32(x, N);
+}
 inline I iand(I x, uint32_t mask) { return _mm512_and_si512(x, iset(static_cast<int32_t>(mask))); }
 inline F fbits(I x) { return _mm512_castsi512_ps(x); }
 inline I ibits(F x) { return _mm512_castps_si512(x); }
@@ -100,10 +107,14 @@ inline B band(B a, B b) { return _mm512_and_si512(a, b); }
 inline B bor(B a, B b) { return _mm512_or_si512(a, b); }
 inline B badd(B a, B b) { return _mm512_add_epi8(a, b); }
 // Whole 16-bit lanes shift; callers mask what crosses a byte.
-template <int N> inline B bshr(B x) {
-  if constexpr (N > 0) return _mm512_srli_epi16(x, N);
-  else if constexpr (N < 0) return _mm512_slli_epi16(x, -N);
-  else return x;
+template <int N>
+inline B bshr(B x) {
+  if constexpr (N > 0)
+    return _mm512_srli_epi16(x, N);
+  else if constexpr (N < 0)
+    return _mm512_slli_epi16(x, -N);
+  else
+    return x;
 }
 inline B blut(const int8_t* table, B index) {  // table of 16, index < 16
   const __m128i t = _mm_loadu_si128(reinterpret_cast<const __m128i*>(table));
@@ -117,8 +128,14 @@ inline Quad quad(const int8_t* p) {
 
 #if defined(PYSLM_VNNI)
 constexpr bool kBiased = true;  // operands of every centred format are weight + 128
-template <int Zero> inline B centre(B q) { return badd(q, bset(128 - Zero)); }
-template <int Zero> inline I centre_init(const int32_t* bias) { return iset(*bias); }
+template <int Zero>
+inline B centre(B q) {
+  return badd(q, bset(128 - Zero));
+}
+template <int Zero>
+inline I centre_init(const int32_t* bias) {
+  return iset(*bias);
+}
 inline B as_signed(B s) { return _mm512_xor_si512(s, bset(0x80)); }
 inline I signed_init(const int32_t* bias) { return iset(*bias); }
 inline I dot_u(I acc, B w, Quad a) { return _mm512_dpbusd_epi32(acc, w, a); }
@@ -126,8 +143,12 @@ inline I dot_s(I acc, B w, Quad a) { return _mm512_dpbusd_epi32(acc, w, a); }
 #else
 constexpr bool kBiased = false;
 // -Zero * sum, from -128 * sum.
-template <int Zero> inline B centre(B q) { return q; }
-template <int Zero> inline I centre_init(const int32_t* bias) {
+template <int Zero>
+inline B centre(B q) {
+  return q;
+}
+template <int Zero>
+inline I centre_init(const int32_t* bias) {
   static_assert((Zero & (Zero - 1)) == 0);
   return iset(*bias >> __builtin_ctz(128 / Zero));
 }

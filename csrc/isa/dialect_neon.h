@@ -11,24 +11,41 @@
 namespace pyslm {
 namespace {
 
-struct F { float32x4_t v[4]; };
-struct I { int32x4_t v[4]; };
-struct B { uint8x16_t v[4]; };
+struct F {
+  float32x4_t v[4];
+};
+struct I {
+  int32x4_t v[4];
+};
+struct B {
+  uint8x16_t v[4];
+};
 using Quad = int8x16_t;
 
-template <class R, class Op> inline R each(Op op) { return {{op(0), op(1), op(2), op(3)}}; }
+template <class R, class Op>
+inline R each(Op op) {
+  return {{op(0), op(1), op(2), op(3)}};
+}
 
-inline F fset(float x) { return each<F>([=](int) { return vdupq_n_f32(x); }); }
+inline F fset(float x) {
+  return each<F>([=](int) { return vdupq_n_f32(x); });
+}
 inline F fzero() { return fset(0.0f); }
-inline F fload(const float* p) { return each<F>([=](int i) { return vld1q_f32(p + 4 * i); }); }
-inline void fstore(float* p, F x) { for (int i = 0; i < 4; ++i) vst1q_f32(p + 4 * i, x.v[i]); }
+inline F fload(const float* p) {
+  return each<F>([=](int i) { return vld1q_f32(p + 4 * i); });
+}
+inline void fstore(float* p, F x) {
+  for (int i = 0; i < 4; ++i) vst1q_f32(p + 4 * i, x.v[i]);
+}
 inline F fload_half(const uint16_t* p) {
   return each<F>([=](int i) { return vcvt_f32_f16(vreinterpret_f16_u16(vld1_u16(p + 4 * i))); });
 }
 inline void fstore_half(uint16_t* p, F x) {
   for (int i = 0; i < 4; ++i) vst1_u16(p + 4 * i, vreinterpret_u16_f16(vcvt_f16_f32(x.v[i])));
 }
-inline F fcvt(I x) { return each<F>([&](int i) { return vcvtq_f32_s32(x.v[i]); }); }
+inline F fcvt(I x) {
+  return each<F>([&](int i) { return vcvtq_f32_s32(x.v[i]); });
+}
 inline I iload_u16(const uint16_t* p) {
   return each<I>([=](int i) { return vreinterpretq_s32_u32(vmovl_u16(vld1_u16(p + 4 * i))); });
 }
@@ -47,10 +64,18 @@ inline F fload_i8(const int8_t* p) {
   return fcvt({{vmovl_s16(vget_low_s16(lo)), vmovl_s16(vget_high_s16(lo)),
                 vmovl_s16(vget_low_s16(hi)), vmovl_s16(vget_high_s16(hi))}});
 }
-inline F fadd(F a, F b) { return each<F>([&](int i) { return vaddq_f32(a.v[i], b.v[i]); }); }
-inline F fsub(F a, F b) { return each<F>([&](int i) { return vsubq_f32(a.v[i], b.v[i]); }); }
-inline F fmul(F a, F b) { return each<F>([&](int i) { return vmulq_f32(a.v[i], b.v[i]); }); }
-inline F fdiv(F a, F b) { return each<F>([&](int i) { return vdivq_f32(a.v[i], b.v[i]); }); }
+inline F fadd(F a, F b) {
+  return each<F>([&](int i) { return vaddq_f32(a.v[i], b.v[i]); });
+}
+inline F fsub(F a, F b) {
+  return each<F>([&](int i) { return vsubq_f32(a.v[i], b.v[i]); });
+}
+inline F fmul(F a, F b) {
+  return each<F>([&](int i) { return vmulq_f32(a.v[i], b.v[i]); });
+}
+inline F fdiv(F a, F b) {
+  return each<F>([&](int i) { return vdivq_f32(a.v[i], b.v[i]); });
+}
 inline F fma(F a, F b, F c) {
   return each<F>([&](int i) { return vfmaq_f32(c.v[i], a.v[i], b.v[i]); });
 }
@@ -59,29 +84,51 @@ inline F fselect_lt(F a, F b, F x, F y) {
 }
 inline F fmax(F a, F b) { return fselect_lt(b, a, a, b); }
 inline F fmin(F a, F b) { return fselect_lt(a, b, a, b); }
-inline F fabs(F a) { return each<F>([&](int i) { return vabsq_f32(a.v[i]); }); }
+inline F fabs(F a) {
+  return each<F>([&](int i) { return vabsq_f32(a.v[i]); });
+}
 inline F fkeep(F x, int32_t lo, int32_t hi, float fill) {
   const int32_t iota[4] = {0, 1, 2, 3};
   return each<F>([&](int i) {
     const int32x4_t lane = vaddq_s32(vld1q_s32(iota), vdupq_n_s32(4 * i));
-    const uint32x4_t keep = vandq_u32(vcgeq_s32(lane, vdupq_n_s32(lo)),
-                                      vcltq_s32(lane, vdupq_n_s32(hi)));
+    const uint32x4_t keep =
+        vandq_u32(vcgeq_s32(lane, vdupq_n_s32(lo)), vcltq_s32(lane, vdupq_n_s32(hi)));
     return vbslq_f32(keep, x.v[i], vdupq_n_f32(fill));
   });
 }
-inline I iround(F x) { return each<I>([&](int i) { return vcvtnq_s32_f32(x.v[i]); }); }
-inline I iset(int32_t x) { return each<I>([=](int) { return vdupq_n_s32(x); }); }
+inline I iround(F x) {
+  return each<I>([&](int i) { return vcvtnq_s32_f32(x.v[i]); });
+}
+inline I iset(int32_t x) {
+  return each<I>([=](int) { return vdupq_n_s32(x); });
+}
 inline I izero() { return iset(0); }
-inline I iload(const int32_t* p) { return each<I>([=](int i) { return vld1q_s32(p + 4 * i); }); }
-inline void istore(int32_t* p, I x) { for (int i = 0; i < 4; ++i) vst1q_s32(p + 4 * i, x.v[i]); }
-inline I iadd(I a, I b) { return each<I>([&](int i) { return vaddq_s32(a.v[i], b.v[i]); }); }
-template <int N> inline I ishl(I x) { return each<I>([&](int i) { return vshlq_n_s32(x.v[i], N); }); }
-template <int N> inline I isar(I x) { return each<I>([&](int i) { return vshrq_n_s32(x.v[i], N); }); }
+inline I iload(const int32_t* p) {
+  return each<I>([=](int i) { return vld1q_s32(p + 4 * i); });
+}
+inline void istore(int32_t* p, I x) {
+  for (int i = 0; i < 4; ++i) vst1q_s32(p + 4 * i, x.v[i]);
+}
+inline I iadd(I a, I b) {
+  return each<I>([&](int i) { return vaddq_s32(a.v[i], b.v[i]); });
+}
+template <int N>
+inline I ishl(I x) {
+  return each<I>([&](int i) { return vshlq_n_s32(x.v[i], N); });
+}
+template <int N>
+inline I isar(I x) {
+  return each<I>([&](int i) { return vshrq_n_s32(x.v[i], N); });
+}
 inline I iand(I x, uint32_t mask) {
   return each<I>([&](int i) { return vandq_s32(x.v[i], vdupq_n_s32(static_cast<int32_t>(mask))); });
 }
-inline F fbits(I x) { return each<F>([&](int i) { return vreinterpretq_f32_s32(x.v[i]); }); }
-inline I ibits(F x) { return each<I>([&](int i) { return vreinterpretq_s32_f32(x.v[i]); }); }
+inline F fbits(I x) {
+  return each<F>([&](int i) { return vreinterpretq_f32_s32(x.v[i]); });
+}
+inline I ibits(F x) {
+  return each<I>([&](int i) { return vreinterpretq_s32_f32(x.v[i]); });
+}
 inline F fpow2(I n) { return fbits(ishl<23>(iadd(n, iset(127)))); }
 inline void istore_u16(uint16_t* p, I x) {
   for (int i = 0; i < 4; ++i) vst1_u16(p + 4 * i, vmovn_u32(vreinterpretq_u32_s32(x.v[i])));
@@ -105,16 +152,32 @@ inline int32_t ireduce_add(I x) {
   return vaddvq_s32(vaddq_s32(vaddq_s32(x.v[0], x.v[2]), vaddq_s32(x.v[1], x.v[3])));
 }
 
-inline B bload(const uint8_t* p) { return each<B>([=](int i) { return vld1q_u8(p + 16 * i); }); }
-inline void bstore(uint8_t* p, B x) { for (int i = 0; i < 4; ++i) vst1q_u8(p + 16 * i, x.v[i]); }
-inline B bset(uint8_t x) { return each<B>([=](int) { return vdupq_n_u8(x); }); }
-inline B band(B a, B b) { return each<B>([&](int i) { return vandq_u8(a.v[i], b.v[i]); }); }
-inline B bor(B a, B b) { return each<B>([&](int i) { return vorrq_u8(a.v[i], b.v[i]); }); }
-inline B badd(B a, B b) { return each<B>([&](int i) { return vaddq_u8(a.v[i], b.v[i]); }); }
-template <int N> inline B bshr(B x) {
-  if constexpr (N > 0) return each<B>([&](int i) { return vshrq_n_u8(x.v[i], N); });
-  else if constexpr (N < 0) return each<B>([&](int i) { return vshlq_n_u8(x.v[i], -N); });
-  else return x;
+inline B bload(const uint8_t* p) {
+  return each<B>([=](int i) { return vld1q_u8(p + 16 * i); });
+}
+inline void bstore(uint8_t* p, B x) {
+  for (int i = 0; i < 4; ++i) vst1q_u8(p + 16 * i, x.v[i]);
+}
+inline B bset(uint8_t x) {
+  return each<B>([=](int) { return vdupq_n_u8(x); });
+}
+inline B band(B a, B b) {
+  return each<B>([&](int i) { return vandq_u8(a.v[i], b.v[i]); });
+}
+inline B bor(B a, B b) {
+  return each<B>([&](int i) { return vorrq_u8(a.v[i], b.v[i]); });
+}
+inline B badd(B a, B b) {
+  return each<B>([&](int i) { return vaddq_u8(a.v[i], b.v[i]); });
+}
+template <int N>
+inline B bshr(B x) {
+  if constexpr (N > 0)
+    return each<B>([&](int i) { return vshrq_n_u8(x.v[i], N); });
+  else if constexpr (N < 0)
+    return each<B>([&](int i) { return vshlq_n_u8(x.v[i], -N); });
+  else
+    return x;
 }
 inline B blut(const int8_t* table, B index) {
   const uint8x16_t t = vreinterpretq_u8_s8(vld1q_s8(table));
@@ -127,8 +190,14 @@ inline Quad quad(const int8_t* p) {
 }
 
 // Signed products throughout: centred codes are stored centred.
-template <int Zero> inline B centre(B q) { return badd(q, bset(static_cast<uint8_t>(-Zero))); }
-template <int Zero> inline I centre_init(const int32_t*) { return izero(); }
+template <int Zero>
+inline B centre(B q) {
+  return badd(q, bset(static_cast<uint8_t>(-Zero)));
+}
+template <int Zero>
+inline I centre_init(const int32_t*) {
+  return izero();
+}
 inline B as_signed(B s) { return s; }
 inline I signed_init(const int32_t*) { return izero(); }
 inline int32x4_t dot16(int32x4_t acc, int8x16_t w, int8x16_t a) {
@@ -155,9 +224,8 @@ template <int N, int Quads>
   constexpr int kPairs = (N + 1) / 2;
   int32x4_t acc[kPairs][8];  // [pair of activation rows][pair of weight rows]
   PYSLM_UNROLL
-  for (int p = 0; p < kPairs; ++p)
-    PYSLM_UNROLL
-    for (int i = 0; i < 8; ++i) acc[p][i] = vdupq_n_s32(0);
+  for (int p = 0; p < kPairs; ++p) PYSLM_UNROLL
+  for (int i = 0; i < 8; ++i) acc[p][i] = vdupq_n_s32(0);
   PYSLM_UNROLL
   for (int j = 0; j < Quads; j += 2) {
     int8x16_t act[kPairs];
@@ -166,7 +234,8 @@ template <int N, int Quads>
       const int8_t *first = a + (j * N + 2 * p) * 4, *second = first + 4 * N;
       const bool single = 2 * p + 1 == N;
       const int32x2_t w0 = vreinterpret_s32_s8(single ? vget_low_s8(quad(first)) : vld1_s8(first));
-      const int32x2_t w1 = vreinterpret_s32_s8(single ? vget_low_s8(quad(second)) : vld1_s8(second));
+      const int32x2_t w1 =
+          vreinterpret_s32_s8(single ? vget_low_s8(quad(second)) : vld1_s8(second));
       act[p] = vreinterpretq_s8_s32(vcombine_s32(vzip1_s32(w0, w1), vzip2_s32(w0, w1)));
     }
     PYSLM_UNROLL
@@ -183,12 +252,11 @@ template <int N, int Quads>
     }
   }
   PYSLM_UNROLL
-  for (int n = 0; n < N; ++n)
-    PYSLM_UNROLL
-    for (int i = 0; i < 4; ++i) {
-      const int32x4_t low = acc[n / 2][2 * i], high = acc[n / 2][2 * i + 1];
-      sums[n].v[i] = n % 2 == 0 ? vuzp1q_s32(low, high) : vuzp2q_s32(low, high);
-    }
+  for (int n = 0; n < N; ++n) PYSLM_UNROLL
+  for (int i = 0; i < 4; ++i) {
+    const int32x4_t low = acc[n / 2][2 * i], high = acc[n / 2][2 * i + 1];
+    sums[n].v[i] = n % 2 == 0 ? vuzp1q_s32(low, high) : vuzp2q_s32(low, high);
+  }
 }
 #endif
 

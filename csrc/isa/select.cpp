@@ -37,8 +37,9 @@ std::vector<TierInfo> find_tiers() {
   __builtin_cpu_init();
   const bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
                     __builtin_cpu_supports("f16c");
-  const bool avx512 = avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-                      __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
+  const bool avx512 = avx2 && __builtin_cpu_supports("avx512f") &&
+                      __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
+                      __builtin_cpu_supports("avx512vl");
   const bool vnni = avx512 && __builtin_cpu_supports("avx512vnni");
   const Kernels* none = nullptr;
 #if defined(PYSLM_TIER_avx2)
@@ -65,7 +66,8 @@ std::vector<TierInfo> find_tiers() {
   tiers.push_back({"avx512vnni", none, vnni});
 #endif
 #if defined(PYSLM_TIER_avx512bf16)
-  tiers.push_back({"avx512bf16", &kernels_avx512bf16, vnni && __builtin_cpu_supports("avx512bf16")});
+  tiers.push_back(
+      {"avx512bf16", &kernels_avx512bf16, vnni && __builtin_cpu_supports("avx512bf16")});
 #else
   tiers.push_back({"avx512bf16", none, false});
 #endif
@@ -106,11 +108,13 @@ const Kernels& kernels_named(const std::string& name) {
     if (runs && name == tier.name) return *tier.kernels;
     if (runs) usable += (usable.empty() ? "" : ", ") + std::string(tier.name);
   }
-  fail(ErrorKind::kInvalid, "ISA tier '", name, "' does not run here; PYSLM_ISA may be one of: ", usable);
+  fail(ErrorKind::kInvalid, "ISA tier '", name,
+       "' does not run here; PYSLM_ISA may be one of: ", usable);
 }
 
 const Kernels& select_kernels() {
-  if (const char* forced = std::getenv("PYSLM_ISA"); forced && *forced) return kernels_named(forced);
+  if (const char* forced = std::getenv("PYSLM_ISA"); forced && *forced)
+    return kernels_named(forced);
   const Kernels* best = nullptr;
   for (const TierInfo& tier : isa_tiers())
     if (tier.kernels && tier.supported) best = tier.kernels;

@@ -5,6 +5,8 @@
 #include "kernels/table.h"
 #include "kernels/unroll.h"
 
+// In the order of their needs.
+// clang-format off
 #include "kernels/codes.inl"
 #include "kernels/math.inl"
 #include "kernels/matmul_int8.inl"
@@ -13,6 +15,7 @@
 #include "kernels/kv.inl"
 #include "kernels/attention.inl"
 #include "kernels/peak.inl"
+// clang-format on
 
 namespace pyslm {
 namespace {

@@ -14,13 +14,13 @@ constexpr float kNegInf = -__builtin_inff();
 
 // The item's queries as the micro-kernels read them, scores and outputs.
 struct AttentionScratch {
-  float* q;             // [key_dim][n]
-  int8_t* q8;           // [dim32 / 4][n][4]
-  float* q8_scale;      // [dim32 / 32][n]
-  int32_t* q8_bias;     // [dim32 / 32][n]
-  float* scores;        // [n][256], then p
-  float* part;          // [n][value_dim16], this span
-  float* total;         // [n][value_dim16]
+  float* q;          // [key_dim][n]
+  int8_t* q8;        // [dim32 / 4][n][4]
+  float* q8_scale;   // [dim32 / 32][n]
+  int32_t* q8_bias;  // [dim32 / 32][n]
+  float* scores;     // [n][256], then p
+  float* part;       // [n][value_dim16], this span
+  float* total;      // [n][value_dim16]
 };
 
 inline AttentionScratch carve(const AttentionItem& item) {
@@ -50,7 +50,8 @@ template <Kv Type>
         s.q8_scale[d / 32 * n + i] = quantize32(padded, codes, sums);
         s.q8_bias[d / 32 * n + i] = -128 * (sums[0] + sums[1]);
         PYSLM_UNROLL
-        for (int j = 0; j < 8; ++j) __builtin_memcpy(s.q8 + ((d / 4 + j) * n + i) * 4, codes + 4 * j, 4);
+        for (int j = 0; j < 8; ++j)
+          __builtin_memcpy(s.q8 + ((d / 4 + j) * n + i) * 4, codes + 4 * j, 4);
       }
     } else {
       for (int32_t d = 0; d < item.key_dim; ++d) s.q[d * n + i] = item.q[i][d];
@@ -63,12 +64,13 @@ template <Kv Type, int N, int T>
 [[gnu::always_inline]] inline void dot_keys(const AttentionItem& item, const AttentionScratch& s,
                                             const uint8_t* const* tiles, F (*acc)[N]) {
   PYSLM_UNROLL
-  for (int t = 0; t < T; ++t)
+  for (int t = 0; t < T; ++t) {
     PYSLM_UNROLL
     for (int n = 0; n < N; ++n) acc[t][n] = fzero();
+  }
   if constexpr (Type == Kv::kQ8) {
     const int32_t padded = round_up(item.key_dim, 32);
-    for (int32_t b = 0; b < padded / 32; ++b)
+    for (int32_t b = 0; b < padded / 32; ++b) {
       PYSLM_UNROLL
       for (int t = 0; t < T; ++t) {
         I sums[N];
@@ -86,14 +88,16 @@ template <Kv Type, int N, int T>
         for (int n = 0; n < N; ++n)
           acc[t][n] = fma(fmul(fcvt(sums[n]), scale), fset(s.q8_scale[b * N + n]), acc[t][n]);
       }
+    }
   } else {
-    for (int32_t d = 0; d < item.key_dim; ++d)
+    for (int32_t d = 0; d < item.key_dim; ++d) {
       PYSLM_UNROLL
       for (int t = 0; t < T; ++t) {
         const F keys = load16<Type>(halfs(tiles[t]) + d * 16);
         PYSLM_UNROLL
         for (int n = 0; n < N; ++n) acc[t][n] = fma(keys, fset(s.q[d * N + n]), acc[t][n]);
       }
+    }
   }
 }
 
@@ -103,7 +107,8 @@ struct Span {
 };
 
 template <Kv Type, int N, int T>
-void score_tiles(const AttentionItem& item, const AttentionScratch& s, const Span& span, int32_t at) {
+void score_tiles(const AttentionItem& item, const AttentionScratch& s, const Span& span,
+                 int32_t at) {
   const uint8_t* tiles[T];
   F acc[T][N];
   PYSLM_UNROLL
@@ -114,19 +119,22 @@ void score_tiles(const AttentionItem& item, const AttentionScratch& s, const Spa
   }
   dot_keys<Type, N, T>(item, s, tiles, acc);
   PYSLM_UNROLL
-  for (int t = 0; t < T; ++t)
+  for (int t = 0; t < T; ++t) {
     PYSLM_UNROLL
     for (int n = 0; n < N; ++n) fstore(s.scores + n * kAttentionSpan + at + 16 * t, acc[t][n]);
+  }
 }
 
 // q . k to scores: scale, cap, and -inf for what query n does not see.
-[[gnu::noinline]] void mask_scores(const AttentionItem& item, int32_t n, const Span& span, float* scores) {
+[[gnu::noinline]] void mask_scores(const AttentionItem& item, int32_t n, const Span& span,
+                                   float* scores) {
   const F scale = fset(item.scale), cap = fset(item.softcap);
   for (int32_t i = span.lo; i < span.hi; i += 16) {
     F score = fmul(fload(scores + i), scale);
     if (item.softcap > 0) score = fmul(vtanh(fdiv(score, cap)), cap);
     const int32_t position = span.begin + i;
-    fstore(scores + i, fkeep(score, item.first[n] - position, item.last[n] + 1 - position, kNegInf));
+    fstore(scores + i,
+           fkeep(score, item.first[n] - position, item.last[n] + 1 - position, kNegInf));
   }
 }
 
@@ -147,12 +155,14 @@ void score_tiles(const AttentionItem& item, const AttentionScratch& s, const Spa
 
 // sum of p v over the span's keys for C vectors of 16 channels from d on.
 template <Kv Type, int N, int C>
-void weigh_values(const AttentionItem& item, const AttentionScratch& s, const Span& span, int32_t d) {
+void weigh_values(const AttentionItem& item, const AttentionScratch& s, const Span& span,
+                  int32_t d) {
   F acc[N][C];
   PYSLM_UNROLL
-  for (int n = 0; n < N; ++n)
+  for (int n = 0; n < N; ++n) {
     PYSLM_UNROLL
     for (int c = 0; c < C; ++c) acc[n][c] = fzero();
+  }
   const int32_t left = item.num_keys - span.begin, stop = span.hi < left ? span.hi : left;
   for (int32_t at = span.lo; at < stop;) {
     const int32_t position = span.begin + at, slot = position % item.block_tokens;
@@ -160,7 +170,7 @@ void weigh_values(const AttentionItem& item, const AttentionScratch& s, const Sp
         item.blocks[position / item.block_tokens] + item.head_offset + item.key_bytes;
     int32_t end = at + item.block_tokens - slot;
     if (end > stop) end = stop;
-    for (int32_t i = slot; at < end; ++at, ++i)
+    for (int32_t i = slot; at < end; ++at, ++i) {
       PYSLM_UNROLL
       for (int c = 0; c < C; ++c) {
         const F v = load_value<Type>(values, i, d + 16 * c, item.value_dim, item.block_tokens);
@@ -168,12 +178,14 @@ void weigh_values(const AttentionItem& item, const AttentionScratch& s, const Sp
         for (int n = 0; n < N; ++n)
           acc[n][c] = fma(v, fset(s.scores[n * kAttentionSpan + at]), acc[n][c]);
       }
+    }
   }
   const int32_t value = round_up(item.value_dim, 16);
   PYSLM_UNROLL
-  for (int n = 0; n < N; ++n)
+  for (int n = 0; n < N; ++n) {
     PYSLM_UNROLL
     for (int c = 0; c < C; ++c) fstore(s.part + n * value + d + 16 * c, acc[n][c]);
+  }
 }
 
 template <Kv Type, int N>
@@ -190,7 +202,8 @@ struct Running {
 };
 
 // total = total * a + part * b, on the common maximum.
-[[gnu::noinline]] void merge(Running& run, float maximum, float sum, float* total, const float* part, int32_t dim) {
+[[gnu::noinline]] void merge(Running& run, float maximum, float sum, float* total,
+                             const float* part, int32_t dim) {
   if (maximum == kNegInf) return;
   const float top = run.maximum > maximum ? run.maximum : maximum;
   const float a = exp1(run.maximum - top), b = exp1(maximum - top);
@@ -200,7 +213,8 @@ struct Running {
   run.maximum = top;
 }
 
-[[gnu::noinline]] void finish(const AttentionItem& item, int32_t n, Running run, const float* total) {
+[[gnu::noinline]] void finish(const AttentionItem& item, int32_t n, Running run,
+                              const float* total) {
   float factor = 1.0f;
   if (item.sink[n] > kNegInf) {
     const float top = run.maximum > item.sink[n] ? run.maximum : item.sink[n];
@@ -225,7 +239,8 @@ void attend(const AttentionItem& item) {
   Running run[N];
   for (int32_t i = 0; i < N * value; ++i) s.total[i] = 0.0f;
   constexpr int T = N <= 2 ? 4 : N <= 6 ? 2 : 1;
-  for (int32_t begin = first / kAttentionSpan * kAttentionSpan; begin <= last; begin += kAttentionSpan) {
+  for (int32_t begin = first / kAttentionSpan * kAttentionSpan; begin <= last;
+       begin += kAttentionSpan) {
     Span span{begin, 0, kAttentionSpan};
     if (first > begin) span.lo = (first - begin) / 16 * 16;
     if (last - begin < kAttentionSpan) span.hi = (last - begin) / 16 * 16 + 16;
@@ -233,13 +248,13 @@ void attend(const AttentionItem& item) {
     for (; at + 16 * T <= span.hi; at += 16 * T) score_tiles<Type, N, T>(item, s, span, at);
     for (; at < span.hi; at += 16) score_tiles<Type, N, 1>(item, s, span, at);
     float maximum[N], sum[N];
-      for (int n = 0; n < N; ++n) {
+    for (int n = 0; n < N; ++n) {
       float* const scores = s.scores + n * kAttentionSpan;
       mask_scores(item, n, span, scores);
       maximum[n] = span_softmax(scores, span, &sum[n]);
     }
     weigh_all<Type, N>(item, s, span);
-      for (int n = 0; n < N; ++n)
+    for (int n = 0; n < N; ++n)
       merge(run[n], maximum[n], sum[n], s.total + n * value, s.part + n * value, value);
   }
   for (int n = 0; n < N; ++n) finish(item, n, run[n], s.total + n * value);
@@ -248,13 +263,17 @@ void attend(const AttentionItem& item) {
 template <Kv Type, int N = kGroup>
 void attend_any(const AttentionItem& item) {
   if constexpr (N > 0) {
-    if (item.num_queries == N) attend<Type, N>(item);
-    else attend_any<Type, N - 1>(item);
+    if (item.num_queries == N)
+      attend<Type, N>(item);
+    else
+      attend_any<Type, N - 1>(item);
   }
 }
 
 template <Kv Type>
-void attention(const AttentionItem& item) { attend_any<Type>(item); }
+void attention(const AttentionItem& item) {
+  attend_any<Type>(item);
+}
 
 }  // namespace
 }  // namespace pyslm

@@ -3,17 +3,29 @@
 namespace pyslm {
 namespace {
 
-template <int V> struct Int { static constexpr int value = V; };
-template <class Body> [[gnu::always_inline]] inline void for_quads(Body&& body) {
-  body(Int<0>{}); body(Int<1>{}); body(Int<2>{}); body(Int<3>{});
-  body(Int<4>{}); body(Int<5>{}); body(Int<6>{}); body(Int<7>{});
+template <int V>
+struct Int {
+  static constexpr int value = V;
+};
+template <class Body>
+[[gnu::always_inline]] inline void for_quads(Body&& body) {
+  body(Int<0>{});
+  body(Int<1>{});
+  body(Int<2>{});
+  body(Int<3>{});
+  body(Int<4>{});
+  body(Int<5>{});
+  body(Int<6>{});
+  body(Int<7>{});
 }
 
 using layout::Format;
 using layout::Scales;
 
 // Vector and right shift of quad j within a plane of `bits` bits; see layout.h.
-constexpr int quad_vector(int bits, int j) { return bits == 8 ? j : bits == 4 ? j & 3 : bits == 2 ? j & 1 : 0; }
+constexpr int quad_vector(int bits, int j) {
+  return bits == 8 ? j : bits == 4 ? j & 3 : bits == 2 ? j & 1 : 0;
+}
 constexpr int quad_shift(int bits, int j) {
   return bits == 8 ? 0 : bits == 4 ? 4 * (j >> 2) : bits == 2 ? 2 * (j >> 1) : j;
 }
@@ -29,10 +41,14 @@ template <const Format& Fmt, int J>
     constexpr int kMask = ((1 << Fmt.high_bits) - 1) << Fmt.low_bits;
     code = bor(code, band(bshr<quad_shift(Fmt.high_bits, J) - Fmt.low_bits>(high), bset(kMask)));
   }
-  if constexpr (Fmt.table != nullptr) return as_signed(blut(Fmt.table, code));
-  else if constexpr (Fmt.signed_codes) return as_signed(code);
-  else if constexpr (Fmt.zero != 0) return centre<Fmt.zero>(code);
-  else return code;
+  if constexpr (Fmt.table != nullptr)
+    return as_signed(blut(Fmt.table, code));
+  else if constexpr (Fmt.signed_codes)
+    return as_signed(code);
+  else if constexpr (Fmt.zero != 0)
+    return centre<Fmt.zero>(code);
+  else
+    return code;
 }
 
 // What the products of unpacked operands still depend on: formats that agree in it share code.
@@ -41,27 +57,35 @@ struct Shape {
   int zero;
 };
 constexpr Shape shape_of(const Format& f) {
-  const bool minima = layout::has_min(f), one_form = kBiased && !minima;  // biased: all forms are one
+  const bool minima = layout::has_min(f),
+             one_form = kBiased && !minima;  // biased: all forms are one
   return {layout::sub16(f), minima, one_form || f.signed_codes, one_form ? 0 : f.zero};
 }
 
 template <Shape S>
 [[gnu::always_inline]] inline I dot(I acc, B w, Quad a) {
-  if constexpr (S.signed_codes) return dot_s(acc, w, a);
-  else return dot_u(acc, w, a);
+  if constexpr (S.signed_codes)
+    return dot_s(acc, w, a);
+  else
+    return dot_u(acc, w, a);
 }
 // What an integer sum starts from, given -128 * (sum of the activations it will meet).
 template <Shape S>
 [[gnu::always_inline]] inline I init(const int32_t* bias) {
-  if constexpr (S.signed_codes) return signed_init(bias);
-  else if constexpr (S.zero != 0) return centre_init<S.zero>(bias);
-  else return izero();
+  if constexpr (S.signed_codes)
+    return signed_init(bias);
+  else if constexpr (S.zero != 0)
+    return centre_init<S.zero>(bias);
+  else
+    return izero();
 }
 
-inline F e8m0_scale(const uint8_t* p) {  // 2^(e - 128): half of the E8M0 value, as codes are doubled
+inline F e8m0_scale(
+    const uint8_t* p) {  // 2^(e - 128): half of the E8M0 value, as codes are doubled
   const I e = iload_u8(p);
   const F x = fcvt(e), normal = fbits(ishl<23>(iadd(e, iset(-1))));
-  return fselect_lt(x, fset(0.5f), fset(0x1p-128f), fselect_lt(x, fset(1.5f), fset(0x1p-127f), normal));
+  return fselect_lt(x, fset(0.5f), fset(0x1p-128f),
+                    fselect_lt(x, fset(1.5f), fset(0x1p-127f), normal));
 }
 
 inline const uint16_t* halfs(const uint8_t* p) { return reinterpret_cast<const uint16_t*>(p); }
@@ -69,7 +93,8 @@ inline const int8_t* signed_bytes(const uint8_t* p) { return reinterpret_cast<co
 
 // Scales of block b: scale[s] for its one or two parts; minimum[s], divided by the -128 of `bias`.
 template <const Format& Fmt>
-[[gnu::always_inline]] inline void load_scales(const uint8_t* base, int64_t b, F* scale, F* minimum) {
+[[gnu::always_inline]] inline void load_scales(const uint8_t* base, int64_t b, F* scale,
+                                               F* minimum) {
   if constexpr (Fmt.scales == Scales::kHalf) {
     scale[0] = fload_half(halfs(base + b * 32));
   } else if constexpr (Fmt.scales == Scales::kHalfMin) {

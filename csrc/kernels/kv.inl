@@ -1,9 +1,11 @@
 // Writing keys and values into a block of the paged cache, and reading them as 16 lanes.
 //
 //   K part: [block_tokens / 16] tiles of 16 tokens, lane = token
-//     F16, BF16: [dim][16] 16-bit          Q8_0: [dim32 / 4][16][4] int8, then [dim32 / 32][16] half
+//     F16, BF16: [dim][16] 16-bit          Q8_0: [dim32 / 4][16][4] int8, then [dim32 / 32][16]
+//     half
 //   V part: one row per token, lane = channel
-//     F16, BF16: [block_tokens][dim16]     Q8_0: [block_tokens][dim32] int8, then [block_tokens][dim32 / 32] half
+//     F16, BF16: [block_tokens][dim16]     Q8_0: [block_tokens][dim32] int8, then
+//     [block_tokens][dim32 / 32] half
 //   (dim16, dim32: rounded up to a multiple of 16 or 32; the padding is zero)
 namespace pyslm {
 namespace {
@@ -22,12 +24,16 @@ inline void store_bf16(uint16_t* p, F x) {  // nearest even; NaN stays NaN by it
   const F rounded = fbits(iadd(bits, iadd(odd, iset(0x7fff))));
   istore_u16(p, isar<16>(ibits(fselect_lt(fabs(x), fset(__builtin_inff()), rounded, x))));
 }
-template <Kv Type> inline F load16(const uint16_t* p) {
+template <Kv Type>
+inline F load16(const uint16_t* p) {
   return Type == Kv::kF16 ? fload_half(p) : load_bf16(p);
 }
-template <Kv Type> inline void store16(uint16_t* p, F x) {
-  if constexpr (Type == Kv::kF16) fstore_half(p, x);
-  else store_bf16(p, x);
+template <Kv Type>
+inline void store16(uint16_t* p, F x) {
+  if constexpr (Type == Kv::kF16)
+    fstore_half(p, x);
+  else
+    store_bf16(p, x);
 }
 inline uint16_t half1(float x) {
   uint16_t lanes[16];
@@ -82,7 +88,8 @@ void write_value(uint8_t* block, int32_t slot, int32_t dim, int32_t block_tokens
       int8_t codes[32];
       const uint16_t scale = quantize_q8(v + d, dim - d, codes);
       __builtin_memcpy(block + slot * padded + d, codes, 32);
-      __builtin_memcpy(block + block_tokens * padded + (slot * (padded / 32) + d / 32) * 2, &scale, 2);
+      __builtin_memcpy(block + block_tokens * padded + (slot * (padded / 32) + d / 32) * 2, &scale,
+                       2);
     }
   } else {
     const int32_t padded = round_up(dim, 16);
@@ -93,12 +100,13 @@ void write_value(uint8_t* block, int32_t slot, int32_t dim, int32_t block_tokens
 
 // 16 channels from d on of the token in `slot`.
 template <Kv Type>
-[[gnu::always_inline]] inline F load_value(const uint8_t* values, int32_t slot, int32_t d, int32_t dim,
-                                           int32_t block_tokens) {
+[[gnu::always_inline]] inline F load_value(const uint8_t* values, int32_t slot, int32_t d,
+                                           int32_t dim, int32_t block_tokens) {
   if constexpr (Type == Kv::kQ8) {
     const int32_t padded = round_up(dim, 32);
     const F codes = fload_i8(signed_bytes(values + slot * padded + d));
-    return fmul(codes, fset(float1(halfs(values + block_tokens * padded)[slot * (padded / 32) + d / 32])));
+    return fmul(codes,
+                fset(float1(halfs(values + block_tokens * padded)[slot * (padded / 32) + d / 32])));
   } else {
     return load16<Type>(halfs(values) + slot * round_up(dim, 16) + d);
   }

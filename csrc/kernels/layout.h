@@ -15,9 +15,9 @@
 //     kHalfMin     [cols / 32]{[16] half d, [16] half m}
 //     kE8M0        [cols / 32][16] uint8 exponent
 //     kSuper32     [cols / 256]{[16] half d, [8][16] int8 scale}
-//     kSuper32Min  [cols / 256]{[16] half d, [16] half dmin, [8][16] uint8 scale, [8][16] uint8 min}
-//     kSuper16     [cols / 256]{[16] half d, [16][16] int8 scale}
-//     kSuper16Min  [cols / 256]{[16] half d, [16] half dmin, [16][16] uint8 scale | min << 4}
+//     kSuper32Min  [cols / 256]{[16] half d, [16] half dmin, [8][16] uint8 scale, [8][16] uint8
+//     min} kSuper16     [cols / 256]{[16] half d, [16][16] int8 scale} kSuper16Min  [cols /
+//     256]{[16] half d, [16] half dmin, [16][16] uint8 scale | min << 4}
 //
 // F32 tiles are [cols][16] floats, F16 [cols][16] halfs, BF16 [cols / 2][16][2] (k pairs, so that a
 // vector of pairs feeds vdpbf16ps, and widens by one shift or mask).
@@ -43,7 +43,7 @@ struct Format {
   int zero;                 // weight = scale * (code - zero); 0 with minima or a table
   bool signed_codes;        // codes, or the table's entries, are int8
   Scales scales;
-  const int8_t* table;      // code -> int8, or null
+  const int8_t* table;  // code -> int8, or null
 };
 
 static constexpr int8_t kIQ4Table[16] = {-127, -104, -83, -65, -49, -35, -22, -10,
@@ -79,41 +79,65 @@ static constexpr Format kMXFP4{4, 0, 0, true, Scales::kE8M0, kMXFP4Table};
 }
 [[maybe_unused]] static constexpr int64_t scales_bytes(const Format& f, int64_t cols) {
   switch (f.scales) {
-    case Scales::kHalf: return cols / 32 * 32;
-    case Scales::kHalfMin: return cols / 32 * 64;
-    case Scales::kE8M0: return cols / 32 * 16;
-    case Scales::kSuper32: return cols / 256 * (32 + 128);
-    case Scales::kSuper32Min: return cols / 256 * (64 + 256);
-    case Scales::kSuper16: return cols / 256 * (32 + 256);
-    case Scales::kSuper16Min: return cols / 256 * (64 + 256);
+    case Scales::kHalf:
+      return cols / 32 * 32;
+    case Scales::kHalfMin:
+      return cols / 32 * 64;
+    case Scales::kE8M0:
+      return cols / 32 * 16;
+    case Scales::kSuper32:
+      return cols / 256 * (32 + 128);
+    case Scales::kSuper32Min:
+      return cols / 256 * (64 + 256);
+    case Scales::kSuper16:
+      return cols / 256 * (32 + 256);
+    case Scales::kSuper16Min:
+      return cols / 256 * (64 + 256);
   }
   return 0;
 }
 
 [[maybe_unused]] static constexpr const Format* int8_format(DType type) {  // null for float types
   switch (type) {
-    case DType::kQ4_0: return &kQ4_0;
-    case DType::kQ4_1: return &kQ4_1;
-    case DType::kQ5_0: return &kQ5_0;
-    case DType::kQ5_1: return &kQ5_1;
-    case DType::kQ8_0: return &kQ8_0;
-    case DType::kQ2_K: return &kQ2_K;
-    case DType::kQ3_K: return &kQ3_K;
-    case DType::kQ4_K: return &kQ4_K;
-    case DType::kQ5_K: return &kQ5_K;
-    case DType::kQ6_K: return &kQ6_K;
-    case DType::kIQ4_NL: return &kIQ4_NL;
-    case DType::kIQ4_XS: return &kIQ4_XS;
-    case DType::kMXFP4: return &kMXFP4;
-    default: return nullptr;
+    case DType::kQ4_0:
+      return &kQ4_0;
+    case DType::kQ4_1:
+      return &kQ4_1;
+    case DType::kQ5_0:
+      return &kQ5_0;
+    case DType::kQ5_1:
+      return &kQ5_1;
+    case DType::kQ8_0:
+      return &kQ8_0;
+    case DType::kQ2_K:
+      return &kQ2_K;
+    case DType::kQ3_K:
+      return &kQ3_K;
+    case DType::kQ4_K:
+      return &kQ4_K;
+    case DType::kQ5_K:
+      return &kQ5_K;
+    case DType::kQ6_K:
+      return &kQ6_K;
+    case DType::kIQ4_NL:
+      return &kIQ4_NL;
+    case DType::kIQ4_XS:
+      return &kIQ4_XS;
+    case DType::kMXFP4:
+      return &kMXFP4;
+    default:
+      return nullptr;
   }
 }
 
 [[maybe_unused]] static constexpr int64_t tile_bytes(DType type, int64_t cols) {
   int64_t bytes = 0;
-  if (const Format* f = int8_format(type)) bytes = scales_offset(*f, cols) + scales_bytes(*f, cols);
-  else if (type == DType::kF32) bytes = cols * 64;
-  else bytes = (cols + 1) / 2 * 64;  // F16; BF16 in pairs
+  if (const Format* f = int8_format(type))
+    bytes = scales_offset(*f, cols) + scales_bytes(*f, cols);
+  else if (type == DType::kF32)
+    bytes = cols * 64;
+  else
+    bytes = (cols + 1) / 2 * 64;  // F16; BF16 in pairs
   return (bytes + 63) / 64 * 64;
 }
 

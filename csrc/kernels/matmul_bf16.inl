@@ -51,11 +51,12 @@ template <int N, int T>
 void bf16_tiles(const MatmulArgs& args, int64_t tile, const uint32_t* pairs, int32_t row) {
   __m512 acc[T][N];
   PYSLM_UNROLL
-  for (int t = 0; t < T; ++t)
+  for (int t = 0; t < T; ++t) {
     PYSLM_UNROLL
     for (int n = 0; n < N; ++n) acc[t][n] = fzero();
+  }
   const uint8_t* w = args.tiles + tile * args.tile_bytes;
-  for (int64_t pair = 0; pair < (args.cols + 1) / 2; ++pair)
+  for (int64_t pair = 0; pair < (args.cols + 1) / 2; ++pair) {
     PYSLM_UNROLL
     for (int t = 0; t < T; ++t) {
       const __m512i v = bload(w + t * args.tile_bytes + pair * 64);
@@ -63,10 +64,12 @@ void bf16_tiles(const MatmulArgs& args, int64_t tile, const uint32_t* pairs, int
       for (int n = 0; n < N; ++n)
         acc[t][n] = dot_bf16(acc[t][n], v, iset(static_cast<int32_t>(pairs[pair * N + n])));
     }
+  }
   PYSLM_UNROLL
-  for (int t = 0; t < T; ++t)
+  for (int t = 0; t < T; ++t) {
     PYSLM_UNROLL
     for (int n = 0; n < N; ++n) store_outputs(args, tile + t, row + n, acc[t][n]);
+  }
 }
 
 template <int N = kGroup>
@@ -89,8 +92,10 @@ void matmul_bf16(const MatmulArgs& args, int64_t begin, int64_t end) {
   for (int32_t row = 0; row < rows; row += group) {
     const int n = rows - row < group ? rows - row : group;
     const float* const x = args.act->f32 + static_cast<int64_t>(row) * args.cols;
-    if (n == 1) round_row(x, args.cols, pairs);
-    else round_pairs(x, args.cols, n, pairs);
+    if (n == 1)
+      round_row(x, args.cols, pairs);
+    else
+      round_pairs(x, args.cols, n, pairs);
     bf16_group<>(n, args, begin, end, pairs, row);
   }
 }

@@ -24,18 +24,22 @@ template <DType Type>
 
 template <DType Type>
 inline F load_last(const uint8_t* tile, int64_t k) {  // the last k of an odd number
-  if constexpr (Type == DType::kF32) return fload(reinterpret_cast<const float*>(tile) + k * 16);
-  else if constexpr (Type == DType::kF16) return fload_half(halfs(tile + k * 32));
-  else return fbits(ishl<16>(iload(reinterpret_cast<const int32_t*>(tile + k / 2 * 64))));
+  if constexpr (Type == DType::kF32)
+    return fload(reinterpret_cast<const float*>(tile) + k * 16);
+  else if constexpr (Type == DType::kF16)
+    return fload_half(halfs(tile + k * 32));
+  else
+    return fbits(ishl<16>(iload(reinterpret_cast<const int32_t*>(tile + k / 2 * 64))));
 }
 
 template <DType Type, int N, int T>
 void float_tiles(const MatmulArgs& args, int64_t tile, const float* x, int32_t row) {
   F acc[T][N];
   PYSLM_UNROLL
-  for (int t = 0; t < T; ++t)
+  for (int t = 0; t < T; ++t) {
     PYSLM_UNROLL
     for (int n = 0; n < N; ++n) acc[t][n] = fzero();
+  }
   const uint8_t* w = args.tiles + tile * args.tile_bytes;
   for (int64_t pair = 0; pair < args.cols / 2; ++pair) {
     PYSLM_UNROLL
@@ -49,21 +53,25 @@ void float_tiles(const MatmulArgs& args, int64_t tile, const float* x, int32_t r
       }
     }
   }
-  if (args.cols % 2 != 0)
+  if (args.cols % 2 != 0) {
     PYSLM_UNROLL
-    for (int t = 0; t < T; ++t)
+    for (int t = 0; t < T; ++t) {
       PYSLM_UNROLL
       for (int n = 0; n < N; ++n)
         acc[t][n] = fma(load_last<Type>(w + t * args.tile_bytes, args.cols - 1),
                         fset(x[(args.cols - 1) * N + n]), acc[t][n]);
+    }
+  }
   PYSLM_UNROLL
-  for (int t = 0; t < T; ++t)
+  for (int t = 0; t < T; ++t) {
     PYSLM_UNROLL
     for (int n = 0; n < N; ++n) store_outputs(args, tile + t, row + n, acc[t][n]);
+  }
 }
 
 template <DType Type, int N = kGroup>
-void float_group(int n, const MatmulArgs& args, int64_t begin, int64_t end, const float* x, int32_t row) {
+void float_group(int n, const MatmulArgs& args, int64_t begin, int64_t end, const float* x,
+                 int32_t row) {
   if constexpr (N > 0) {
     if (n != N) return float_group<Type, N - 1>(n, args, begin, end, x, row);
     constexpr int T = N == 1 ? 4 : N <= 4 ? 2 : 1;
@@ -82,7 +90,8 @@ void matmul_float(const MatmulArgs& args, int64_t begin, int64_t end) {
     for (int32_t row = 0; row < rows; row += group) {
       const int n = rows - row < group ? rows - row : group;
       const int64_t stop = tile + step < end ? tile + step : end;
-      float_group<Type>(n, args, tile, stop, args.act->f32 + static_cast<int64_t>(row) * args.cols, row);
+      float_group<Type>(n, args, tile, stop, args.act->f32 + static_cast<int64_t>(row) * args.cols,
+                        row);
     }
 }
 

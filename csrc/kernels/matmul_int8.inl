@@ -1,16 +1,16 @@
 // Matrix products of packed 2- to 8-bit weights with int8 activations.
 //
-// Lane = output row. For each block of 32 k, eight quads go through the integer dot product; the sum
-// is exact on every tier. Then, in this order, the same everywhere:
+// Lane = output row. For each block of 32 k, eight quads go through the integer dot product; the
+// sum is exact on every tier. Then, in this order, the same everywhere:
 //     t = float(sum) * scale         (two parts: t = fma(float(sum1), scale1, t))
 //     t = fma(float(bias), minimum, t)                       where the format has minima
 //     acc = fma(t, activation scale, acc)
 // so that tiers agree to the bit, and so do one row and many.
 //
 // Up to two groups of kDirect rows (decode) the codes are unpacked in registers; bound for one row:
-// bytes of the tile. More rows: the tile is unpacked once into `scratch` and each group of rows runs over it; bound: per 32 k and
-// row, 8 dot products + 2 (+1 minima, +1 two parts) float operations on the same ports, i.e. at most
-// 80 % of the dot-product peak.
+// bytes of the tile. More rows: the tile is unpacked once into `scratch` and each group of rows
+// runs over it; bound: per 32 k and row, 8 dot products + 2 (+1 minima, +1 two parts) float
+// operations on the same ports, i.e. at most 80 % of the dot-product peak.
 namespace pyslm {
 namespace {
 
@@ -66,8 +66,10 @@ template <Shape S, int N>
 
 template <Shape S, int N>
 [[gnu::always_inline]] inline I start(const Group& g, int64_t b, int part, int n) {
-  if constexpr (S.sub16) return init<S>(g.bias16 + (2 * b + part) * N + n);
-  else return init<S>(g.bias32 + b * N + n);
+  if constexpr (S.sub16)
+    return init<S>(g.bias16 + (2 * b + part) * N + n);
+  else
+    return init<S>(g.bias32 + b * N + n);
 }
 
 // Few rows: unpack in registers.
@@ -87,9 +89,10 @@ void direct_tiles(const MatmulArgs& args, int64_t begin, int64_t end, int32_t ro
       const uint8_t* block = codes + b * layout::plane_bytes(Fmt);
       I sums[N][2];
       PYSLM_UNROLL
-      for (int n = 0; n < N; ++n)
+      for (int n = 0; n < N; ++n) {
         PYSLM_UNROLL
         for (int part = 0; part < kParts; ++part) sums[n][part] = start<S, N>(g, b, part, n);
+      }
       const int8_t* a = g.q8 + b * 32 * N;
       for_quads([&](auto j) __attribute__((always_inline)) {
         constexpr int J = decltype(j)::value, kPart = kParts == 2 ? J / 4 : 0;
@@ -111,8 +114,10 @@ void direct_tiles(const MatmulArgs& args, int64_t begin, int64_t end, int32_t ro
 template <const Format& Fmt, int N = kDirect>
 void direct_group(int n, const MatmulArgs& args, int64_t begin, int64_t end, int32_t row) {
   if constexpr (N > 0) {
-    if (n == N) direct_tiles<Fmt, N>(args, begin, end, row);
-    else direct_group<Fmt, N - 1>(n, args, begin, end, row);
+    if (n == N)
+      direct_tiles<Fmt, N>(args, begin, end, row);
+    else
+      direct_group<Fmt, N - 1>(n, args, begin, end, row);
   }
 }
 
@@ -138,14 +143,16 @@ void unpack_tile(const uint8_t* codes, int64_t cols, const Unpacked& out) {
     PYSLM_UNROLL
     for (int part = 0; part < kParts; ++part) {
       fstore(out.scale + (b * kParts + part) * 16, scale[part]);
-      if constexpr (layout::has_min(Fmt)) fstore(out.minimum + (b * kParts + part) * 16, minimum[part]);
+      if constexpr (layout::has_min(Fmt))
+        fstore(out.minimum + (b * kParts + part) * 16, minimum[part]);
     }
   }
 }
 
 // N rows against one unpacked tile.
 template <Shape S, int N>
-void tile_group(const MatmulArgs& args, int64_t tile, const Unpacked& w, const Group& g, int32_t row) {
+void tile_group(const MatmulArgs& args, int64_t tile, const Unpacked& w, const Group& g,
+                int32_t row) {
   constexpr int kParts = S.sub16 ? 2 : 1, kQuads = 8 / kParts;
   const int64_t num_blocks = args.cols / 32;
   const uint8_t* codes = w.codes;
@@ -197,8 +204,10 @@ template <Shape S, int N = kGroup>
 void any_group(int n, const MatmulArgs& args, int64_t tile, const Unpacked& w, const Group& g,
                int32_t row) {
   if constexpr (N > 0) {
-    if (n == N) tile_group<S, N>(args, tile, w, g, row);
-    else any_group<S, N - 1>(n, args, tile, w, g, row);
+    if (n == N)
+      tile_group<S, N>(args, tile, w, g, row);
+    else
+      any_group<S, N - 1>(n, args, tile, w, g, row);
   }
 }
 

@@ -87,7 +87,9 @@ inline void codes_of(const BlockIQ4_XS& b, uint8_t* codes) {
 }
 
 // Scale areas, as layout.h draws them; `area` is that of this block or super-block.
-inline void put_half(uint8_t* area, int lane, uint16_t half) { std::memcpy(area + 2 * lane, &half, 2); }
+inline void put_half(uint8_t* area, int lane, uint16_t half) {
+  std::memcpy(area + 2 * lane, &half, 2);
+}
 
 template <class Block>
   requires(Block::kElems == 32)
@@ -125,8 +127,7 @@ inline void put_scales(const BlockQ6_K& b, uint8_t* area, int lane) {
 }
 inline void put_scales(const BlockIQ4_XS& b, uint8_t* area, int lane) {
   put_half(area, lane, b.d);
-  for (int s = 0; s < 8; ++s)
-    area[32 + 16 * s + lane] = static_cast<uint8_t>(iq4_xs_scale(&b, s));
+  for (int s = 0; s < 8; ++s) area[32 + 16 * s + lane] = static_cast<uint8_t>(iq4_xs_scale(&b, s));
 }
 
 }  // namespace pyslm::pack

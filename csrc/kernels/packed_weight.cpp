@@ -77,20 +77,34 @@ void pack_any_row(DType type, const uint8_t* row, int64_t cols, uint8_t* tile, i
   using namespace quant;
   const Format* f = layout::int8_format(type);
   switch (type) {
-    case DType::kQ4_0: return pack_row<BlockQ4_0>(*f, row, cols, tile, lane);
-    case DType::kQ4_1: return pack_row<BlockQ4_1>(*f, row, cols, tile, lane);
-    case DType::kQ5_0: return pack_row<BlockQ5_0>(*f, row, cols, tile, lane);
-    case DType::kQ5_1: return pack_row<BlockQ5_1>(*f, row, cols, tile, lane);
-    case DType::kQ8_0: return pack_row<BlockQ8_0>(*f, row, cols, tile, lane);
-    case DType::kQ2_K: return pack_row<BlockQ2_K>(*f, row, cols, tile, lane);
-    case DType::kQ3_K: return pack_row<BlockQ3_K>(*f, row, cols, tile, lane);
-    case DType::kQ4_K: return pack_row<BlockQ4_K>(*f, row, cols, tile, lane);
-    case DType::kQ5_K: return pack_row<BlockQ5_K>(*f, row, cols, tile, lane);
-    case DType::kQ6_K: return pack_row<BlockQ6_K>(*f, row, cols, tile, lane);
-    case DType::kIQ4_NL: return pack_row<BlockIQ4_NL>(*f, row, cols, tile, lane);
-    case DType::kIQ4_XS: return pack_row<BlockIQ4_XS>(*f, row, cols, tile, lane);
-    case DType::kMXFP4: return pack_row<BlockMXFP4>(*f, row, cols, tile, lane);
-    default: return pack_float_row(type, row, cols, tile, lane);
+    case DType::kQ4_0:
+      return pack_row<BlockQ4_0>(*f, row, cols, tile, lane);
+    case DType::kQ4_1:
+      return pack_row<BlockQ4_1>(*f, row, cols, tile, lane);
+    case DType::kQ5_0:
+      return pack_row<BlockQ5_0>(*f, row, cols, tile, lane);
+    case DType::kQ5_1:
+      return pack_row<BlockQ5_1>(*f, row, cols, tile, lane);
+    case DType::kQ8_0:
+      return pack_row<BlockQ8_0>(*f, row, cols, tile, lane);
+    case DType::kQ2_K:
+      return pack_row<BlockQ2_K>(*f, row, cols, tile, lane);
+    case DType::kQ3_K:
+      return pack_row<BlockQ3_K>(*f, row, cols, tile, lane);
+    case DType::kQ4_K:
+      return pack_row<BlockQ4_K>(*f, row, cols, tile, lane);
+    case DType::kQ5_K:
+      return pack_row<BlockQ5_K>(*f, row, cols, tile, lane);
+    case DType::kQ6_K:
+      return pack_row<BlockQ6_K>(*f, row, cols, tile, lane);
+    case DType::kIQ4_NL:
+      return pack_row<BlockIQ4_NL>(*f, row, cols, tile, lane);
+    case DType::kIQ4_XS:
+      return pack_row<BlockIQ4_XS>(*f, row, cols, tile, lane);
+    case DType::kMXFP4:
+      return pack_row<BlockMXFP4>(*f, row, cols, tile, lane);
+    default:
+      return pack_float_row(type, row, cols, tile, lane);
   }
 }
 
@@ -102,13 +116,15 @@ int64_t row_bytes(DType type, int64_t cols) {
 void check_shape(std::string_view name, DType type, int64_t rows, int64_t cols) {
   const DTypeInfo& info = dtype_info(type);
   if (!info.weight)
-    fail(ErrorKind::kUnsupported, "tensor ", name, " has type ", info.name, ", which no matrix product reads");
+    fail(ErrorKind::kUnsupported, "tensor ", name, " has type ", info.name,
+         ", which no matrix product reads");
   if (rows < 1 || cols < 1 || cols % info.block_elems != 0)
-    fail(ErrorKind::kUnsupported, "tensor ", name, " is ", rows, " x ", cols, "; rows of ", info.name,
-         " must be a positive multiple of ", info.block_elems, " long");
+    fail(ErrorKind::kUnsupported, "tensor ", name, " is ", rows, " x ", cols, "; rows of ",
+         info.name, " must be a positive multiple of ", info.block_elems, " long");
   constexpr int64_t kMost = int64_t{1} << 31;  // so that no product below can overflow
   if (rows >= kMost || cols >= kMost)
-    fail(ErrorKind::kUnsupported, "tensor ", name, " is ", rows, " x ", cols, "; each must be below 2^31");
+    fail(ErrorKind::kUnsupported, "tensor ", name, " is ", rows, " x ", cols,
+         "; each must be below 2^31");
 }
 
 float half_at(const uint8_t* area, int lane) {
@@ -125,8 +141,10 @@ ScaleMin scale_at(const Format& f, const uint8_t* scales, int64_t k, int lane) {
   using layout::Scales;
   const int64_t b = k / 32, s16 = k % 256 / 16, s32 = k % 256 / 32;
   switch (f.scales) {
-    case Scales::kHalf: return {half_at(scales + b * 32, lane), 0};
-    case Scales::kHalfMin: return {half_at(scales + b * 64, lane), half_at(scales + b * 64 + 32, lane)};
+    case Scales::kHalf:
+      return {half_at(scales + b * 32, lane), 0};
+    case Scales::kHalfMin:
+      return {half_at(scales + b * 64, lane), half_at(scales + b * 64 + 32, lane)};
     case Scales::kE8M0: {
       const uint32_t e = scales[b * 16 + lane];
       return {__builtin_bit_cast(float, e < 2 ? 0x00200000u << e : (e - 1) << 23), 0};
@@ -137,7 +155,8 @@ ScaleMin scale_at(const Format& f, const uint8_t* scales, int64_t k, int lane) {
     }
     case Scales::kSuper32Min: {
       const uint8_t* at = scales + k / 256 * 320;
-      return {half_at(at, lane) * at[64 + s32 * 16 + lane], -(half_at(at + 32, lane) * at[192 + s32 * 16 + lane])};
+      return {half_at(at, lane) * at[64 + s32 * 16 + lane],
+              -(half_at(at + 32, lane) * at[192 + s32 * 16 + lane])};
     }
     case Scales::kSuper16: {
       const uint8_t* at = scales + k / 256 * 288;
@@ -161,10 +180,13 @@ void unpack_row(const Format& f, const uint8_t* tile, int64_t cols, int lane, fl
     for (int q = 0; q < part / 4; ++q) {
       const int j = static_cast<int>(at % 32 / 4) + q;
       uint32_t word = get_quad(planes, f.low_bits, j, lane);
-      if (f.high_bits) word |= get_quad(planes + 64 * f.low_bits, f.high_bits, j, lane) << f.low_bits;
+      if (f.high_bits)
+        word |= get_quad(planes + 64 * f.low_bits, f.high_bits, j, lane) << f.low_bits;
       for (int i = 0; i < 4; ++i) {
         const uint8_t code = static_cast<uint8_t>(word >> (8 * i));
-        const int value = f.table ? f.table[code] : f.signed_codes ? static_cast<int8_t>(code) : code - f.zero;
+        const int value = f.table          ? f.table[code]
+                          : f.signed_codes ? static_cast<int8_t>(code)
+                                           : code - f.zero;
         const float product = s.scale * static_cast<float>(value);
         out[at + 4 * q + i] = layout::has_min(f) ? product + s.minimum : product;  // -0 stays -0
       }
@@ -187,7 +209,8 @@ void unpack_float_row(DType type, const uint8_t* tile, int64_t cols, int lane, f
 
 // Packs with rows fetched by fetch(first_row, count, buffer); its exceptions reach the caller.
 template <class Fetch>
-void pack_tiles(ThreadPool& pool, DType type, int64_t rows, int64_t cols, uint8_t* out, Fetch fetch) {
+void pack_tiles(ThreadPool& pool, DType type, int64_t rows, int64_t cols, uint8_t* out,
+                Fetch fetch) {
   const int64_t bytes = row_bytes(type, cols), tile_bytes = layout::tile_bytes(type, cols);
   std::mutex mutex;
   std::exception_ptr error;
@@ -214,17 +237,19 @@ PackedWeight PackedWeight::load(ThreadPool& pool, const gguf::Reader& reader,
                                 const gguf::TensorInfo& tensor, int64_t row_begin, int64_t rows) {
   const int64_t cols = tensor.shape[0], have = tensor.shape[1];
   if (tensor.shape[2] != 1 || tensor.shape[3] != 1 || row_begin < 0 || rows > have - row_begin)
-    fail(ErrorKind::kUnsupported, "tensor ", tensor.name, " has rows 0 to ", have, "; asked for ", rows,
-         " from ", row_begin);
+    fail(ErrorKind::kUnsupported, "tensor ", tensor.name, " has rows 0 to ", have, "; asked for ",
+         rows, " from ", row_begin);
   check_shape(tensor.name, tensor.type, rows, cols);
   PackedWeight w;
   w.type_ = tensor.type, w.rows_ = rows, w.cols_ = cols;
   w.tile_bytes_ = layout::tile_bytes(tensor.type, cols);
   auto memory = allocate_zeroed(static_cast<size_t>(w.num_bytes()));
   const int64_t bytes = row_bytes(tensor.type, cols);
-  pack_tiles(pool, tensor.type, rows, cols, memory.get(), [&](int64_t first, int64_t n, uint8_t* to) {
-    reader.read(tensor, static_cast<uint64_t>((row_begin + first) * bytes), static_cast<uint64_t>(n * bytes), to);
-  });
+  pack_tiles(pool, tensor.type, rows, cols, memory.get(),
+             [&](int64_t first, int64_t n, uint8_t* to) {
+               reader.read(tensor, static_cast<uint64_t>((row_begin + first) * bytes),
+                           static_cast<uint64_t>(n * bytes), to);
+             });
   w.data_ = memory.get();
   w.owner_ = std::move(memory);
   return w;
@@ -271,8 +296,10 @@ PackedWeight PackedWeight::with_data(const uint8_t* data, std::shared_ptr<void> 
 
 void PackedWeight::row(int64_t r, float* out) const {
   const int lane = static_cast<int>(r % 16);
-  if (const Format* f = layout::int8_format(type_)) unpack_row(*f, tile(r / 16), cols_, lane, out);
-  else unpack_float_row(type_, tile(r / 16), cols_, lane, out);
+  if (const Format* f = layout::int8_format(type_))
+    unpack_row(*f, tile(r / 16), cols_, lane, out);
+  else
+    unpack_float_row(type_, tile(r / 16), cols_, lane, out);
 }
 
 }  // namespace pyslm

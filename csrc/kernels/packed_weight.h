@@ -20,16 +20,17 @@ class PackedWeight {
   PackedWeight() = default;
 
   DType type() const { return type_; }
-  int64_t rows() const { return rows_; }   // outputs (before padding to 16)
-  int64_t cols() const { return cols_; }   // inputs, the inner dimension
+  int64_t rows() const { return rows_; }  // outputs (before padding to 16)
+  int64_t cols() const { return cols_; }  // inputs, the inner dimension
   int64_t tiles() const { return (rows_ + 15) / 16; }
   int64_t tile_bytes() const { return tile_bytes_; }
   int64_t num_bytes() const { return tiles() * tile_bytes_; }
   const uint8_t* tile(int64_t t) const { return data_ + t * tile_bytes_; }
   explicit operator bool() const { return data_ != nullptr; }
 
-  // Reads rows [row_begin, row_begin + rows) of a 2-D tensor with pread and packs them, in parallel.
-  // A 1-D or 3-D tensor, a type that is no weight, or cols no multiple of its block: Error.
+  // Reads rows [row_begin, row_begin + rows) of a 2-D tensor with pread and packs them, in
+  // parallel. A 1-D or 3-D tensor, a type that is no weight, or cols no multiple of its block:
+  // Error.
   static PackedWeight load(ThreadPool& pool, const gguf::Reader& reader,
                            const gguf::TensorInfo& tensor, int64_t row_begin, int64_t rows);
   static PackedWeight load(ThreadPool& pool, const gguf::Reader& reader,

@@ -28,9 +28,9 @@ void rms_norm(const float* x, const float* weight, float eps, float* y, int32_t 
 
 void layer_norm(const float* x, const float* weight, const float* bias, float eps, float* y,
                 int32_t dim) {
-  const float mean = sum_row(dim, [&](int32_t i, F acc) {
-    return fadd(acc, fload_part(x + i, dim - i, 0.0f));
-  }) / static_cast<float>(dim);
+  const float mean =
+      sum_row(dim, [&](int32_t i, F acc) { return fadd(acc, fload_part(x + i, dim - i, 0.0f)); }) /
+      static_cast<float>(dim);
   const float square = sum_row(dim, [&](int32_t i, F acc) {
     const F v = fsub(fload_part(x + i, dim - i, mean), fset(mean));
     return fma(v, v, acc);
@@ -46,7 +46,8 @@ void layer_norm(const float* x, const float* weight, const float* bias, float ep
 
 inline F activation(GateKind kind, F x) {
   switch (kind) {
-    case GateKind::kSilu: return fmul(x, sigmoid(x));
+    case GateKind::kSilu:
+      return fmul(x, sigmoid(x));
     case GateKind::kGeluTanh: {  // 0.5 (1 + tanh u) = sigmoid(2u)
       const F inner = fmul(x, fma(fmul(x, x), fset(0.044715f), fset(1.0f)));
       return fmul(x, sigmoid(fmul(inner, fset(1.5957691216057308f))));
@@ -71,8 +72,9 @@ void gate(GateKind kind, const float* gate_x, const float* up, float* y, int32_t
 
 void add(float* x, const float* y, float scale, int32_t dim) {
   for (int32_t i = 0; i < dim; i += 16)
-    fstore_part(x + i, dim - i, fma(fload_part(y + i, dim - i, 0.0f), fset(scale),
-                                    fload_part(x + i, dim - i, 0.0f)));
+    fstore_part(
+        x + i, dim - i,
+        fma(fload_part(y + i, dim - i, 0.0f), fset(scale), fload_part(x + i, dim - i, 0.0f)));
 }
 
 void multiply(float* x, float factor, int32_t dim) {
@@ -88,7 +90,8 @@ void softcap(float* x, float cap, int32_t dim) {
 }
 
 // (a, b) -> (a cos - b sin, b cos + a sin); each product rounded once, then one fused step.
-void rope(bool neox, const float* cos_sin, int32_t pairs, float* x, int32_t heads, int32_t head_dim) {
+void rope(bool neox, const float* cos_sin, int32_t pairs, float* x, int32_t heads,
+          int32_t head_dim) {
   for (int32_t h = 0; h < heads; ++h) {
     float* const head = x + h * head_dim;
     for (int32_t i = 0; i < pairs; ++i) {

@@ -21,44 +21,45 @@ struct ActLayout {
 };
 
 struct MatmulArgs {
-  const uint8_t* tiles;   // packed weight; layout.h
+  const uint8_t* tiles;  // packed weight; layout.h
   int64_t tile_bytes;
-  int64_t rows, cols;     // outputs, inputs
+  int64_t rows, cols;  // outputs, inputs
   const ActLayout* act;
-  const float* bias;      // [rows] or null
-  float* out;             // [act rows x rows], row stride out_stride
+  const float* bias;  // [rows] or null
+  float* out;         // [act rows x rows], row stride out_stride
   int64_t out_stride;
-  bool accumulate;        // out += scale * result
+  bool accumulate;  // out += scale * result
   float scale;
-  uint8_t* scratch;       // matmul_scratch_bytes(cols) of this thread's own, 64-byte aligned
+  uint8_t* scratch;  // matmul_scratch_bytes(cols) of this thread's own, 64-byte aligned
 };
 
 enum class GateKind : int32_t { kSilu, kGeluTanh, kGeluErf, kRelu2 };
 
-// One (sequence, KV head, tile of query vectors) of attention. A query vector is a (row, head) pair.
+// One (sequence, KV head, tile of query vectors) of attention. A query vector is a (row, head)
+// pair.
 struct AttentionItem {
   const uint8_t* const* blocks;  // each block of the sequence; null where freed
   int64_t head_offset;           // where this KV head's part of a block begins
   int32_t block_tokens;
   int32_t key_dim, value_dim;
-  int64_t key_bytes;             // V follows K at this offset
-  int32_t num_keys;              // positions [0, num_keys) hold keys
-  int32_t num_queries;           // at most Kernels::attention_queries
-  const float* q[16];            // [key_dim] each
-  float* out[16];                // [value_dim] each
-  int32_t first[16], last[16];   // keys seen by query i: positions first <= p <= last
-  float sink[16];                // extra logit; -inf for none
+  int64_t key_bytes;            // V follows K at this offset
+  int32_t num_keys;             // positions [0, num_keys) hold keys
+  int32_t num_queries;          // at most Kernels::attention_queries
+  const float* q[16];           // [key_dim] each
+  float* out[16];               // [value_dim] each
+  int32_t first[16], last[16];  // keys seen by query i: positions first <= p <= last
+  float sink[16];               // extra logit; -inf for none
   float scale, softcap;
-  uint8_t* scratch;              // attention_scratch_bytes(key_dim, value_dim)
+  uint8_t* scratch;  // attention_scratch_bytes(key_dim, value_dim)
 };
 
 constexpr int kNumTypes = 40;  // GGUF type numbers up to MXFP4
 
 struct Kernels {
   const char* name;
-  int32_t group;               // most rows of one activation group
-  int32_t direct_group;        // and where there are no more than twice as many rows as this
-  int32_t attention_queries;   // most query vectors of one AttentionItem
+  int32_t group;              // most rows of one activation group
+  int32_t direct_group;       // and where there are no more than twice as many rows as this
+  int32_t attention_queries;  // most query vectors of one AttentionItem
 
   // Output rows of tiles [begin, end), all activation rows. Indexed by GGUF type number.
   void (*matmul[kNumTypes])(const MatmulArgs& args, int64_t begin, int64_t end);
@@ -91,7 +92,8 @@ struct Kernels {
   return 16 * cols + 2 * (cols / 16 + 1) * 64 + 4096;  // int8 tile, scales and minima as float
 }
 constexpr int32_t kAttentionSpan = 256;  // keys per partial softmax, at absolute positions
-[[maybe_unused]] static constexpr int64_t attention_scratch_bytes(int64_t key_dim, int64_t value_dim) {
+[[maybe_unused]] static constexpr int64_t attention_scratch_bytes(int64_t key_dim,
+                                                                  int64_t value_dim) {
   // queries interleaved (float and int8 with scales), scores, one span's output, running output
   return 16 * (key_dim + 64) * 8 + 16 * kAttentionSpan * 4 + 2 * 16 * (value_dim + 16) * 4 + 4096;
 }

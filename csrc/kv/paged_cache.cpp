@@ -43,8 +43,8 @@ PagedCache::PagedCache(const KvShape& shape) : shape_(shape) {
                  MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (p == MAP_FAILED)
     fail(ErrorKind::kMemory, "the system refused address space for a KV cache of ", reserved_bytes_,
-         " bytes (", shape.num_blocks, " blocks of ", shape.block_tokens, " tokens, ", shape.num_layers,
-         " layers); ask for a smaller context or fewer sequences");
+         " bytes (", shape.num_blocks, " blocks of ", shape.block_tokens, " tokens, ",
+         shape.num_layers, " layers); ask for a smaller context or fewer sequences");
   base_ = static_cast<uint8_t*>(p);
 }
 

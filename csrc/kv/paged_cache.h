@@ -19,12 +19,12 @@ struct KvShape {
   DType type = DType::kF16;  // kF16, kBF16 or kQ8_0
   int num_layers = 0;        // layers of this group
   int num_kv_heads = 0;
-  int key_dim = 0;           // channels of one head of K
+  int key_dim = 0;  // channels of one head of K
   int value_dim = 0;
-  int block_tokens = 32;     // 16 or 32
-  int32_t num_blocks = 0;    // capacity of the pool
+  int block_tokens = 32;   // 16 or 32
+  int32_t num_blocks = 0;  // capacity of the pool
 
-  int64_t key_bytes() const;    // one KV head's K part of a block
+  int64_t key_bytes() const;  // one KV head's K part of a block
   int64_t value_bytes() const;
   int64_t block_bytes() const;  // one block of one layer: num_kv_heads * (key + value)
 };

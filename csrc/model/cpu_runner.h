@@ -21,13 +21,13 @@
 namespace pyslm::model {
 
 struct RunnerConfig {
-  int threads = 0;            // 0: the physical cores that this process may use
+  int threads = 0;  // 0: the physical cores that this process may use
   std::string kv_type = "f16";
-  int context_length = 0;     // tokens of one sequence; 0: the model's own, or what memory holds
-  int max_sequences = 16;     // whose context the block pool should hold at once, memory allowing
-  int max_batch_rows = 512;   // rows of a step
-  int block_tokens = 32;      // 16 or 32
-  int64_t kv_memory = 0;      // bytes of all blocks; 0: context_length times max_sequences
+  int context_length = 0;    // tokens of one sequence; 0: the model's own, or what memory holds
+  int max_sequences = 16;    // whose context the block pool should hold at once, memory allowing
+  int max_batch_rows = 512;  // rows of a step
+  int block_tokens = 32;     // 16 or 32
+  int64_t kv_memory = 0;     // bytes of all blocks; 0: context_length times max_sequences
   PackedCacheConfig weight_cache;
   LoadProgress progress;
 };

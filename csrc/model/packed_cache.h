@@ -2,12 +2,12 @@
 // weights. It never fails a load: whatever is wrong means packing afresh, and status() says why.
 //
 // What is safe: an entry is used only where it lies in a directory that is ours alone (see
-// core/private_directory.h), its key equals that of the model's files as they are now, and its index
-// passes its checksum. The body is read back and checked by a thread of low priority while the model
-// already runs, since checking it first would be the pass that the cache is there to save; damage is
-// told by check(), which every computation calls, and the entry is removed. The file stays open and
-// locked while it is mapped. Nothing of ours truncates an entry; were the user to, or the disk to
-// fail under a page, the access would be a SIGBUS, as with any mapped file.
+// core/private_directory.h), its key equals that of the model's files as they are now, and its
+// index passes its checksum. The body is read back and checked by a thread of low priority while
+// the model already runs, since checking it first would be the pass that the cache is there to
+// save; damage is told by check(), which every computation calls, and the entry is removed. The
+// file stays open and locked while it is mapped. Nothing of ours truncates an entry; were the user
+// to, or the disk to fail under a page, the access would be a SIGBUS, as with any mapped file.
 #pragma once
 
 #include <atomic>
@@ -26,9 +26,9 @@
 namespace pyslm::model {
 
 struct PackedCacheConfig {
-  std::string directory;       // empty: no cache
-  uint64_t least_bytes = 0;    // smaller files are packed each time
-  uint64_t limit_bytes = 0;    // of all entries; 0: 20 GB or a tenth of what is free, the lesser
+  std::string directory;     // empty: no cache
+  uint64_t least_bytes = 0;  // smaller files are packed each time
+  uint64_t limit_bytes = 0;  // of all entries; 0: 20 GB or a tenth of what is free, the lesser
 };
 
 class PackedCache {

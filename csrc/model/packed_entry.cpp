@@ -106,7 +106,8 @@ PackedEntry::PackedEntry(const std::vector<gguf::FileIdentity>& files,
   place << "build " PYSLM_PACK_BUILD_ID "\nlayout " << layout::kVersion << '\n';
   for (const gguf::FileIdentity& file : files) {
     place << "file " << file.device << ' ' << file.inode << '\n';
-    key << "version " << file.num_bytes << ' ' << file.modified_ns << ' ' << file.changed_ns << '\n';
+    key << "version " << file.num_bytes << ' ' << file.modified_ns << ' ' << file.changed_ns
+        << '\n';
   }
   for (const auto& [tensor, weight] : tensors) {
     const auto bytes = static_cast<uint64_t>(weight.num_bytes());

@@ -34,7 +34,8 @@ struct PackedTensor {
 // What an entry for these tensors of these files looks like.
 class PackedEntry {
  public:
-  PackedEntry(const std::vector<gguf::FileIdentity>& files, const std::vector<PackedTensor>& tensors);
+  PackedEntry(const std::vector<gguf::FileIdentity>& files,
+              const std::vector<PackedTensor>& tensors);
 
   // "<of the files and the code>-<of all the key>.packed"; entries that share the first part with
   // this one are of the same files before they were changed.
@@ -46,7 +47,8 @@ class PackedEntry {
   std::string check_index(const Descriptor& file);
   // The matrices, over a mapping of `file` that lives as long as any of them; call it after
   // check_index. Error(kIO) where the system refuses.
-  std::vector<PackedWeight> map(const Descriptor& file, const std::vector<PackedTensor>& tensors) const;
+  std::vector<PackedWeight> map(const Descriptor& file,
+                                const std::vector<PackedTensor>& tensors) const;
 
   // Writes all of it to an empty file, asking before each chunk whether to go on; whether it got to
   // the end. `tensors` have their data. Error(kIO) where the system refuses.
@@ -62,8 +64,8 @@ class PackedEntry {
   uint64_t body_offset_ = 0, body_bytes_ = 0;
 };
 
-// Reads every chunk of an entry, whatever model it is of; what is wrong with it, or "". Stops early,
-// with "", where keep_going() is false.
+// Reads every chunk of an entry, whatever model it is of; what is wrong with it, or "". Stops
+// early, with "", where keep_going() is false.
 std::string find_damage(const Descriptor& file, const std::function<bool()>& keep_going);
 
 }  // namespace pyslm::model

@@ -16,7 +16,7 @@ struct SizeRequest {
   int context_length = 0;  // 0: the model's own, or as much of it as fits
   int max_sequences = 1;
   int max_batch_rows = 1;
-  int64_t kv_memory = 0;  // bytes of all blocks; 0: the context of max_sequences
+  int64_t kv_memory = 0;      // bytes of all blocks; 0: the context of max_sequences
   uint64_t tensor_bytes = 0;  // in the file
   int64_t available_bytes = 0;
 };

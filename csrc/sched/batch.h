@@ -12,25 +12,25 @@
 namespace pyslm {
 
 struct SequenceSpan {
-  int32_t first_row;    // index of its first row in the batch
-  int32_t num_rows;     // tokens of this sequence computed in this step
-  int32_t start;        // position of its first row == tokens already in the cache
+  int32_t first_row;        // index of its first row in the batch
+  int32_t num_rows;         // tokens of this sequence computed in this step
+  int32_t start;            // position of its first row == tokens already in the cache
   int32_t state_slot = -1;  // recurrent-state slot; -1 where the model has none
   int32_t adapter = -1;     // LoRA adapter; -1 for none
 };
 
 struct GroupTable {
-  int32_t max_blocks = 0;             // columns of block_table
-  std::vector<int32_t> block_table;   // [num_spans x max_blocks]
+  int32_t max_blocks = 0;            // columns of block_table
+  std::vector<int32_t> block_table;  // [num_spans x max_blocks]
 };
 
 struct Batch {
-  std::vector<int32_t> tokens;         // [rows]
-  std::vector<float> embeddings;       // [rows x hidden] in place of tokens; usually empty
-  std::vector<int32_t> positions;      // [rows]
+  std::vector<int32_t> tokens;     // [rows]
+  std::vector<float> embeddings;   // [rows x hidden] in place of tokens; usually empty
+  std::vector<int32_t> positions;  // [rows]
   std::vector<SequenceSpan> spans;
   std::vector<GroupTable> groups;
-  std::vector<int32_t> output_rows;    // rows whose logits or hidden state are wanted, ascending
+  std::vector<int32_t> output_rows;  // rows whose logits or hidden state are wanted, ascending
   int32_t num_rows() const { return static_cast<int32_t>(positions.size()); }
 };
 

@@ -129,8 +129,7 @@ int32_t BlockManager::adopt(Sequence& sequence, const std::vector<PrefixNode*>& 
     for (const PrefixNode* node : hit) {
       for (int32_t i = 0; i < group.unit_blocks; ++i) {
         const bool needed = static_cast<int32_t>(table.blocks.size()) >= first;
-        const int32_t block =
-            needed ? node->blocks[static_cast<size_t>(group.first_slot + i)] : -1;
+        const int32_t block = needed ? node->blocks[static_cast<size_t>(group.first_slot + i)] : -1;
         if (block >= 0) group.pool.share(block);
         table.blocks.push_back(block);
       }

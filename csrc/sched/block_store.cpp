@@ -66,13 +66,14 @@ void BlockManager::verify(const std::vector<const Sequence*>& sequences) const {
         continue;
       }
       fail(ErrorKind::kInternal, "block ", block, " of group ", g, " counts ",
-           group.pool.num_holders(block), " holders and has ", holders[block], "; in the queue: ",
-           is_free);
+           group.pool.num_holders(block), " holders and has ", holders[block],
+           "; in the queue: ", is_free);
     }
     verify_tags(group);
   }
   if (tree_.num_faults() > 0) {
-    fail(ErrorKind::kInternal, tree_.num_faults(), " nodes of the prefix tree are kept for nothing");
+    fail(ErrorKind::kInternal, tree_.num_faults(),
+         " nodes of the prefix tree are kept for nothing");
   }
 }
 

@@ -111,8 +111,8 @@ bool Scheduler::has_room(const Sequence& sequence, const std::vector<PrefixNode*
   if (running_.empty()) return true;  // check_fits() saw to it that the empty pools suffice
   for (size_t g = 0; g < blocks_.num_groups(); ++g) {
     // One spare block for each that runs, else a newcomer would soon be preempted again.
-    int64_t needed = blocks_for_prompt(g, sequence) + blocks_promised(g) +
-                     static_cast<int64_t>(running_.size());
+    int64_t needed =
+        blocks_for_prompt(g, sequence) + blocks_promised(g) + static_cast<int64_t>(running_.size());
     // Shared blocks that slide out of a window are no help to what comes after them.
     if (blocks_.info(g).window == 0) needed -= blocks_.num_shared(g, hit);
     if (needed > blocks_.pool(g).num_free()) return false;
@@ -159,8 +159,7 @@ bool Scheduler::waits_for_another(size_t index) const {
   const auto computes_it = [&](const Sequence* earlier) {
     return !earlier->decoding() && blocks_.same_unit(*earlier, *running_[index]);
   };
-  return std::any_of(running_.begin(), running_.begin() + static_cast<int64_t>(index),
-                     computes_it);
+  return std::any_of(running_.begin(), running_.begin() + static_cast<int64_t>(index), computes_it);
 }
 
 // Rows of the next step for each running sequence; 0: not in this step.
@@ -206,9 +205,10 @@ Batch build_batch(const std::vector<ScheduledSpan>& plan, size_t num_groups) {
   for (const ScheduledSpan& span : plan) {
     const Sequence& sequence = *span.sequence;
     const int32_t start = sequence.num_computed;
-    batch.spans.push_back(
-        {.first_row = batch.num_rows(), .num_rows = span.num_rows, .start = start,
-         .adapter = sequence.scope.second});
+    batch.spans.push_back({.first_row = batch.num_rows(),
+                           .num_rows = span.num_rows,
+                           .start = start,
+                           .adapter = sequence.scope.second});
     for (int32_t i = start; i < start + span.num_rows; ++i) {
       batch.tokens.push_back(sequence.tokens[static_cast<size_t>(i)]);
       batch.positions.push_back(i);

@@ -5,8 +5,10 @@
 //   order:       by priority, then first come first served; "older" means earlier in this order
 //   admission:   once the blocks of the whole prompt are free. For one of a better priority, those
 //                of worse priority give way.
-//   out of blocks: the youngest running sequence gives up its blocks and computes anew later, mostly
-//                  by hits in the prefix cache. The oldest never does, so it finishes, so all finish.
+//   out of blocks: the youngest running sequence gives up its blocks and computes anew later,
+//   mostly
+//                  by hits in the prefix cache. The oldest never does, so it finishes, so all
+//                  finish.
 //   prefixes:    what the cache holds of a prompt is not computed; of several that need the same
 //                unit next, the oldest computes it and the others wait for it
 //

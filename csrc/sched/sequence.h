@@ -29,8 +29,8 @@ struct Sequence {
   int32_t num_computed = 0;        // leading tokens whose keys and values are in the cache
   std::vector<BlockTable> tables;  // one per cache group
   SequenceStatus status = SequenceStatus::kWaiting;
-  int32_t priority = 0;            // the lower, the earlier
-  int32_t num_cached = 0;          // prompt tokens that others had computed
+  int32_t priority = 0;    // the lower, the earlier
+  int32_t num_cached = 0;  // prompt tokens that others had computed
   bool was_preempted = false;
 
   // Where it stands in the tree of shared prefixes, while it runs: its first num_units units.

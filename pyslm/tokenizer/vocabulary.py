@@ -64,9 +64,13 @@ class Vocabulary:
     def ids_of(self, *types: TokenType) -> list[int]:
         """All ids whose type is one of `types`, ascending."""
         if TokenType.NORMAL not in types:  # a few among very many
-            normal = TokenType.NORMAL
-            rare = [i for i, token_type in enumerate(self.types) if token_type is not normal]
-            return [i for i in rare if self.types[i] in types]
+            packed, found = bytes(self.types), []
+            for token_type in types:
+                at = packed.find(token_type)
+                while at >= 0:
+                    found.append(at)
+                    at = packed.find(token_type, at + 1)
+            return sorted(found)
         return [i for i, token_type in enumerate(self.types) if token_type in types]
 
 

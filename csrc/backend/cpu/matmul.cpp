@@ -93,8 +93,9 @@ void matmul(const Context& ctx, const Activations& a, std::span<const MatmulJob>
       const int64_t hi = std::min(end, first + w.tiles()) - first;
       first += w.tiles();
       if (lo >= hi) continue;
-      const MatmulArgs args{w.tile(0), w.tile_bytes(), w.rows(), w.cols(), &a.layout(), job.bias,
-                            job.out, job.out_stride, job.accumulate, job.scale, scratch};
+      const MatmulArgs args{w.tile(0),      w.tile_bytes(), w.rows(), w.cols(),
+                            &a.layout(),    job.bias,       job.out,  job.out_stride,
+                            job.accumulate, job.scale,      scratch};
       ctx.kernels->matmul[static_cast<int>(w.type())](args, lo, hi);
     }
   });

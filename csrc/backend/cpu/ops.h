@@ -62,7 +62,7 @@ struct MatmulJob {
   float* out;                   // [rows x n], row stride out_stride
   int64_t out_stride;
   bool accumulate = false;
-  float scale = 1.0f;           // only with accumulate
+  float scale = 1.0f;  // only with accumulate
 };
 // All jobs read the same activations and run as one parallel region.
 void matmul(const Context&, const Activations& a, std::span<const MatmulJob> jobs);
@@ -78,38 +78,41 @@ void layer_norm(const Context&, const float* x, int64_t x_stride, const float* w
 void add(const Context&, float* x, int64_t x_stride, const float* y, int64_t y_stride, float scale,
          int rows, int dim);  // x += scale * y
 void multiply(const Context&, float* x, int64_t stride, float factor, int rows, int dim);
-void softcap(const Context&, float* x, int64_t stride, float cap, int rows, int dim);  // cap*tanh(x/cap)
+void softcap(const Context&, float* x, int64_t stride, float cap, int rows,
+             int dim);  // cap*tanh(x/cap)
 // Rows of an embedding table.
 void embed(const Context&, const PackedWeight& table, std::span<const int32_t> tokens, float scale,
            float* out, int64_t out_stride);
 
-// cos and sin for each row and rotated pair, times attn_factor. Made once per step and rope setting.
+// cos and sin for each row and rotated pair, times attn_factor. Made once per step and rope
+// setting.
 struct RopeTable {
-  int pairs = 0;                // n_rot / 2
-  std::vector<float> cos_sin;   // [rows x pairs x 2]
+  int pairs = 0;               // n_rot / 2
+  std::vector<float> cos_sin;  // [rows x pairs x 2]
 };
 struct RopeConfig {
-  int n_rot = 0;                      // rotated channels of a head
+  int n_rot = 0;  // rotated channels of a head
   double base = 10000.0;
-  double freq_scale = 1.0;            // linear scaling: positions are multiplied by this
+  double freq_scale = 1.0;  // linear scaling: positions are multiplied by this
   float attn_factor = 1.0f;
-  std::vector<float> factors;         // [n_rot / 2], divides the frequencies; empty: none
+  std::vector<float> factors;  // [n_rot / 2], divides the frequencies; empty: none
 };
-void fill_rope_table(const Context&, const RopeConfig&, std::span<const int32_t> positions, RopeTable&);
+void fill_rope_table(const Context&, const RopeConfig&, std::span<const int32_t> positions,
+                     RopeTable&);
 enum class RopeStyle { kNorm /* adjacent pairs */, kNeox /* halves */ };
-void rope(const Context&, RopeStyle, const RopeTable&, float* x, int64_t stride, int rows, int heads,
-          int head_dim);
+void rope(const Context&, RopeStyle, const RopeTable&, float* x, int64_t stride, int rows,
+          int heads, int head_dim);
 
 struct AttentionArgs {
   const Batch* batch;
-  int group;              // cache group: which block tables
+  int group;  // cache group: which block tables
   const PagedCache* cache;
-  int layer;              // layer within the cache group
+  int layer;  // layer within the cache group
   int num_heads;
-  float scale;            // applied to q . k
-  float softcap = 0;      // 0: none
-  int window = 0;         // keys with position <= query - window are masked; 0: none
-  bool causal = true;     // false: every key of the sequence (encoders)
+  float scale;                   // applied to q . k
+  float softcap = 0;             // 0: none
+  int window = 0;                // keys with position <= query - window are masked; 0: none
+  bool causal = true;            // false: every key of the sequence (encoders)
   const float* sinks = nullptr;  // [num_heads]; extra logit in each softmax
 };
 // Writes the rows' keys and values into the cache, at their positions.

@@ -44,7 +44,8 @@ void layer_norm(const Context& ctx, const float* x, int64_t x_stride, const floa
 
 void add(const Context& ctx, float* x, int64_t x_stride, const float* y, int64_t y_stride,
          float scale, int rows, int dim) {
-  for_rows(ctx, rows, [&](int64_t r) { ctx.kernels->add(x + r * x_stride, y + r * y_stride, scale, dim); });
+  for_rows(ctx, rows,
+           [&](int64_t r) { ctx.kernels->add(x + r * x_stride, y + r * y_stride, scale, dim); });
 }
 
 void multiply(const Context& ctx, float* x, int64_t stride, float factor, int rows, int dim) {
@@ -64,8 +65,8 @@ void embed(const Context& ctx, const PackedWeight& table, std::span<const int32_
   });
 }
 
-void fill_rope_table(const Context& ctx, const RopeConfig& config, std::span<const int32_t> positions,
-                     RopeTable& table) {
+void fill_rope_table(const Context& ctx, const RopeConfig& config,
+                     std::span<const int32_t> positions, RopeTable& table) {
   const int pairs = config.n_rot / 2;
   table.pairs = pairs;
   table.cos_sin.resize(positions.size() * static_cast<size_t>(pairs) * 2);

@@ -14,8 +14,8 @@ inline uint8_t* thread_scratch(int64_t bytes) {
   thread_local std::unique_ptr<uint8_t[], Free> memory;
   thread_local int64_t capacity = 0;
   if (bytes > capacity) {
-    memory.reset(static_cast<uint8_t*>(
-        ::operator new[](static_cast<size_t>(bytes), std::align_val_t{64})));
+    memory.reset(
+        static_cast<uint8_t*>(::operator new[](static_cast<size_t>(bytes), std::align_val_t{64})));
     capacity = bytes;
   }
   return memory.get();
