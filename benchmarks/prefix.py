@@ -15,8 +15,10 @@ import statistics
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 from pyslm import LLM, SamplingParams
+from pyslm.prefix_cache import load_prefixes
 
 PARAMS = SamplingParams(max_tokens=1, temperature=0, ignore_eos=True)
 
@@ -30,6 +32,10 @@ def first_token_seconds(llm: LLM, prompt: list[int]) -> tuple[float, int]:
 
 def random_tokens(rng: random.Random, llm: LLM, count: int) -> list[int]:
     return [rng.randrange(3, llm.info.vocab_size) for _ in range(count)]
+
+
+def native_info(llm: LLM) -> dict[str, Any]:
+    return llm._open_runner().info
 
 
 def report(name: str, seconds: float, cached: int, against: float | None = None) -> None:
@@ -66,13 +72,11 @@ def main() -> None:
         saving = (time.perf_counter() - began) * 1e3
         print(f"{'save':24} {saving:10.2f} ms   {saved.stat().st_size / 2**20:6.1f} MiB")
         llm.close()
-        began = time.perf_counter()
-        LLM(options.model, **settings).close()
-        plain = time.perf_counter() - began
-        began = time.perf_counter()
-        with LLM(options.model, **settings, prefix_cache=saved) as again:
-            loading = time.perf_counter() - began - plain
-            print(f"{'load, beyond the model':24} {loading * 1e3:10.2f} ms")
+        with LLM(options.model, **settings) as again:
+            began = time.perf_counter()
+            # What LLM(prefix_cache=saved) does once the model is there.
+            load_prefixes(saved, again._need_loop().engine, again.info.path, native_info(again))
+            print(f"{'load':24} {(time.perf_counter() - began) * 1e3:10.2f} ms")
             rest = random_tokens(rng, again, options.rest)
             seconds, cached = first_token_seconds(again, prefix + rest)
             report("after a restart", seconds, cached, statistics.median(cold_times))

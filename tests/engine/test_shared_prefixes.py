@@ -336,7 +336,7 @@ def simulate(
 
     for _ in range(num_actions):
         action = rng.random()
-        if action < 0.35:
+        if action < 0.35 and len(live) < 24:
             trunk = rng.choice(trunks)
             shared = rng.randint(0, longest - 2)
             prompt = [*trunk[:shared], rng.randrange(NUM_VOCAB)]
@@ -377,7 +377,7 @@ def simulate(
 
 
 @pytest.mark.parametrize(
-    "num_actions", [4000, pytest.param(60_000, marks=pytest.mark.slow)], ids=["quick", "long"]
+    "num_actions", [20_000, pytest.param(200_000, marks=pytest.mark.slow)], ids=["quick", "long"]
 )
 def test_tiny_budgets_force_preemption_and_eviction(num_actions: int) -> None:
     preemptions = aborts = hits = 0
@@ -386,6 +386,6 @@ def test_tiny_budgets_force_preemption_and_eviction(num_actions: int) -> None:
         preemptions += totals.preemptions
         aborts += totals.aborts
         hits += totals.hits
-    assert preemptions > num_actions // 40
+    assert preemptions > num_actions // 60
     assert aborts > num_actions // 40
-    assert hits > num_actions
+    assert hits > num_actions // 2
