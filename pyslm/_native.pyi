@@ -212,6 +212,9 @@ def time_matmul(
 ) -> list[float]:
     """Seconds of each of `repeats` products of a [rows, cols] weight with m rows."""
 
+def arithmetic_peak(tier: str, int8: bool, threads: int) -> float:
+    """Operations per second of the tier's int8 or float units, the best of a few passes."""
+
 def packed_bytes(type: str, rows: int, cols: int) -> int:
     """Bytes of a weight [rows, cols] as packed in memory."""
 

@@ -171,7 +171,7 @@ def test_context_left_open_becomes_what_fits(tmp_path: Path) -> None:
 def test_progress_rises_to_one(llama: Path) -> None:
     seen: list[float] = []
     _native.Model(str(llama), progress=seen.append)
-    assert len(seen) == 2 + 9 * LAYERS
+    assert 1 <= len(seen) <= 2 + 9 * LAYERS  # at most every 100 ms, and at the end
     assert seen == sorted(seen)
     assert seen[-1] == 1.0
 
