@@ -12,7 +12,9 @@
     │   └── ContextLengthError    prompt and output do not fit the context
     ├── TokenizerError            a vocabulary we cannot build or a text it cannot encode
     ├── ChatTemplateError         a template that fails, loops or escapes
+    ├── PrefixCacheError          a saved prefix cache that cannot be used here (also ValueError)
     └── EngineError               a defect or a fault while running
+        └── QueueFullError        as many requests wait as are allowed; try again later
 
 Each message says what was seen, what is allowed and what to do.
 """
@@ -28,7 +30,9 @@ __all__ = [
     "InvalidRequestError",
     "ModelFileError",
     "ModelNotFoundError",
+    "PrefixCacheError",
     "PyslmError",
+    "QueueFullError",
     "TokenizerError",
     "UnsupportedModelError",
 ]
@@ -74,5 +78,13 @@ class ChatTemplateError(PyslmError):
     """A chat template that fails, runs too long or writes too much."""
 
 
+class PrefixCacheError(PyslmError, ValueError):
+    """A saved prefix cache that is damaged, or of another model, setting, machine or build."""
+
+
 class EngineError(PyslmError):
     """A defect or a fault while running."""
+
+
+class QueueFullError(EngineError):
+    """As many requests run and wait as are allowed; the message gives the numbers."""

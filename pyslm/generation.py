@@ -96,7 +96,7 @@ class Generation:
             text="".join(self._text),
             token_ids=tuple(self._token_ids),
             finish_reason=finish,
-            usage=Usage(update.prompt_tokens, len(self._token_ids)),
+            usage=Usage(update.prompt_tokens, len(self._token_ids), update.cached_tokens),
             timings=Timings(
                 update.prompt_seconds,
                 seconds,
@@ -193,8 +193,10 @@ def native_params(params: SamplingParams, seed: int, room: int) -> _native.Sampl
         "dry_penalty_last_n",
         "ignore_eos",
         "include_stop_text",
+        "priority",
     ):
         setattr(native, name, getattr(params, name))
+    native.cache_salt = params.cache_salt
     native.logit_bias = dict(params.logit_bias)
     native.seed = seed
     native.logprobs = -1 if params.logprobs is None else params.logprobs

@@ -62,6 +62,13 @@ class LLM:
         kv_type: how keys and values are kept: "f16", "bf16" or "q8_0".
         max_sequences: requests that may run at the same time; others wait.
         batch_size: prompt tokens that one step may compute.
+        kv_memory: bytes that keys and values may take. None: what `max_sequences` of the whole
+            context take. Memory comes with use; what is left of it keeps the prompts computed
+            last, for requests that begin with the same text.
+        prefix_caching: keep computed prompts and share them between requests.
+        prefix_cache: a file of `save_prefix_cache`, to begin with what it holds.
+        max_queued: requests beyond `max_sequences` that may wait; more are a QueueFullError.
+            None: any number.
         weight_cache: keep the weights as packed for this machine on disk, for the next start to
             map. None: of files of 64 MiB and more. See `pyslm.weight_cache` for where.
         gpu_layers, memory_lock, numa: accepted for the sake of callers that set them. The CPU
@@ -74,6 +81,7 @@ class LLM:
         UnsupportedModelError: its architecture, format or vocabulary is not supported.
         InsufficientMemoryError: it does not fit; nothing was loaded.
         InvalidRequestError: an argument out of its range.
+        PrefixCacheError: `prefix_cache` is damaged, or of another model, setting or build.
     """
 
     def __init__(
@@ -86,6 +94,10 @@ class LLM:
         kv_type: str = "f16",
         max_sequences: int = DEFAULT_SEQUENCES,
         batch_size: int = 512,
+        kv_memory: int | None = None,
+        prefix_caching: bool = True,
+        prefix_cache: str | os.PathLike[str] | None = None,
+        max_queued: int | None = None,
         weight_cache: bool | None = None,
         gpu_layers: int = 0,
         memory_lock: bool = False,
@@ -98,6 +110,8 @@ class LLM:
         check_count("context_length", context_length, 1, 2**31 - 1)
         check_count("max_sequences", max_sequences, 1, 1024)
         check_count("batch_size", batch_size, 1, 2**16)
+        check_count("kv_memory", kv_memory, 1, 2**62)
+        check_count("max_queued", max_queued, 0, 2**31 - 1)
         warn_unsupported(2, gpu_layers=gpu_layers, memory_lock=memory_lock, numa=numa)
         path = check_model_path(model)
 
@@ -117,6 +131,7 @@ class LLM:
                 context_length=context_length,
                 max_sequences=max_sequences,
                 max_batch_rows=max(batch_size, max_sequences),
+                kv_memory=kv_memory or 0,
                 progress=progress,
                 **cache_options(weight_cache),
             )
@@ -136,8 +151,14 @@ class LLM:
                     prefill_chunk=batch_size,
                     token_bytes=self._tokenizer.all_token_bytes(),
                     stop_tokens=sorted(self._tokenizer.eog_ids),
+                    prefix_caching=prefix_caching,
+                    max_queued=-1 if max_queued is None else max_queued,
                 )
             )
+        if prefix_cache is not None:
+            from pyslm.prefix_cache import load_prefixes
+
+            load_prefixes(Path(prefix_cache), self._need_loop().engine, path, self._runner.info)
 
     @property
     def info(self) -> ModelInfo:
@@ -293,6 +314,30 @@ class LLM:
     def detokenize(self, token_ids: Sequence[int], *, skip_special_tokens: bool = True) -> str:
         """The text of token ids."""
         return self._tokenizer.decode(list(token_ids), skip_special_tokens=skip_special_tokens)
+
+    # --- memory -----------------------------------------------------------------------------
+
+    def save_prefix_cache(self, path: str | os.PathLike[str]) -> None:
+        """Writes the computed prompts to a file, for `LLM(prefix_cache=path)` to begin with.
+
+        Those of requests with a `cache_salt` are left out. The file holds what can be turned back
+        into the prompts; only this user may read it.
+
+        Raises:
+            ModelFileError: the file cannot be written.
+        """
+        from pyslm.prefix_cache import save_prefixes
+
+        engine = self._need_loop().engine
+        save_prefixes(Path(path), engine, self._info.path, self._open_runner().info)
+
+    def trim(self) -> None:
+        """Forgets the computed prompts and gives their memory back to the system.
+
+        Requests that run keep theirs. Memory that holds no prompts goes back by itself whenever no
+        request is left.
+        """
+        self._need_loop().engine.trim()
 
     # --- life -------------------------------------------------------------------------------
 

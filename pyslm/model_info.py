@@ -36,6 +36,8 @@ class ModelInfo:
     num_kv_heads: int
     kv_type: str
     kv_bytes_per_token: int
+    kv_bytes: int
+    """What keys and values take once all of their budget is in use."""
     threads: int
     isa: str
     """The tier of the kernels: "avx2", "neon", ..."""

@@ -44,6 +44,7 @@ _INT_RANGES: Mapping[str, tuple[int, int]] = {
     "max_tokens": (1, INT32_MAX),
     "min_tokens": (0, INT32_MAX),
     "n": (1, 128),
+    "priority": (-INT32_MAX - 1, INT32_MAX),
     "top_k": (0, INT32_MAX),
     "penalty_last_n": (-1, INT32_MAX),
     "dry_allowed_length": (1, INT32_MAX),
@@ -144,6 +145,12 @@ class SamplingParams:
     """Go on past the model's own end tokens, up to `max_tokens`."""
     include_stop_text: bool = False
     """Keep the stop string that matched at the end of the text."""
+    priority: int = 0
+    """The lower, the earlier the request runs, at the cost of others if need be. Requests of the
+    same priority run first come, first served."""
+    cache_salt: str = ""
+    """Computed prompts are shared only between requests of the same salt: a caller cannot find out
+    by the time its requests take what those of others, with salts of their own, have asked."""
     json_schema: Mapping[str, Any] | bool | str | None = None
     """The output is JSON, valid under this schema (given as an object or as JSON text). Its
     properties come in the schema's order, white space is one space after a comma or colon at most.
@@ -170,6 +177,8 @@ class SamplingParams:
         for name in _BOOLS:
             if not isinstance(getattr(self, name), bool):
                 raise wrong(name, getattr(self, name), "True or False")
+        if not isinstance(self.cache_salt, str):
+            raise wrong("cache_salt", self.cache_salt, "text")
         self._set("logit_bias", checked_bias(self.logit_bias))
         self._set("stop", checked_stop(self.stop))
         for name in ("stop_token_ids", "allowed_token_ids"):
@@ -211,6 +220,8 @@ class Usage:
 
     prompt_tokens: int
     completion_tokens: int
+    cached_tokens: int = 0
+    """Of the prompt: those that were not computed but found in the prefix cache."""
 
     @property
     def total_tokens(self) -> int:

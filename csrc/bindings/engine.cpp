@@ -1,5 +1,7 @@
 #include "engine/engine.h"
 
+#include <cstring>
+
 #include "bindings/bindings.h"
 #include "bindings/engine_testing.h"
 
@@ -90,15 +92,17 @@ void bind_params(py::module_& m) {
                     "leave the model's distribution as it is. Engine.add() checks the ranges.");
   cls.def(py::init(&make_params));
   const py::tuple fields = py::make_tuple(
-      "max_tokens", "min_tokens", "temperature", "top_k", "top_p", "min_p", "typical_p",
-      "top_n_sigma", "xtc_probability", "xtc_threshold", "repetition_penalty", "presence_penalty",
-      "frequency_penalty", "penalty_last_n", "dry_multiplier", "dry_base", "dry_allowed_length",
-      "dry_penalty_last_n", "dry_sequence_breakers", "logit_bias", "allowed_token_ids",
-      "bad_token_ids", "bad_words", "seed", "sample_index", "logprobs", "stop_token_ids", "stop",
-      "include_stop_text", "ignore_eos", "grammar_type", "grammar");
+      "max_tokens", "min_tokens", "priority", "cache_salt", "temperature", "top_k", "top_p",
+      "min_p", "typical_p", "top_n_sigma", "xtc_probability", "xtc_threshold", "repetition_penalty",
+      "presence_penalty", "frequency_penalty", "penalty_last_n", "dry_multiplier", "dry_base",
+      "dry_allowed_length", "dry_penalty_last_n", "dry_sequence_breakers", "logit_bias",
+      "allowed_token_ids", "bad_token_ids", "bad_words", "seed", "sample_index", "logprobs",
+      "stop_token_ids", "stop", "include_stop_text", "ignore_eos", "grammar_type", "grammar");
   cls.attr("fields") = fields;
   cls.def_readwrite("max_tokens", &P::max_tokens)
       .def_readwrite("min_tokens", &P::min_tokens)
+      .def_readwrite("priority", &P::priority)
+      .def_readwrite("cache_salt", &P::cache_salt)
       .def_readwrite("temperature", &P::temperature)
       .def_readwrite("top_k", &P::top_k)
       .def_readwrite("top_p", &P::top_p)
@@ -182,6 +186,7 @@ void bind_update(py::module_& m) {
           "the error lies in what the request asks for")
       .def_readonly("prompt_tokens", &U::prompt_tokens)
       .def_readonly("output_tokens", &U::output_tokens)
+      .def_readonly("cached_tokens", &U::cached_tokens)
       .def_readonly("prompt_seconds", &U::prompt_seconds)
       .def_readonly("decode_seconds", &U::decode_seconds);
 }
@@ -192,7 +197,32 @@ void bind_stats(py::module_& m) {
       .def_readonly("num_waiting", &EngineStats::num_waiting)
       .def_readonly("num_compiling", &EngineStats::num_compiling, "wait for their grammar")
       .def_readonly("num_preemptions", &EngineStats::num_preemptions)
-      .def_readonly("free_blocks", &EngineStats::free_blocks, "list[int]: per cache group");
+      .def_readonly("free_blocks", &EngineStats::free_blocks, "list[int]: per cache group")
+      .def_readonly("cached_blocks", &EngineStats::cached_blocks, "hold prefixes, free or not")
+      .def_readonly("resident_blocks", &EngineStats::resident_blocks, "take memory")
+      .def_readonly("prompt_tokens", &EngineStats::prompt_tokens)
+      .def_readonly("cached_tokens", &EngineStats::cached_tokens);
+}
+
+void save_prefixes(Engine& engine, const py::function& write) {
+  const py::gil_scoped_release no_gil;
+  engine.save_prefixes([&](const void* data, size_t num_bytes) {
+    const py::gil_scoped_acquire gil;
+    write(py::bytes(static_cast<const char*>(data), num_bytes));
+  });
+}
+
+int64_t load_prefixes(Engine& engine, const py::function& read) {
+  const py::gil_scoped_release no_gil;
+  return engine.load_prefixes([&](void* data, size_t num_bytes) {
+    const py::gil_scoped_acquire gil;
+    const std::string piece = read(num_bytes).cast<std::string>();
+    if (piece.size() != num_bytes) {
+      fail(ErrorKind::kPrefixCache, "the prefix cache ends ", num_bytes - piece.size(),
+           " bytes early");
+    }
+    std::memcpy(data, piece.data(), num_bytes);
+  });
 }
 
 void bind_grammar_compiler(py::module_& m) {
@@ -226,16 +256,21 @@ void bind_engine(py::module_& m) {
   using NoGil = py::call_guard<py::gil_scoped_release>;
   py::class_<Engine>(m, "Engine", "Runs many requests together over one model, step by step.")
       .def(py::init([](Runner& runner, int max_sequences, int prefill_chunk,
-                       std::vector<std::string> token_bytes, std::vector<int32_t> stop_tokens) {
-             return std::make_unique<Engine>(
-                 &runner,
-                 EngineConfig{.max_sequences = max_sequences, .prefill_chunk = prefill_chunk},
-                 std::move(token_bytes), std::move(stop_tokens));
+                       std::vector<std::string> token_bytes, std::vector<int32_t> stop_tokens,
+                       bool prefix_caching, int max_queued) {
+             return std::make_unique<Engine>(&runner,
+                                             EngineConfig{.max_sequences = max_sequences,
+                                                          .prefill_chunk = prefill_chunk,
+                                                          .prefix_caching = prefix_caching,
+                                                          .max_queued = max_queued},
+                                             std::move(token_bytes), std::move(stop_tokens));
            }),
            py::arg("runner"), py::arg("max_sequences") = EngineConfig{}.max_sequences,
            py::arg("prefill_chunk") = EngineConfig{}.prefill_chunk,
            py::arg("token_bytes") = std::vector<std::string>{},
-           py::arg("stop_tokens") = std::vector<int32_t>{}, py::keep_alive<1, 2>())
+           py::arg("stop_tokens") = std::vector<int32_t>{}, py::kw_only(),
+           py::arg("prefix_caching") = EngineConfig{}.prefix_caching,
+           py::arg("max_queued") = EngineConfig{}.max_queued, py::keep_alive<1, 2>())
       .def("use_grammars", &Engine::use_grammars, py::arg("compiler"),
            "From here on requests may carry a grammar.")
       .def(
@@ -254,7 +289,14 @@ void bind_engine(py::module_& m) {
            "Computes one step for all running requests; returns how many remain unfinished.")
       .def("poll", &Engine::poll, py::arg("id"), NoGil(),
            "The news of a request since the last poll, or None; forgets it once finished.")
-      .def("stats", &Engine::stats, NoGil());
+      .def("stats", &Engine::stats, NoGil())
+      .def("trim", &Engine::trim, NoGil(),
+           "Forgets cached prefixes and gives the memory of free blocks back to the system.")
+      .def("save_prefixes", &save_prefixes, py::arg("write"),
+           "Calls write(bytes) with pieces of what load_prefixes() reads.")
+      .def("load_prefixes", &load_prefixes, py::arg("read"),
+           "Calls read(n), which gives n bytes; returns how many blocks were filled.")
+      .def("verify", &Engine::verify, NoGil(), "For tests: PyslmError where a block is lost.");
   bind_engine_testing(m);
 }
 

@@ -45,7 +45,7 @@ model::LoadProgress load_progress(const py::object& callback) {
 
 std::unique_ptr<CpuRunner> load(const std::string& path, int threads, const std::string& kv_type,
                                 int context_length, int max_sequences, int max_batch_rows,
-                                int block_tokens, const py::object& weight_cache,
+                                int block_tokens, int64_t kv_memory, const py::object& weight_cache,
                                 uint64_t weight_cache_least, uint64_t weight_cache_limit,
                                 const py::object& progress) {
   std::string directory;
@@ -57,6 +57,7 @@ std::unique_ptr<CpuRunner> load(const std::string& path, int threads, const std:
                                    max_sequences,
                                    max_batch_rows,
                                    block_tokens,
+                                   kv_memory,
                                    {directory, weight_cache_least, weight_cache_limit},
                                    load_progress(progress)};
   const py::gil_scoped_release no_gil;
@@ -220,7 +221,7 @@ void bind_model(py::module_& m) {
   py::class_<CpuRunner, Runner>(m, "Model")
       .def(py::init(&load), py::arg("path"), py::kw_only(), py::arg("threads") = 0,
            py::arg("kv_type") = "f16", py::arg("context_length") = 0, py::arg("max_sequences") = 16,
-           py::arg("max_batch_rows") = 512, py::arg("block_tokens") = 32,
+           py::arg("max_batch_rows") = 512, py::arg("block_tokens") = 32, py::arg("kv_memory") = 0,
            py::arg("weight_cache") = py::none(), py::arg("weight_cache_least") = 0,
            py::arg("weight_cache_limit") = 0, py::arg("progress") = py::none(),
            "Loads a GGUF file. progress(fraction_done) after each tensor. weight_cache: directory "

@@ -24,6 +24,10 @@ const char* python_class(pyslm::ErrorKind kind) {
       return "ModelFileError";
     case pyslm::ErrorKind::kInternal:
       return "PyslmError";
+    case pyslm::ErrorKind::kQueueFull:
+      return "QueueFullError";
+    case pyslm::ErrorKind::kPrefixCache:
+      return "PrefixCacheError";
   }
   return "PyslmError";
 }

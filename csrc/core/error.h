@@ -17,6 +17,8 @@ enum class ErrorKind {
   kNotFound,     // ModelNotFoundError: no such file
   kIO,           // ModelFileError: cannot open or read
   kInternal,     // PyslmError: a defect of ours
+  kQueueFull,    // QueueFullError: as many requests wait as are allowed
+  kPrefixCache,  // PrefixCacheError: saved prefixes that are damaged or of another model
 };
 
 class Error : public std::runtime_error {

@@ -8,6 +8,7 @@
 
 #include "core/error.h"
 #include "engine/guided.h"
+#include "engine/prefix_stream.h"
 #include "engine/request.h"
 #include "sched/scheduler.h"
 
@@ -50,7 +51,8 @@ SchedulerConfig scheduler_config(const Runner& runner, const EngineConfig& confi
   }
   return {.max_sequences = config.max_sequences,
           .prefill_chunk = config.prefill_chunk,
-          .max_batch_rows = runner.max_batch_rows()};
+          .max_batch_rows = runner.max_batch_rows(),
+          .prefix_caching = config.prefix_caching};
 }
 
 void check_tokens(const char* what, const std::vector<int32_t>& tokens, int num_vocab) {
@@ -68,7 +70,7 @@ double seconds_between(Clock::time_point begin, Clock::time_point end) {
 }  // namespace
 
 struct Engine::Impl {
-  Impl(Runner* runner_in, const EngineConfig& config, std::vector<std::string> bytes,
+  Impl(Runner* runner_in, const EngineConfig& settings, std::vector<std::string> bytes,
        const std::vector<int32_t>& stops);
 
   void admit_compiled();
@@ -77,6 +79,8 @@ struct Engine::Impl {
   std::vector<Choice> sample(const StepPlan& plan, const float* logits);
   void commit(const StepPlan& plan, std::vector<Choice>& choices);
   int end_step();
+  void check_queue() const;
+  void release_unused_memory();
 
   Choice choose(Request& request, const float* logits);
   void commit_token(Request& request, Choice& choice);
@@ -92,6 +96,7 @@ struct Engine::Impl {
   const int num_vocab;
   const int context_length;
   const size_t num_groups;
+  const EngineConfig config;
   const std::vector<std::string> token_bytes;
   const std::unordered_set<int32_t> stop_tokens;
   SamplerWorkspace workspace;  // of whoever is in step()
@@ -109,14 +114,16 @@ struct Engine::Impl {
   std::vector<RequestId> compiling;   // oldest first
   std::vector<RequestId> due_aborts;  // asked for during a step: done at its end
   int num_unfinished = 0;
+  int64_t prompt_tokens = 0, cached_tokens = 0;
 };
 
-Engine::Impl::Impl(Runner* runner_in, const EngineConfig& config, std::vector<std::string> bytes,
+Engine::Impl::Impl(Runner* runner_in, const EngineConfig& settings, std::vector<std::string> bytes,
                    const std::vector<int32_t>& stops)
     : runner(runner_in),
       num_vocab(runner_in->num_vocab()),
       context_length(runner_in->context_length()),
       num_groups(runner_in->cache_groups().size()),
+      config(settings),
       token_bytes(std::move(bytes)),
       stop_tokens(stops.begin(), stops.end()),
       scheduler(scheduler_config(*runner_in, config), runner_in->cache_groups()) {
@@ -204,7 +211,7 @@ void Engine::Impl::commit(const StepPlan& plan, std::vector<Choice>& choices) {
   const std::lock_guard lock(mutex);
   for (size_t i = 0; i < plan.spans.size(); ++i) {
     const bool gives_output = plan.spans[i].gives_output();
-    plan.spans[i].sequence->num_computed += plan.spans[i].num_rows;
+    scheduler.commit(plan.spans[i]);
     if (gives_output) commit_token(*plan.requests[i], choices[i]);
   }
 }
@@ -219,7 +226,24 @@ int Engine::Impl::end_step() {
       finish(*found->second, FinishReason::kAbort);
     }
   }
+  if (num_unfinished == 0) release_unused_memory();
   return num_unfinished;
+}
+
+void Engine::Impl::check_queue() const {
+  const int64_t most = int64_t{config.max_sequences} + config.max_queued;
+  if (config.max_queued < 0 || num_unfinished < most) return;
+  fail(ErrorKind::kQueueFull, num_unfinished,
+       " requests run or wait; allowed: ", config.max_sequences, " that run and ",
+       config.max_queued, " that wait (max_queued). Try again when one has finished");
+}
+
+void Engine::Impl::release_unused_memory() {
+  for (size_t g = 0; g < num_groups; ++g) {
+    std::vector<int32_t> blocks = scheduler.blocks().take_unused_memory(g);
+    std::sort(blocks.begin(), blocks.end());
+    if (!blocks.empty()) runner->release_blocks(static_cast<int>(g), blocks);
+  }
 }
 
 void Engine::Impl::commit_token(Request& request, Choice& choice) {
@@ -233,6 +257,9 @@ void Engine::Impl::commit_token(Request& request, Choice& choice) {
   if (pending.output_tokens == 0) {
     request.first_token_at = now;
     pending.prompt_seconds = seconds_between(request.arrived, now);
+    pending.cached_tokens = request.sequence.num_cached;
+    prompt_tokens += pending.prompt_tokens;
+    cached_tokens += pending.cached_tokens;
   }
   pending.decode_seconds = seconds_between(request.first_token_at, now);
   ++pending.output_tokens;
@@ -309,9 +336,12 @@ RequestId Engine::add(std::vector<int32_t> prompt, const SamplingParams& params)
   impl_->scheduler.check_fits(total - 1);  // the last token is never computed, only chosen
 
   const std::lock_guard lock(impl_->mutex);
+  impl_->check_queue();
   const RequestId id = impl_->next_id++;
   auto request = std::make_unique<Request>(id, std::move(prompt), std::move(sampler));
   Request* added = request.get();
+  added->sequence.priority = params.priority;
+  added->sequence.scope.first = params.cache_salt;
   if (!params.grammar_type.empty()) {
     if (!impl_->compiler) {
       fail(ErrorKind::kInvalid, "this engine has no compiler for grammars; call use_grammars()");
@@ -336,6 +366,7 @@ bool Engine::abort(RequestId id) {
     impl_->due_aborts.push_back(id);
   } else {
     impl_->finish(*found->second, FinishReason::kAbort);
+    if (impl_->num_unfinished == 0) impl_->release_unused_memory();
   }
   return true;
 }
@@ -381,9 +412,44 @@ std::optional<RequestUpdate> Engine::poll(RequestId id) {
 EngineStats Engine::stats() const {
   const std::lock_guard lock(impl_->mutex);
   const Scheduler& scheduler = impl_->scheduler;
-  return {scheduler.num_running(), scheduler.num_waiting(),
-          static_cast<int32_t>(impl_->compiling.size()), scheduler.num_preemptions(),
-          scheduler.free_blocks()};
+  EngineStats stats;
+  stats.num_running = scheduler.num_running();
+  stats.num_waiting = scheduler.num_waiting();
+  stats.num_compiling = static_cast<int32_t>(impl_->compiling.size());
+  stats.num_preemptions = scheduler.num_preemptions();
+  stats.prompt_tokens = impl_->prompt_tokens;
+  stats.cached_tokens = impl_->cached_tokens;
+  for (size_t g = 0; g < impl_->num_groups; ++g) {
+    const BlockPool& pool = scheduler.blocks().pool(g);
+    stats.free_blocks.push_back(pool.num_free());
+    stats.cached_blocks.push_back(pool.num_tagged());
+    stats.resident_blocks.push_back(pool.num_resident());
+  }
+  return stats;
+}
+
+void Engine::trim() {
+  const std::lock_guard one_step(impl_->step_mutex);
+  const std::lock_guard lock(impl_->mutex);
+  impl_->scheduler.blocks().evict_all();
+  impl_->release_unused_memory();
+}
+
+void Engine::save_prefixes(const Sink& sink) {
+  const std::lock_guard one_step(impl_->step_mutex);
+  const std::lock_guard lock(impl_->mutex);
+  pyslm::save_prefixes(impl_->scheduler.blocks(), *impl_->runner, sink);
+}
+
+int64_t Engine::load_prefixes(const Source& source) {
+  const std::lock_guard one_step(impl_->step_mutex);
+  const std::lock_guard lock(impl_->mutex);
+  return pyslm::load_prefixes(impl_->scheduler.blocks(), *impl_->runner, source);
+}
+
+void Engine::verify() const {
+  const std::lock_guard lock(impl_->mutex);
+  impl_->scheduler.verify();
 }
 
 }  // namespace pyslm

@@ -3,7 +3,9 @@
 // Thread-safe: any thread may add, abort or poll while another is inside step().
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -34,19 +36,25 @@ struct RequestUpdate {
   std::string error;        // with kError: what went wrong, for this request only
   ErrorKind error_kind = ErrorKind::kInternal;
   int32_t prompt_tokens = 0, output_tokens = 0;
+  int32_t cached_tokens = 0;  // of the prompt: not computed but found in the prefix cache
   double prompt_seconds = 0, decode_seconds = 0;  // wall time to the first token; and after it
 };
 
 struct EngineConfig {
   int max_sequences = 16;
   int prefill_chunk = 512;  // rows a step may spend on prompts
+  bool prefix_caching = true;
+  int max_queued = -1;  // requests beyond max_sequences that may wait; -1: any number
 };
 
 struct EngineStats {
   int32_t num_running = 0, num_waiting = 0;
   int32_t num_compiling = 0;  // wait for their grammar
   int64_t num_preemptions = 0;
-  std::vector<int32_t> free_blocks;  // per cache group
+  // Per cache group. Free blocks may hold cached prefixes; resident ones take memory.
+  std::vector<int32_t> free_blocks, cached_blocks, resident_blocks;
+  int64_t prompt_tokens = 0;  // of all requests whose prompts were computed,
+  int64_t cached_tokens = 0;  // and how many of them were found in the prefix cache
 };
 
 class Engine {
@@ -61,7 +69,7 @@ class Engine {
   void use_grammars(std::shared_ptr<GrammarCompiler> compiler);
 
   RequestId add(std::vector<int32_t> prompt,
-                const SamplingParams& params);  // Error(kContext/kInvalid)
+                const SamplingParams& params);  // Error(kContext/kInvalid/kQueueFull)
   bool abort(RequestId id);
   // One step over all running requests. Returns how many requests remain unfinished. What the
   // runner throws comes out here; the requests stay as they were before the step.
@@ -70,6 +78,20 @@ class Engine {
   // once its last update has been taken, and from then on an Error(kInvalid).
   std::optional<RequestUpdate> poll(RequestId id);
   EngineStats stats() const;
+
+  // Forgets all cached prefixes and gives the memory of free blocks back to the system. Without it
+  // only blocks that hold nothing go back, whenever no request is left.
+  void trim();
+  // Writes the cached prefixes of requests without a salt, piece by piece. Between steps.
+  using Sink = std::function<void(const void* data, size_t num_bytes)>;
+  void save_prefixes(const Sink& sink);
+  // Reads what save_prefixes() wrote into free blocks, as far as they go; returns how many blocks.
+  // `source` fills its argument or throws. The caller sees to it that the file is of this model:
+  // of its numbers only the sizes are checked (Error(kPrefixCache)).
+  using Source = std::function<void(void* data, size_t num_bytes)>;
+  int64_t load_prefixes(const Source& source);
+  // Error(kInternal) unless every block is accounted for. For tests.
+  void verify() const;
 
  private:
   struct Impl;

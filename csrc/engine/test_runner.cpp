@@ -2,8 +2,9 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cstring>
 #include <limits>
-#include <set>
+#include <map>
 #include <thread>
 
 #include "core/error.h"
@@ -18,10 +19,14 @@ uint64_t mix(uint64_t x) {
   return x ^ (x >> 31);
 }
 
-uint64_t record_of(int32_t token, int32_t position) {
-  return mix((static_cast<uint64_t>(token) << 32 | static_cast<uint32_t>(position)) +
+// `before`: the record of the token before it, 0 where there is none.
+uint64_t record_of(uint64_t before, int32_t token, int32_t position) {
+  return mix(mix(before + (static_cast<uint64_t>(token) << 32 | static_cast<uint32_t>(position))) +
              0x9E3779B97F4A7C15);
 }
+
+// A window of one token does not reach the token before.
+bool sees_previous(int32_t position, int32_t window) { return position > 0 && window != 1; }
 
 // Sensitive to the order of the records.
 uint64_t combine(uint64_t state, uint64_t record) { return mix(state * 31 + record); }
@@ -77,13 +82,38 @@ std::vector<float> TestRunner::expected_logits(std::span<const int32_t> tokens) 
   const int32_t last = static_cast<int32_t>(tokens.size()) - 1;
   uint64_t state = 0;
   for (const CacheGroupInfo& group : config_.groups) {
-    for (int32_t p = first_seen(last, group.window); p <= last; ++p) {
-      state = combine(state, record_of(tokens[static_cast<size_t>(p)], p));
+    uint64_t record = 0;
+    for (int32_t p = 0; p <= last; ++p) {
+      const uint64_t before = sees_previous(p, group.window) ? record : 0;
+      record = record_of(before, tokens[static_cast<size_t>(p)], p);
+      if (p >= first_seen(last, group.window)) state = combine(state, record);
     }
   }
   std::vector<float> logits(static_cast<size_t>(config_.num_vocab));
   fill_logits(state, tokens.back(), logits.data());
   return logits;
+}
+
+int64_t TestRunner::block_bytes(int group) const {
+  return config_.groups[static_cast<size_t>(group)].block_tokens *
+         static_cast<int64_t>(sizeof(uint64_t));
+}
+
+void TestRunner::read_block(int group, int32_t block, uint8_t* out) const {
+  const auto bytes = static_cast<size_t>(block_bytes(group));
+  const auto* store = reinterpret_cast<const uint8_t*>(store_[static_cast<size_t>(group)].data());
+  std::memcpy(out, store + static_cast<size_t>(block) * bytes, bytes);
+}
+
+void TestRunner::write_block(int group, int32_t block, const uint8_t* data) {
+  const auto bytes = static_cast<size_t>(block_bytes(group));
+  auto* store = reinterpret_cast<uint8_t*>(store_[static_cast<size_t>(group)].data());
+  std::memcpy(store + static_cast<size_t>(block) * bytes, data, bytes);
+}
+
+void TestRunner::release_blocks(int group, std::span<const int32_t> blocks) {
+  const std::vector<uint8_t> rubbish(static_cast<size_t>(block_bytes(group)), 0xEE);
+  for (const int32_t block : blocks) write_block(group, block, rubbish.data());
 }
 
 void TestRunner::check(const Batch& batch) const {
@@ -130,13 +160,30 @@ void TestRunner::check_tables(const Batch& batch) const {
       fail(ErrorKind::kInternal, "a block table of ", table.block_table.size(), " entries for ",
            batch.spans.size(), " spans x ", table.max_blocks);
     }
-    std::set<int32_t> seen;
-    for (const int32_t block : table.block_table) {
+    check_table(batch, g);
+  }
+}
+
+// Sequences share a block only at the same place, and only if none of them writes to it.
+void TestRunner::check_table(const Batch& batch, size_t group) const {
+  const CacheGroupInfo& info = config_.groups[group];
+  const auto columns = static_cast<size_t>(batch.groups[group].max_blocks);
+  struct Use {
+    size_t column;
+    bool written;
+  };
+  std::map<int32_t, Use> uses;
+  for (size_t s = 0; s < batch.spans.size(); ++s) {
+    for (size_t column = 0; column < columns; ++column) {
+      const int32_t block = batch.groups[group].block_table[s * columns + column];
       if (block == -1) continue;
-      if (block < 0 || block >= config_.groups[g].num_blocks || !seen.insert(block).second) {
-        fail(ErrorKind::kInternal, "block ", block, " of group ", g,
-             " is out of range or owned twice");
-      }
+      const auto end = static_cast<int32_t>(column + 1) * info.block_tokens;
+      const bool written = end > batch.spans[s].start;
+      const auto [use, is_new] = uses.try_emplace(block, Use{column, written});
+      const bool shared = !is_new && use->second.column == column && !use->second.written;
+      if (block >= 0 && block < info.num_blocks && (is_new || (shared && !written))) continue;
+      fail(ErrorKind::kInternal, "block ", block, " of group ", group,
+           " is out of range, or written by one sequence and held by another");
     }
   }
 }
@@ -148,7 +195,9 @@ void TestRunner::write(const Batch& batch) {
       const auto row = static_cast<size_t>(span.first_row + i);
       for (size_t g = 0; g < store_.size(); ++g) {
         const int32_t position = batch.positions[row];
-        store_[g][slot(batch, g, s, position)] = record_of(batch.tokens[row], position);
+        const bool chained = sees_previous(position, config_.groups[g].window);
+        const uint64_t before = chained ? store_[g][slot(batch, g, s, position - 1)] : 0;
+        store_[g][slot(batch, g, s, position)] = record_of(before, batch.tokens[row], position);
       }
     }
   }

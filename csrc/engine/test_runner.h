@@ -1,7 +1,8 @@
 // A runner for tests of the engine, with no model behind it. Each token leaves a record in a paged
-// store; the logits are hashes of the records that its position can see, read back through the
-// block tables. A wrong table, a token missed, a block freed or shared too early: each shows as
-// different output, or is refused here with Error(kInternal).
+// store, a hash of all tokens up to it, as keys and values are functions of the whole prefix; the
+// logits are hashes of the records that its position can see, read back through the block tables.
+// A wrong table, a token missed, a block freed too early, shared by unequal prefixes or written
+// while shared: each shows as different output, or is refused here with Error(kInternal).
 #pragma once
 
 #include <atomic>
@@ -34,6 +35,10 @@ class TestRunner final : public Runner {
   std::vector<CacheGroupInfo> cache_groups() const override { return config_.groups; }
   const float* forward(const Batch& batch) override;
   const float* hidden(const Batch& batch) override;
+  int64_t block_bytes(int group) const override;
+  void read_block(int group, int32_t block, uint8_t* out) const override;
+  void write_block(int group, int32_t block, const uint8_t* data) override;
+  void release_blocks(int group, std::span<const int32_t> blocks) override;  // overwrites them
 
   // The logits after the last of `tokens`, [num_vocab], with no blocks involved: what forward()
   // must give for a sequence that holds them.
@@ -42,6 +47,7 @@ class TestRunner final : public Runner {
  private:
   void check(const Batch& batch) const;
   void check_tables(const Batch& batch) const;
+  void check_table(const Batch& batch, size_t group) const;
   void write(const Batch& batch);
   uint64_t read_state(const Batch& batch, size_t span, int32_t position) const;
   size_t slot(const Batch& batch, size_t group, size_t span, int32_t position) const;

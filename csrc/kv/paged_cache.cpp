@@ -57,12 +57,13 @@ PagedCache::PagedCache(PagedCache&& other) noexcept
       base_(std::exchange(other.base_, nullptr)),
       reserved_bytes_(other.reserved_bytes_) {}
 
-void PagedCache::release(int32_t block_id) {
+void PagedCache::release(int32_t first_block, int32_t count) {
   constexpr uintptr_t kPage = 4096;
   for (int layer = 0; layer < shape_.num_layers; ++layer) {
-    const auto begin = reinterpret_cast<uintptr_t>(block(layer, block_id));
+    const auto begin = reinterpret_cast<uintptr_t>(block(layer, first_block));
+    const uintptr_t end = begin + static_cast<uintptr_t>(count * shape_.block_bytes());
     const uintptr_t first = (begin + kPage - 1) / kPage * kPage;
-    const uintptr_t last = (begin + static_cast<uintptr_t>(shape_.block_bytes())) / kPage * kPage;
+    const uintptr_t last = end / kPage * kPage;
     if (first < last) madvise(reinterpret_cast<void*>(first), last - first, MADV_DONTNEED);
   }
 }

@@ -41,8 +41,9 @@ class PagedCache {
   uint8_t* block(int layer, int32_t block) const {
     return base_ + (static_cast<int64_t>(layer) * shape_.num_blocks + block) * shape_.block_bytes();
   }
-  // Gives the physical pages of a block back to the system; its content is lost.
-  void release(int32_t block);
+  // Gives the physical pages of blocks [first, first + count) back to the system; their content is
+  // lost.
+  void release(int32_t first, int32_t count);
 
  private:
   KvShape shape_;

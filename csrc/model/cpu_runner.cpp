@@ -81,6 +81,7 @@ void CpuRunner::load(const std::string& path) {
   request.context_length = config_.context_length;
   request.max_sequences = spec_.causal ? config_.max_sequences : 2;
   request.max_batch_rows = config_.max_batch_rows;
+  request.kv_memory = config_.kv_memory;
   for (const TensorSlot& slot : slots) request.tensor_bytes += slot.info->num_bytes;
   request.available_bytes = available_memory_bytes();
   sizes_ = plan_sizes(spec_, request);

@@ -29,6 +29,7 @@ struct RunnerConfig {
   int max_sequences = 16;    // whose context the block pool should hold at once, memory allowing
   int max_batch_rows = 512;  // rows of a step
   int block_tokens = 32;     // 16 or 32
+  int64_t kv_memory = 0;     // bytes of all blocks; 0: context_length times max_sequences
   PackedCacheConfig weight_cache;
   LoadProgress progress;
 };
@@ -67,6 +68,10 @@ class CpuRunner final : public Runner {
   // Error(kInvalid) for an encoder, or a batch that does not fit the model.
   const float* forward(const Batch& batch) override;
   const float* hidden(const Batch& batch) override;
+  int64_t block_bytes(int group) const override;
+  void read_block(int group, int32_t block, uint8_t* out) const override;
+  void write_block(int group, int32_t block, const uint8_t* data) override;
+  void release_blocks(int group, std::span<const int32_t> blocks) override;
 
   ModelInfo info() const;
   // Waits until packed weights are stored (and checked); see PackedCache::settle.

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 #include <vector>
 
 #include "sched/batch.h"
@@ -27,6 +28,14 @@ class Runner {
   virtual const float* forward(const Batch& batch) = 0;
   // As forward, but the final normed hidden states [output_rows x hidden_size].
   virtual const float* hidden(const Batch& batch) = 0;
+
+  // The keys and values of whole blocks, over all layers of a cache group; of blocks that no
+  // forward() is using. A runner that keeps its cache to itself leaves these as they are.
+  virtual int64_t block_bytes(int /*group*/) const { return 0; }  // 0: cannot be copied
+  virtual void read_block(int /*group*/, int32_t /*block*/, uint8_t* /*out*/) const {}
+  virtual void write_block(int /*group*/, int32_t /*block*/, const uint8_t* /*data*/) {}
+  // Gives the memory of blocks, in ascending order, back to the system; their content is lost.
+  virtual void release_blocks(int /*group*/, std::span<const int32_t> /*blocks*/) {}
 };
 
 }  // namespace pyslm

@@ -74,14 +74,25 @@ Sizes plan_sizes(const ArchSpec& spec, const SizeRequest& request) {
   const int wanted = request.context_length ? request.context_length : spec.context_train;
   const int least = request.context_length ? wanted : std::min(wanted, kLeastContext);
   const int64_t left = request.available_bytes - sizes.weight_bytes - sizes.workspace_bytes;
-  const int64_t fitting_blocks = std::max<int64_t>(0, left) / bytes_per_block;
+  int64_t fitting_blocks = std::max<int64_t>(0, left) / bytes_per_block;
   const int least_blocks = blocks_for(least, request.block_tokens);
   if (fitting_blocks < least_blocks)
     refuse(sizes, least, least_blocks * bytes_per_block, request.available_bytes);
+  if (request.kv_memory > 0) {
+    const int64_t budget_blocks = request.kv_memory / bytes_per_block;
+    if (budget_blocks < least_blocks)
+      fail(ErrorKind::kInvalid, "kv_memory is ", request.kv_memory, " bytes, which hold ",
+           budget_blocks * request.block_tokens, " tokens; a context of ", least, " takes ",
+           least_blocks * bytes_per_block, " bytes. Lower context_length or raise kv_memory");
+    fitting_blocks = std::min(fitting_blocks, budget_blocks);
+  }
   sizes.context_length =
       static_cast<int>(std::min<int64_t>(wanted, fitting_blocks * request.block_tokens));
+  // A stated budget may hold more than the requests that run: the rest keeps prefixes.
   const int64_t all =
-      int64_t{blocks_for(sizes.context_length, request.block_tokens)} * request.max_sequences;
+      request.kv_memory > 0
+          ? fitting_blocks
+          : int64_t{blocks_for(sizes.context_length, request.block_tokens)} * request.max_sequences;
   sizes.num_blocks = static_cast<int32_t>(
       std::min<int64_t>({all, fitting_blocks, std::numeric_limits<int32_t>::max()}));
   return sizes;

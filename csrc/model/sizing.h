@@ -16,6 +16,7 @@ struct SizeRequest {
   int context_length = 0;  // 0: the model's own, or as much of it as fits
   int max_sequences = 1;
   int max_batch_rows = 1;
+  int64_t kv_memory = 0;      // bytes of all blocks; 0: the context of max_sequences
   uint64_t tensor_bytes = 0;  // in the file
   int64_t available_bytes = 0;
 };
@@ -33,7 +34,8 @@ std::vector<KvShape> kv_shapes(const ArchSpec& spec, DType kv_type, int block_to
                                int32_t num_blocks);
 
 // Error(kMemory), with the numbers, where weights, workspace and one sequence of the context do not
-// fit; Error(kInvalid) for a context that the model was not trained for.
+// fit; Error(kInvalid) for a context that the model was not trained for or that kv_memory cannot
+// hold.
 Sizes plan_sizes(const ArchSpec& spec, const SizeRequest& request);
 
 }  // namespace pyslm::model

@@ -2,9 +2,15 @@
 // hold them.
 //
 //   decodes first, one row each; then prompts, under a budget of rows shared fairly
-//   admission:   first come first served, once the blocks of the whole prompt are free
-//   out of blocks: the youngest running sequence gives up its blocks and computes anew later. The
-//                  oldest never does, so it finishes, so all finish.
+//   order:       by priority, then first come first served; "older" means earlier in this order
+//   admission:   once the blocks of the whole prompt are free. For one of a better priority, those
+//                of worse priority give way.
+//   out of blocks: the youngest running sequence gives up its blocks and computes anew later,
+//   mostly
+//                  by hits in the prefix cache. The oldest never does, so it finishes, so all
+//                  finish.
+//   prefixes:    what the cache holds of a prompt is not computed; of several that need the same
+//                unit next, the oldest computes it and the others wait for it
 //
 // Not thread-safe; the engine calls it under its lock.
 #pragma once
@@ -13,9 +19,9 @@
 #include <cstdint>
 #include <vector>
 
-#include "kv/block_pool.h"
 #include "model/runner.h"
 #include "sched/batch.h"
+#include "sched/block_manager.h"
 #include "sched/sequence.h"
 
 namespace pyslm {
@@ -24,6 +30,7 @@ struct SchedulerConfig {
   int32_t max_sequences = 16;   // running at once
   int32_t prefill_chunk = 512;  // rows of a step that prompts may take
   int32_t max_batch_rows = 512;
+  bool prefix_caching = true;
 };
 
 // One sequence's part of a step.
@@ -49,30 +56,31 @@ class Scheduler {
   // Plans a step and reserves its blocks. Empty only where there is nothing to do.
   std::vector<ScheduledSpan> schedule();
 
+  // The step's rows are in the cache.
+  void commit(const ScheduledSpan& span);
+
   int32_t num_waiting() const { return static_cast<int32_t>(waiting_.size()); }
   int32_t num_running() const { return static_cast<int32_t>(running_.size()); }
   int64_t num_preemptions() const { return num_preemptions_; }
-  std::vector<int32_t> free_blocks() const;  // per cache group
+  BlockManager& blocks() { return blocks_; }
+  const BlockManager& blocks() const { return blocks_; }
+  // Error(kInternal) unless the blocks are as the sequences say.
+  void verify() const;
 
  private:
-  struct Group {
-    CacheGroupInfo info;
-    BlockPool pool;
-  };
-
   void admit();
-  bool can_admit(const Sequence& sequence) const;
-  int64_t blocks_for_prompt(const Group& group, const Sequence& sequence) const;
-  int64_t peak_blocks(const Group& group, int64_t cached_tokens) const;
+  bool try_admit(Sequence& sequence);
+  bool has_room(const Sequence& sequence, const std::vector<PrefixNode*>& hit) const;
+  void take_hit(Sequence& sequence, const std::vector<PrefixNode*>& hit);
+  int64_t blocks_for_prompt(size_t group, const Sequence& sequence) const;
+  int64_t peak_blocks(size_t group, int64_t cached_tokens) const;
   int64_t blocks_promised(size_t group) const;
+  bool waits_for_another(size_t index) const;
   std::vector<int32_t> choose_rows() const;
-  bool reserve(Sequence& sequence, int32_t num_rows);
-  void release_behind_window(Sequence& sequence);
-  void release_all(Sequence& sequence);
   void preempt_youngest();
 
   SchedulerConfig config_;
-  std::vector<Group> groups_;
+  BlockManager blocks_;
   std::vector<Sequence*> waiting_;  // both oldest first
   std::vector<Sequence*> running_;
   int64_t num_preemptions_ = 0;

@@ -3,7 +3,10 @@
 #pragma once
 
 #include <cstdint>
+#include <tuple>
 #include <vector>
+
+#include "kv/prefix_tree.h"
 
 namespace pyslm {
 
@@ -26,12 +29,24 @@ struct Sequence {
   int32_t num_computed = 0;        // leading tokens whose keys and values are in the cache
   std::vector<BlockTable> tables;  // one per cache group
   SequenceStatus status = SequenceStatus::kWaiting;
+  int32_t priority = 0;    // the lower, the earlier
+  int32_t num_cached = 0;  // prompt tokens that others had computed
+  bool was_preempted = false;
+
+  // Where it stands in the tree of shared prefixes, while it runs: its first num_units units.
+  PrefixScope scope = kCommonScope;
+  PrefixNode* prefix_end = nullptr;
+  int32_t num_units = 0;
 
   int32_t num_tokens() const { return static_cast<int32_t>(tokens.size()); }
   int32_t num_owed() const { return num_tokens() - num_computed; }
   // Only its newest token is missing: one row gives the next. Otherwise it computes its prompt, or
   // after a preemption all that it had.
   bool decoding() const { return num_computed > 0 && num_owed() == 1; }
+  // Who is served first.
+  bool before(const Sequence& other) const {
+    return std::tie(priority, id) < std::tie(other.priority, other.id);
+  }
 };
 
 }  // namespace pyslm

@@ -237,7 +237,14 @@ def test_validate_names_the_field(name: str, value: object) -> None:
 
 
 def test_every_field_is_validated_or_takes_any_value() -> None:
-    takes_any_value = {"seed", "sample_index", "include_stop_text", "ignore_eos"}
+    takes_any_value = {
+        "seed",
+        "sample_index",
+        "include_stop_text",
+        "ignore_eos",
+        "priority",
+        "cache_salt",
+    }
     assert {name for name, _ in ABSURD} | takes_any_value == set(SamplingParams.fields)
 
 
@@ -253,7 +260,8 @@ def test_values_of_the_wrong_type_are_type_errors(name: str, value: object) -> N
 
 def test_params_read_back_what_was_set() -> None:
     values: dict[str, Any] = {
-        "max_tokens": 7, "min_tokens": 3, "temperature": 0.5, "top_k": 9, "top_p": 0.25,
+        "max_tokens": 7, "min_tokens": 3, "priority": -3, "cache_salt": "tenant",
+        "temperature": 0.5, "top_k": 9, "top_p": 0.25,
         "min_p": 0.125, "typical_p": 0.75, "top_n_sigma": 1.5, "xtc_probability": 0.5,
         "xtc_threshold": 0.25, "repetition_penalty": 1.5, "presence_penalty": 1.0,
         "frequency_penalty": -0.5, "penalty_last_n": 64, "dry_multiplier": 0.75, "dry_base": 2.0,

@@ -60,7 +60,9 @@ def test_every_request_gives_what_it_gives_alone(
             engine.step()
         if requests:
             rng.choice(requests).poll()
+        engine.verify()
     finish_all(engine, requests)
+    engine.verify()
     for request in requests:
         expected, finish = run_alone(runner, request.prompt, request.params)
         if request.id in aborted:
