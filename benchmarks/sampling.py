@@ -25,6 +25,10 @@ CASES: dict[str, dict[str, Any]] = {
     "top-p 0.95, min-p 0.05": {"top_p": 0.95, "min_p": 0.05},
     "typical 0.9": {"typical_p": 0.9},
     "top-k 40, repetition 1.1": {"top_k": 40, "repetition_penalty": 1.1},
+    "top-n-sigma 1": {"top_n_sigma": 1.0},
+    "top-p 0.95, xtc": {"top_p": 0.95, "xtc_probability": 0.5},
+    "top-k 40, dry": {"top_k": 40, "dry_multiplier": 0.8},
+    "allowed tokens": {"allowed_token_ids": list(range(1000))},
 }
 
 

@@ -78,22 +78,37 @@ class SamplingParams:
     max_tokens: int
     priority: int
     cache_salt: str
+    min_tokens: int
     temperature: float
     top_k: int
     top_p: float
     min_p: float
     typical_p: float
+    top_n_sigma: float
+    xtc_probability: float
+    xtc_threshold: float
     repetition_penalty: float
     presence_penalty: float
     frequency_penalty: float
     penalty_last_n: int
+    dry_multiplier: float
+    dry_base: float
+    dry_allowed_length: int
+    dry_penalty_last_n: int
+    dry_sequence_breakers: Sequence[bytes]
     logit_bias: Mapping[int, float]
+    allowed_token_ids: Sequence[int]
+    bad_token_ids: Sequence[Sequence[int]]
+    bad_words: Sequence[bytes]
     seed: int
+    sample_index: int
     logprobs: int
     stop_token_ids: Sequence[int]
     stop: Sequence[bytes]
     include_stop_text: bool
     ignore_eos: bool
+    grammar_type: str
+    grammar: str
     def __init__(self, **fields: Any) -> None: ...
     def validate(self, num_vocab: int) -> None: ...
 
@@ -115,6 +130,8 @@ class RequestUpdate:
     @property
     def error(self) -> str | None: ...
     @property
+    def error_is_request(self) -> bool: ...
+    @property
     def prompt_tokens(self) -> int: ...
     @property
     def output_tokens(self) -> int: ...
@@ -131,6 +148,8 @@ class EngineStats:
     @property
     def num_waiting(self) -> int: ...
     @property
+    def num_compiling(self) -> int: ...
+    @property
     def num_preemptions(self) -> int: ...
     @property
     def free_blocks(self) -> list[int]: ...
@@ -142,6 +161,21 @@ class EngineStats:
     def prompt_tokens(self) -> int: ...
     @property
     def cached_tokens(self) -> int: ...
+
+class GrammarCompiler:
+    """Compiles grammars on its own threads with llguidance's library."""
+
+    def __init__(
+        self,
+        library: str,
+        token_bytes: Sequence[bytes],
+        end_tokens: Sequence[int],
+        *,
+        num_threads: int = 2,
+        cache_entries: int = 32,
+    ) -> None: ...
+    @property
+    def num_compiled(self) -> int: ...
 
 class Runner:
     """Whatever computes for an Engine."""
@@ -170,6 +204,9 @@ class Model(Runner):
     def logits(
         self, ids: npt.NDArray[np.int32], chunk: int | None = None
     ) -> npt.NDArray[np.float32]: ...
+    def token_logprobs(
+        self, ids: npt.NDArray[np.int32], num_top: int
+    ) -> list[list[tuple[int, float]]]: ...
     def forward_batch(
         self, sequences: Sequence[npt.NDArray[np.int32]], chunks: Sequence[int]
     ) -> list[npt.NDArray[np.float32]]: ...
@@ -191,6 +228,7 @@ class Engine:
         prefix_caching: bool = True,
         max_queued: int = -1,
     ) -> None: ...
+    def use_grammars(self, compiler: GrammarCompiler) -> None: ...
     def add(self, ids: Sequence[int] | npt.NDArray[np.int32], params: SamplingParams) -> int: ...
     def abort(self, id: int) -> bool: ...
     def step(self) -> int: ...

@@ -29,29 +29,48 @@ __all__ = ["ChunkStream", "Generation"]
 class Generation:
     """One request, from its start to its result."""
 
-    def __init__(self, loop: StepLoop, prompt: list[int], params: SamplingParams, room: int):
-        """Queues the request. `room`: tokens of the context that the prompt leaves."""
+    def __init__(
+        self,
+        loop: StepLoop,
+        prompt: list[int],
+        params: SamplingParams,
+        room: int,
+        *,
+        seed: int | None = None,
+        sample_index: int = 0,
+    ):
+        """Queues the request.
+
+        Args:
+            room: tokens of the context that the prompt leaves.
+            seed: in place of the one in `params`.
+            sample_index: which of the samples of one seed this is.
+        """
         self.result: GenerationResult | None = None
         self._loop = loop
         self._wants_logprobs = params.logprobs is not None
-        self._seed = secrets.randbits(63) if params.seed is None else params.seed
+        self._seed = draw_seed(params) if seed is None else seed
         self._joiner = Utf8Joiner()
         self._text: list[str] = []
         self._token_ids: list[int] = []
         self._logprobs: list[TokenLogprobs] = []
-        self._id = loop.add(prompt, native_params(params, self._seed, room))
+        native = native_params(params, self._seed, room)
+        native.sample_index = sample_index
+        self._id = loop.add(prompt, native)
 
     def advance(self) -> StreamChunk:
         """Runs steps until there is something new of this request."""
         update = self._loop.next_update(self._id)
         finish = update.finish
         if finish == "error":
+            if update.error_is_request:
+                raise InvalidRequestError(update.error or "the request cannot be followed")
             raise EngineError(update.error or "the engine gave up a request and does not say why")
         text = self._joiner.push(update.bytes)
         if finish is not None:
             text += self._joiner.finish()
         token_ids = tuple(update.tokens)
-        logprobs = tuple(map(_token_logprobs, update.logprobs)) if self._wants_logprobs else None
+        logprobs = tuple(map(token_logprobs, update.logprobs)) if self._wants_logprobs else None
         self._text.append(text)
         self._token_ids.extend(token_ids)
         self._logprobs.extend(logprobs or ())
@@ -137,7 +156,13 @@ class ChunkStream(Iterator[StreamChunk]):
             self.close()
 
 
-def _token_logprobs(entries: list[tuple[int, float]]) -> TokenLogprobs:
+def draw_seed(params: SamplingParams) -> int:
+    """The seed that was asked for, or a random one."""
+    return secrets.randbits(63) if params.seed is None else params.seed
+
+
+def token_logprobs(entries: list[tuple[int, float]]) -> TokenLogprobs:
+    """From the token's own (id, log-probability) and those of the most likely."""
     (token_id, logprob), *top = entries
     return TokenLogprobs(token_id, logprob, tuple(top))
 
@@ -148,16 +173,24 @@ def native_params(params: SamplingParams, seed: int, room: int) -> _native.Sampl
 
     native = _native.SamplingParams()
     native.max_tokens = min(params.max_tokens, room)
+    native.min_tokens = min(params.min_tokens, native.max_tokens)
     for name in (
         "temperature",
         "top_k",
         "top_p",
         "min_p",
         "typical_p",
+        "top_n_sigma",
+        "xtc_probability",
+        "xtc_threshold",
         "repetition_penalty",
         "presence_penalty",
         "frequency_penalty",
         "penalty_last_n",
+        "dry_multiplier",
+        "dry_base",
+        "dry_allowed_length",
+        "dry_penalty_last_n",
         "ignore_eos",
         "include_stop_text",
         "priority",
@@ -169,4 +202,11 @@ def native_params(params: SamplingParams, seed: int, room: int) -> _native.Sampl
     native.logprobs = -1 if params.logprobs is None else params.logprobs
     native.stop_token_ids = list(params.stop_token_ids)
     native.stop = [string.encode() for string in params.stop]
+    native.dry_sequence_breakers = [text.encode() for text in params.dry_sequence_breakers]
+    native.allowed_token_ids = list(params.allowed_token_ids)
+    native.bad_words = [word.encode() for word in params.bad_words if isinstance(word, str)]
+    native.bad_token_ids = [list(word) for word in params.bad_words if not isinstance(word, str)]
+    source = params.grammar_source()
+    if source is not None:
+        native.grammar_type, native.grammar = source
     return native

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import functools
 import os
 import threading
 import time
@@ -16,10 +18,11 @@ import numpy.typing as npt
 
 from pyslm._checks import check_choice, check_count, warn_unsupported
 from pyslm.errors import ContextLengthError, EngineError, InvalidRequestError, UnsupportedModelError
-from pyslm.generation import ChunkStream, Generation
+from pyslm.generation import ChunkStream, Generation, token_logprobs
 from pyslm.model_info import ModelInfo, check_model_path
 from pyslm.prompts import Prompt, is_single_prompt, token_ids
 from pyslm.request import GenerationResult, SamplingParams
+from pyslm.samples import Samples
 from pyslm.step_loop import StepLoop
 from pyslm.weight_cache import cache_options, finish_writing
 
@@ -137,6 +140,8 @@ class LLM:
         self._info = ModelInfo.from_native(path, self._runner.info)
         self._template: ChatTemplate | None = None
         self._template_lock = threading.Lock()
+        self._grammar_lock = threading.Lock()
+        self._knows_grammars = False
         self._loop: StepLoop | None = None  # encoders have none
         if self._info.generates:
             self._loop = StepLoop(
@@ -206,7 +211,14 @@ class LLM:
         The request starts at once, and its errors are raised here. Closing the iterator, or letting
         go of it, ends the request.
         """
-        return ChunkStream(self._start(prompt, params or SamplingParams()))
+        params = params or SamplingParams()
+        if params.num_samples > 1 or params.prompt_logprobs is not None:
+            raise InvalidRequestError(
+                "a stream gives one sample and no prompt_logprobs, but "
+                f"n is {params.n}, best_of {params.best_of}, "
+                f"prompt_logprobs {params.prompt_logprobs}; use generate()"
+            )
+        return ChunkStream(self._start(prompt, params))
 
     def chat(
         self,
@@ -357,19 +369,53 @@ class LLM:
     # --- within -----------------------------------------------------------------------------
 
     def _run(self, requests: list[tuple[Prompt, SamplingParams]]) -> list[GenerationResult]:
-        running: list[Generation] = []
+        running: list[Samples] = []
         try:
-            running.extend(self._start(prompt, params) for prompt, params in requests)
-            return [generation.finish() for generation in running]
+            for prompt, params in requests:
+                running.append(samples := Samples(params))
+                samples.start(functools.partial(self._start, prompt))
+            results = [samples.finish() for samples in running]
         finally:
-            for generation in running:
-                generation.abort()
+            for samples in running:
+                samples.abort()
+        return [
+            self._with_prompt_logprobs(result, *request)
+            for result, request in zip(results, requests, strict=True)
+        ]
 
-    def _start(self, prompt: Prompt, params: SamplingParams) -> Generation:
+    def _with_prompt_logprobs(
+        self, result: GenerationResult, prompt: Prompt, params: SamplingParams
+    ) -> GenerationResult:
+        if params.prompt_logprobs is None:
+            return result
+        ids = np.asarray(self._prompt_ids(prompt), np.int32)
+        rows = self._open_runner().token_logprobs(ids, params.prompt_logprobs)
+        return dataclasses.replace(result, prompt_logprobs=tuple(map(token_logprobs, rows)))
+
+    def _start(
+        self,
+        prompt: Prompt,
+        params: SamplingParams,
+        *,
+        seed: int | None = None,
+        sample_index: int = 0,
+    ) -> Generation:
         loop = self._need_loop()
         ids = self._prompt_ids(prompt)
         room = self._check_fits(len(ids), output=1)
-        return Generation(loop, ids, params, room)
+        if params.grammar_source() is not None:
+            self._use_grammars(loop)
+        return Generation(loop, ids, params, room, seed=seed, sample_index=sample_index)
+
+    def _use_grammars(self, loop: StepLoop) -> None:
+        """At the first need: the vocabulary takes memory, and a second to prepare."""
+        from pyslm.grammar import grammar_compiler
+
+        with self._grammar_lock:
+            if not self._knows_grammars:
+                compiler = grammar_compiler(self._tokenizer, self._info.vocab_size)
+                loop.engine.use_grammars(compiler)
+                self._knows_grammars = True
 
     def _prompt_ids(self, prompt: Prompt) -> list[int]:
         ids = self.tokenize(prompt) if isinstance(prompt, str) else token_ids(prompt)

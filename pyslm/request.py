@@ -7,11 +7,25 @@ request; `StreamChunk` is a piece of one that is still running.
 from __future__ import annotations
 
 import dataclasses
-import operator
 from collections.abc import Mapping, Sequence
-from typing import Literal
+from typing import Any, Literal
 
-from pyslm.errors import InvalidRequestError
+from pyslm._param_checks import (
+    FLOAT32_MAX,
+    INT32_MAX,
+    MAX_STOPS,
+    MAX_WORD_BYTES,
+    UINT64_MAX,
+    checked_bias,
+    checked_float,
+    checked_int,
+    checked_stop,
+    checked_strings,
+    checked_tokens,
+    checked_words,
+    wrong,
+)
+from pyslm.grammar.source import GrammarSource, grammar_source
 
 __all__ = [
     "FinishReason",
@@ -25,33 +39,38 @@ __all__ = [
 
 FinishReason = Literal["stop", "length", "abort"]
 
-_INT32_MAX = 2**31 - 1
-_UINT64_MAX = 2**64 - 1
-_FLOAT32_MAX = 3.4028234e38
-
 # field -> (lowest, highest), both allowed; the same as in csrc/sampling/validate.cpp.
 _INT_RANGES: Mapping[str, tuple[int, int]] = {
-    "max_tokens": (1, _INT32_MAX),
-    "priority": (-_INT32_MAX - 1, _INT32_MAX),
-    "top_k": (0, _INT32_MAX),
-    "penalty_last_n": (-1, _INT32_MAX),
+    "max_tokens": (1, INT32_MAX),
+    "min_tokens": (0, INT32_MAX),
+    "priority": (-INT32_MAX - 1, INT32_MAX),
+    "n": (1, 128),
+    "top_k": (0, INT32_MAX),
+    "penalty_last_n": (-1, INT32_MAX),
+    "dry_allowed_length": (1, INT32_MAX),
+    "dry_penalty_last_n": (-1, INT32_MAX),
 }
 _OPTIONAL_INT_RANGES: Mapping[str, tuple[int, int]] = {
-    "seed": (0, _UINT64_MAX),
+    "seed": (0, UINT64_MAX),
     "logprobs": (0, 100),
+    "prompt_logprobs": (0, 100),
+    "best_of": (1, 128),
 }
 _FLOAT_RANGES: Mapping[str, tuple[float, float]] = {
-    "temperature": (0.0, _FLOAT32_MAX),
+    "temperature": (0.0, FLOAT32_MAX),
     "top_p": (0.0, 1.0),
     "min_p": (0.0, 1.0),
     "typical_p": (0.0, 1.0),
+    "top_n_sigma": (0.0, 1000.0),
+    "xtc_probability": (0.0, 1.0),
+    "xtc_threshold": (0.0, 1.0),
+    "dry_multiplier": (0.0, 100.0),
+    "dry_base": (1.0, 100.0),
     "repetition_penalty": (0.01, 100.0),
     "presence_penalty": (-2.0, 2.0),
     "frequency_penalty": (-2.0, 2.0),
 }
-_MAX_BIAS = 100.0
-_MAX_STOPS, _MAX_STOP_BYTES = 128, 4096
-_BOOLS = ("ignore_eos", "include_stop_text")
+_BOOLS = ("ignore_eos", "include_stop_text", "json_object")
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,6 +83,14 @@ class SamplingParams:
 
     max_tokens: int = 256
     """Tokens to generate at most; at least 1."""
+    min_tokens: int = 0
+    """Before so many tokens no end token, stop token or stop string ends the output; a grammar
+    that is complete does."""
+    n: int = 1
+    """Samples of one prompt: the first is the result, the others are its `alternatives`."""
+    best_of: int | None = None
+    """Samples to draw, of which the `n` with the highest mean log-probability come back, best
+    first. None: `n`, in the order of their drawing."""
     temperature: float = 1.0
     """Divides the logits; 0 takes the most likely token (greedy)."""
     top_k: int = 0
@@ -74,6 +101,12 @@ class SamplingParams:
     """Keep tokens at least this times as likely as the most likely one; 0: all."""
     typical_p: float = 1.0
     """Locally typical sampling (Meister et al. 2022); 1: off."""
+    top_n_sigma: float = 0.0
+    """Keep logits within so many standard deviations of the largest (Tang et al. 2024); 0: off."""
+    xtc_probability: float = 0.0
+    """How often the most likely tokens are left out ("exclude top choices"); 0: never."""
+    xtc_threshold: float = 0.1
+    """Of the tokens at least this likely, XTC leaves only the least likely."""
     repetition_penalty: float = 1.0
     """Over prompt and output (Keskar et al. 2019); 1: off."""
     presence_penalty: float = 0.0
@@ -82,12 +115,28 @@ class SamplingParams:
     """Subtracted for each time a token stands in the output so far (OpenAI)."""
     penalty_last_n: int = -1
     """Tokens that `repetition_penalty` looks back on; -1: everything, 0: none."""
+    dry_multiplier: float = 0.0
+    """Penalty ("don't repeat yourself") of a token that would go on a repetition; 0: off."""
+    dry_base: float = 1.75
+    """The penalty grows by this factor for each token the repetition is longer than allowed."""
+    dry_allowed_length: int = 2
+    """Repetitions of fewer tokens are free."""
+    dry_penalty_last_n: int = -1
+    """Tokens that DRY looks back on; -1: everything, 0: none."""
+    dry_sequence_breakers: Sequence[str] = ("\n", ":", '"', "*")
+    """A repetition does not reach back over these texts."""
     logit_bias: Mapping[int, float] = dataclasses.field(default_factory=dict)
     """Token id -> amount added to its logit, from -100 to 100."""
+    allowed_token_ids: Sequence[int] = ()
+    """Only these tokens are chosen; empty: all."""
+    bad_words: Sequence[str | Sequence[int]] = ()
+    """Texts, or sequences of token ids, that the output never holds."""
     seed: int | None = None
     """Same seed, same text. None: a random one, recorded in the result."""
     logprobs: int | None = None
     """None: no log-probabilities; n: those of the chosen token and of the n most likely."""
+    prompt_logprobs: int | None = None
+    """As `logprobs`, for each token of the prompt after the first."""
     stop: str | Sequence[str] = ()
     """The output ends before the first of these strings."""
     stop_token_ids: Sequence[int] = ()
@@ -102,26 +151,60 @@ class SamplingParams:
     cache_salt: str = ""
     """Computed prompts are shared only between requests of the same salt: a caller cannot find out
     by the time its requests take what those of others, with salts of their own, have asked."""
+    json_schema: Mapping[str, Any] | bool | str | None = None
+    """The output is JSON, valid under this schema (given as an object or as JSON text). Its
+    properties come in the schema's order, white space is one space after a comma or colon at most.
+    A schema with a keyword that cannot be enforced is refused by name. Of this and the four fields
+    below, one may be given. Cut off by `max_tokens` or a stop string, an output is incomplete."""
+    json_object: bool = False
+    """The output is a JSON object."""
+    regex: str | None = None
+    """The whole output matches this regular expression, in the syntax of Rust's regex crate; but
+    \\d and \\w mean ASCII."""
+    choice: Sequence[str] | None = None
+    """The output is one of these texts."""
+    grammar: str | None = None
+    """The output follows this grammar, in llguidance's dialect of Lark's EBNF."""
 
     def __post_init__(self) -> None:
         for name, (low, high) in _INT_RANGES.items():
-            self._set(name, _checked_int(name, getattr(self, name), low, high))
+            self._set(name, checked_int(name, getattr(self, name), low, high))
         for name, (low, high) in _OPTIONAL_INT_RANGES.items():
             if getattr(self, name) is not None:
-                self._set(name, _checked_int(name, getattr(self, name), low, high))
+                self._set(name, checked_int(name, getattr(self, name), low, high))
         for name, (floor, ceiling) in _FLOAT_RANGES.items():
-            self._set(name, _checked_float(name, getattr(self, name), floor, ceiling))
+            self._set(name, checked_float(name, getattr(self, name), floor, ceiling))
         for name in _BOOLS:
             if not isinstance(getattr(self, name), bool):
-                raise _wrong(name, getattr(self, name), "True or False")
+                raise wrong(name, getattr(self, name), "True or False")
         if not isinstance(self.cache_salt, str):
-            raise _wrong("cache_salt", self.cache_salt, "text")
-        self._set("logit_bias", _checked_bias(self.logit_bias))
-        self._set("stop", _checked_stop(self.stop))
-        ids = _checked_sequence("stop_token_ids", self.stop_token_ids)
-        self._set(
-            "stop_token_ids", tuple(_checked_int("stop_token_ids", i, 0, _INT32_MAX) for i in ids)
+            raise wrong("cache_salt", self.cache_salt, "text")
+        self._set("logit_bias", checked_bias(self.logit_bias))
+        self._set("stop", checked_stop(self.stop))
+        for name in ("stop_token_ids", "allowed_token_ids"):
+            self._set(name, checked_tokens(name, getattr(self, name)))
+        self._set("bad_words", checked_words("bad_words", self.bad_words))
+        breakers = checked_strings(
+            "dry_sequence_breakers", self.dry_sequence_breakers, MAX_STOPS, MAX_WORD_BYTES
         )
+        self._set("dry_sequence_breakers", breakers)
+        self._check_counts()
+        self.grammar_source()  # raises where it is malformed
+
+    def _check_counts(self) -> None:
+        if self.min_tokens > self.max_tokens:
+            raise wrong("min_tokens", self.min_tokens, f"at most max_tokens, {self.max_tokens}")
+        if self.best_of is not None and self.best_of < self.n:
+            raise wrong("best_of", self.best_of, f"at least n, {self.n}")
+
+    def grammar_source(self) -> GrammarSource | None:
+        """The grammar of the output, as llguidance takes it; None where there is none."""
+        return grammar_source(self)
+
+    @property
+    def num_samples(self) -> int:
+        """How many samples are drawn."""
+        return self.n if self.best_of is None else self.best_of
 
     def _set(self, name: str, value: object) -> None:
         object.__setattr__(self, name, value)
@@ -184,6 +267,15 @@ class GenerationResult:
     """The stop string that matched, or the id of the stop token."""
     seed: int
     """The seed that was used: the same request with it gives the same text."""
+    prompt_logprobs: tuple[TokenLogprobs, ...] | None = None
+    """One per token of the prompt after the first; None unless asked for."""
+    alternatives: tuple[GenerationResult, ...] = ()
+    """The other samples, where `n` is more than 1."""
+
+    @property
+    def samples(self) -> tuple[GenerationResult, ...]:
+        """This result and its alternatives."""
+        return (self, *self.alternatives)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -200,70 +292,3 @@ class StreamChunk:
     def finish_reason(self) -> FinishReason | None:
         """Why the request ended; None on every chunk but the last."""
         return self.result.finish_reason if self.result else None
-
-
-def _wrong(field: str, value: object, allowed: str) -> InvalidRequestError:
-    return InvalidRequestError(f"{field} is {value!r}; allowed: {allowed}")
-
-
-def _checked_int(field: str, value: object, low: int, high: int) -> int:
-    allowed = f"a whole number from {low} to {high}"
-    if isinstance(value, bool):
-        raise _wrong(field, value, allowed)
-    try:
-        number = operator.index(value)  # type: ignore[arg-type]
-    except TypeError:
-        raise _wrong(field, value, allowed) from None
-    if not low <= number <= high:
-        raise _wrong(field, value, allowed)
-    return number
-
-
-def _checked_float(field: str, value: object, low: float, high: float) -> float:
-    allowed = f"from {low:g} to {high:g}"
-    if isinstance(value, (bool, str)):
-        raise _wrong(field, value, allowed)
-    try:
-        number = float(value)  # type: ignore[arg-type]
-    except (TypeError, ValueError):
-        raise _wrong(field, value, allowed) from None
-    if not low <= number <= high:  # NaN too
-        raise _wrong(field, value, allowed)
-    return number
-
-
-def _checked_sequence(field: str, value: object) -> Sequence[object]:
-    if isinstance(value, (str, bytes)) or not isinstance(value, Sequence):
-        raise _wrong(field, value, "a list")
-    return value
-
-
-def _checked_bias(bias: object) -> dict[int, float]:
-    if not isinstance(bias, Mapping):
-        raise _wrong("logit_bias", bias, "a mapping of token ids to amounts")
-    return {
-        _checked_int("logit_bias token", token, 0, _INT32_MAX): _checked_float(
-            f"logit_bias[{token}]", amount, -_MAX_BIAS, _MAX_BIAS
-        )
-        for token, amount in bias.items()
-    }
-
-
-def _checked_stop(stop: object) -> tuple[str, ...]:
-    strings = (stop,) if isinstance(stop, str) else _checked_sequence("stop", stop)
-    if len(strings) > _MAX_STOPS:
-        raise _wrong("the number of strings in stop", len(strings), f"at most {_MAX_STOPS}")
-    return tuple(map(_checked_stop_string, strings))
-
-
-def _checked_stop_string(string: object) -> str:
-    allowed = f"text of 1 to {_MAX_STOP_BYTES} bytes"
-    if not isinstance(string, str):
-        raise _wrong("stop", string, allowed)
-    try:
-        num_bytes = len(string.encode())
-    except UnicodeEncodeError:  # a lone surrogate
-        raise _wrong("stop", string, allowed) from None
-    if not 1 <= num_bytes <= _MAX_STOP_BYTES:
-        raise _wrong("stop", string[:20], allowed)
-    return string

@@ -33,12 +33,12 @@ std::vector<int32_t> token_ids(const py::object& ids) {
 }
 
 // One string or several, as str (UTF-8) or bytes.
-std::vector<std::string> stop_strings(const py::object& stop) {
-  if (py::isinstance<py::str>(stop) || py::isinstance<py::bytes>(stop)) {
-    return {stop.cast<std::string>()};
+std::vector<std::string> byte_strings(const py::object& strings) {
+  if (py::isinstance<py::str>(strings) || py::isinstance<py::bytes>(strings)) {
+    return {strings.cast<std::string>()};
   }
-  return cast_or_type_error<std::vector<std::string>>(stop,
-                                                      "stop must be str, bytes or a list of them");
+  return cast_or_type_error<std::vector<std::string>>(strings,
+                                                      "needed: str, bytes or a list of them");
 }
 
 std::vector<py::bytes> as_bytes(const std::vector<std::string>& strings) {
@@ -78,6 +78,13 @@ SamplingParams make_params(const py::kwargs& fields) {
   return params.cast<SamplingParams>();
 }
 
+void bind_strings(py::class_<SamplingParams>& cls, const char* name,
+                  std::vector<std::string> SamplingParams::* field) {
+  cls.def_property(
+      name, [field](const SamplingParams& p) { return as_bytes(p.*field); },
+      [field](SamplingParams& p, const py::object& strings) { p.*field = byte_strings(strings); });
+}
+
 void bind_params(py::module_& m) {
   using P = SamplingParams;
   py::class_<P> cls(m, "SamplingParams",
@@ -85,11 +92,15 @@ void bind_params(py::module_& m) {
                     "leave the model's distribution as it is. Engine.add() checks the ranges.");
   cls.def(py::init(&make_params));
   const py::tuple fields = py::make_tuple(
-      "max_tokens", "priority", "cache_salt", "temperature", "top_k", "top_p", "min_p", "typical_p",
-      "repetition_penalty", "presence_penalty", "frequency_penalty", "penalty_last_n", "logit_bias",
-      "seed", "logprobs", "stop_token_ids", "stop", "include_stop_text", "ignore_eos");
+      "max_tokens", "min_tokens", "priority", "cache_salt", "temperature", "top_k", "top_p",
+      "min_p", "typical_p", "top_n_sigma", "xtc_probability", "xtc_threshold", "repetition_penalty",
+      "presence_penalty", "frequency_penalty", "penalty_last_n", "dry_multiplier", "dry_base",
+      "dry_allowed_length", "dry_penalty_last_n", "dry_sequence_breakers", "logit_bias",
+      "allowed_token_ids", "bad_token_ids", "bad_words", "seed", "sample_index", "logprobs",
+      "stop_token_ids", "stop", "include_stop_text", "ignore_eos", "grammar_type", "grammar");
   cls.attr("fields") = fields;
   cls.def_readwrite("max_tokens", &P::max_tokens)
+      .def_readwrite("min_tokens", &P::min_tokens)
       .def_readwrite("priority", &P::priority)
       .def_readwrite("cache_salt", &P::cache_salt)
       .def_readwrite("temperature", &P::temperature)
@@ -97,22 +108,34 @@ void bind_params(py::module_& m) {
       .def_readwrite("top_p", &P::top_p)
       .def_readwrite("min_p", &P::min_p)
       .def_readwrite("typical_p", &P::typical_p)
+      .def_readwrite("top_n_sigma", &P::top_n_sigma)
+      .def_readwrite("xtc_probability", &P::xtc_probability)
+      .def_readwrite("xtc_threshold", &P::xtc_threshold)
       .def_readwrite("repetition_penalty", &P::repetition_penalty)
       .def_readwrite("presence_penalty", &P::presence_penalty)
       .def_readwrite("frequency_penalty", &P::frequency_penalty)
       .def_readwrite("penalty_last_n", &P::penalty_last_n)
+      .def_readwrite("dry_multiplier", &P::dry_multiplier)
+      .def_readwrite("dry_base", &P::dry_base)
+      .def_readwrite("dry_allowed_length", &P::dry_allowed_length)
+      .def_readwrite("dry_penalty_last_n", &P::dry_penalty_last_n)
       .def_property("logit_bias", &bias_dict, &set_bias)
+      .def_readwrite("allowed_token_ids", &P::allowed_token_ids)
+      .def_readwrite("bad_token_ids", &P::bad_token_ids)
       .def_readwrite("seed", &P::seed)
+      .def_readwrite("sample_index", &P::sample_index)
+      .def_readwrite("grammar_type", &P::grammar_type)
+      .def_readwrite("grammar", &P::grammar)
       .def_readwrite("logprobs", &P::logprobs)
       .def_readwrite("stop_token_ids", &P::stop_token_ids)
-      .def_property(
-          "stop", [](const P& p) { return as_bytes(p.stop); },
-          [](P& p, const py::object& stop) { p.stop = stop_strings(stop); })
       .def_readwrite("include_stop_text", &P::include_stop_text)
       .def_readwrite("ignore_eos", &P::ignore_eos)
       .def("validate", &validate, py::arg("num_vocab"),
            "Raises InvalidRequestError naming the field, its value and its range.")
       .def("__repr__", &params_repr);
+  bind_strings(cls, "stop", &P::stop);
+  bind_strings(cls, "bad_words", &P::bad_words);
+  bind_strings(cls, "dry_sequence_breakers", &P::dry_sequence_breakers);
 }
 
 py::object finish_name(FinishReason reason) {
@@ -158,6 +181,9 @@ void bind_update(py::module_& m) {
           "None, 'stop', 'length', 'abort' or 'error'")
       .def_property_readonly("stop_reason", [](const U& u) { return none_if_empty(u.stop_reason); })
       .def_property_readonly("error", [](const U& u) { return none_if_empty(u.error); })
+      .def_property_readonly(
+          "error_is_request", [](const U& u) { return u.error_kind == ErrorKind::kInvalid; },
+          "the error lies in what the request asks for")
       .def_readonly("prompt_tokens", &U::prompt_tokens)
       .def_readonly("output_tokens", &U::output_tokens)
       .def_readonly("cached_tokens", &U::cached_tokens)
@@ -169,6 +195,7 @@ void bind_stats(py::module_& m) {
   py::class_<EngineStats>(m, "EngineStats")
       .def_readonly("num_running", &EngineStats::num_running)
       .def_readonly("num_waiting", &EngineStats::num_waiting)
+      .def_readonly("num_compiling", &EngineStats::num_compiling, "wait for their grammar")
       .def_readonly("num_preemptions", &EngineStats::num_preemptions)
       .def_readonly("free_blocks", &EngineStats::free_blocks, "list[int]: per cache group")
       .def_readonly("cached_blocks", &EngineStats::cached_blocks, "hold prefixes, free or not")
@@ -198,12 +225,32 @@ int64_t load_prefixes(Engine& engine, const py::function& read) {
   });
 }
 
+void bind_grammar_compiler(py::module_& m) {
+  py::class_<GrammarCompiler, std::shared_ptr<GrammarCompiler>>(
+      m, "GrammarCompiler", "Compiles grammars on its own threads with llguidance's library.")
+      .def(py::init([](std::string library, std::vector<std::string> token_bytes,
+                       std::vector<int32_t> end_tokens, int num_threads, size_t cache_entries) {
+             return std::make_shared<GrammarCompiler>(
+                 GrammarConfig{.library = std::move(library),
+                               .token_bytes = std::move(token_bytes),
+                               .end_tokens = std::move(end_tokens),
+                               .num_threads = num_threads,
+                               .cache_entries = cache_entries});
+           }),
+           py::arg("library"), py::arg("token_bytes"), py::arg("end_tokens"), py::kw_only(),
+           py::arg("num_threads") = GrammarConfig{}.num_threads,
+           py::arg("cache_entries") = GrammarConfig{}.cache_entries)
+      .def_property_readonly("num_compiled", &GrammarCompiler::num_compiled,
+                             "grammars compiled, as against found in the cache");
+}
+
 }  // namespace
 
 void bind_engine(py::module_& m) {
   bind_params(m);
   bind_update(m);
   bind_stats(m);
+  bind_grammar_compiler(m);
   // Whatever runs a model derives from it; the module of models may have bound it already.
   if (!py::detail::get_type_info(typeid(Runner))) py::class_<Runner>(m, "Runner");
   using NoGil = py::call_guard<py::gil_scoped_release>;
@@ -224,6 +271,8 @@ void bind_engine(py::module_& m) {
            py::arg("stop_tokens") = std::vector<int32_t>{}, py::kw_only(),
            py::arg("prefix_caching") = EngineConfig{}.prefix_caching,
            py::arg("max_queued") = EngineConfig{}.max_queued, py::keep_alive<1, 2>())
+      .def("use_grammars", &Engine::use_grammars, py::arg("compiler"),
+           "From here on requests may carry a grammar.")
       .def(
           "add",
           [](Engine& engine, const py::object& ids, const SamplingParams& params) {

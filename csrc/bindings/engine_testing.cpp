@@ -12,30 +12,48 @@ namespace {
 using Logits = py::array_t<float, py::array::c_style | py::array::forcecast>;
 using Tokens = std::vector<int32_t>;
 
-Sampler make_sampler(const Logits& logits, const SamplingParams& params) {
-  return Sampler(params, static_cast<int>(logits.size()));
-}
-
 template <class T>
 py::array_t<T> to_array(const std::vector<T>& values) {
   return py::array_t<T>(static_cast<py::ssize_t>(values.size()), values.data());
 }
 
+using TokenBytes = std::vector<std::string>;
+
+// A sampler that knows the tokens' texts, as the engine prepares it.
+struct Prepared {
+  Prepared(const Logits& logits, const SamplingParams& params, uint32_t sample_index,
+           const TokenBytes& token_bytes, const Tokens& end_tokens)
+      : sampler(params, static_cast<int>(logits.size()), sample_index), token_bytes(token_bytes) {
+    sampler.prepare(token_bytes, {end_tokens.begin(), end_tokens.end()});
+  }
+  TokenHistory history(const Tokens& tokens, int32_t prompt_length) const {
+    return {tokens, prompt_length, &token_bytes};
+  }
+
+  Sampler sampler;
+  const TokenBytes& token_bytes;
+};
+
 py::array_t<double> sampler_probabilities(const Logits& logits, const SamplingParams& params,
-                                          const Tokens& history, int32_t prompt_length) {
+                                          const Tokens& history, int32_t prompt_length,
+                                          const TokenBytes& token_bytes, const Tokens& end_tokens,
+                                          int64_t position) {
   SamplerWorkspace work;
-  return to_array(
-      make_sampler(logits, params).probabilities(logits.data(), {history, prompt_length}, work));
+  const Prepared prepared(logits, params, 0, token_bytes, end_tokens);
+  return to_array(prepared.sampler.probabilities(
+      logits.data(), prepared.history(history, prompt_length), work, position));
 }
 
 std::vector<int32_t> sampler_draws(const Logits& logits, const SamplingParams& params,
                                    const std::vector<int64_t>& positions, uint32_t sample_index,
-                                   const Tokens& history, int32_t prompt_length) {
-  const Sampler sampler(params, static_cast<int>(logits.size()), sample_index);
+                                   const Tokens& history, int32_t prompt_length,
+                                   const TokenBytes& token_bytes, const Tokens& end_tokens) {
+  const Prepared prepared(logits, params, sample_index, token_bytes, end_tokens);
   SamplerWorkspace work;
   std::vector<int32_t> tokens;
   for (const int64_t position : positions) {
-    tokens.push_back(sampler.sample(logits.data(), {history, prompt_length}, position, work));
+    tokens.push_back(prepared.sampler.sample(
+        logits.data(), prepared.history(history, prompt_length), position, work));
   }
   return tokens;
 }
@@ -95,9 +113,12 @@ void bind_engine_testing(py::module_& parent) {
   m.def("fair_shares", &fair_shares, py::arg("owed"), py::arg("budget"));
   m.def("sampler_probabilities", &sampler_probabilities, py::arg("logits"), py::arg("params"),
         py::arg("history") = Tokens{}, py::arg("prompt_length") = 0,
+        py::arg("token_bytes") = TokenBytes{}, py::arg("end_tokens") = Tokens{},
+        py::arg("position") = 0,
         "float64 [num_vocab]: the distribution that the sampler draws from");
   m.def("sampler_draws", &sampler_draws, py::arg("logits"), py::arg("params"), py::arg("positions"),
         py::arg("sample_index") = 0, py::arg("history") = Tokens{}, py::arg("prompt_length") = 0,
+        py::arg("token_bytes") = TokenBytes{}, py::arg("end_tokens") = Tokens{},
         "one draw per position");
   m.def("text_buffer_run", &text_buffer_run, py::arg("pieces"), py::arg("stops"),
         py::arg("include_stop_text") = false);

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "core/error.h"
+#include "engine/guided.h"
 #include "engine/prefix_stream.h"
 #include "engine/request.h"
 #include "sched/scheduler.h"
@@ -18,14 +19,28 @@ namespace {
 struct StepPlan {
   std::vector<ScheduledSpan> spans;
   std::vector<Request*> requests;
+
+  // Of those whose next token a grammar constrains.
+  std::vector<Guide*> guides() const {
+    std::vector<Guide*> result;
+    for (size_t i = 0; i < spans.size(); ++i) {
+      if (requests[i]->guide && spans[i].gives_output()) {
+        result.push_back(requests[i]->guide.get());
+      }
+    }
+    return result;
+  }
 };
 
 // What sampling found for one span.
 struct Choice {
   int32_t token = -1;
   std::vector<TokenLogprob> logprobs;
-  std::string error;
+  bool completes_grammar = false;
+  std::optional<Error> error;
 };
+
+constexpr std::chrono::milliseconds kCompileWait{20};
 
 SchedulerConfig scheduler_config(const Runner& runner, const EngineConfig& config) {
   if (config.max_sequences < 1) {
@@ -58,6 +73,8 @@ struct Engine::Impl {
   Impl(Runner* runner_in, const EngineConfig& settings, std::vector<std::string> bytes,
        const std::vector<int32_t>& stops);
 
+  void admit_compiled();
+  void wait_for_grammar();
   StepPlan schedule();
   std::vector<Choice> sample(const StepPlan& plan, const float* logits);
   void commit(const StepPlan& plan, std::vector<Choice>& choices);
@@ -65,8 +82,10 @@ struct Engine::Impl {
   void check_queue() const;
   void release_unused_memory();
 
+  Choice choose(Request& request, const float* logits);
   void commit_token(Request& request, Choice& choice);
-  void check_stop(Request& request, int32_t token);
+  void check_stop(Request& request, const Choice& choice);
+  void fail_request(Request& request, const Error& error);
   void finish(Request& request, FinishReason reason);
   std::string_view bytes_of(int32_t token) const {
     const auto index = static_cast<size_t>(token);
@@ -81,6 +100,7 @@ struct Engine::Impl {
   const std::vector<std::string> token_bytes;
   const std::unordered_set<int32_t> stop_tokens;
   SamplerWorkspace workspace;  // of whoever is in step()
+  MaskFiller masks;            // likewise
 
   std::mutex step_mutex;  // one step at a time; taken before `mutex`
   // Guards everything below. Not held while the runner computes and tokens are chosen; meanwhile
@@ -90,6 +110,8 @@ struct Engine::Impl {
   Scheduler scheduler;
   std::unordered_map<RequestId, std::unique_ptr<Request>> requests;
   RequestId next_id = 1;
+  std::shared_ptr<GrammarCompiler> compiler;
+  std::vector<RequestId> compiling;   // oldest first
   std::vector<RequestId> due_aborts;  // asked for during a step: done at its end
   int num_unfinished = 0;
   int64_t prompt_tokens = 0, cached_tokens = 0;
@@ -112,10 +134,43 @@ Engine::Impl::Impl(Runner* runner_in, const EngineConfig& settings, std::vector<
   }
 }
 
+// Requests whose grammar is compiled go to the scheduler.
+void Engine::Impl::admit_compiled() {
+  for (const RequestId id : std::exchange(compiling, {})) {
+    const auto found = requests.find(id);
+    if (found == requests.end() || found->second->finished()) continue;
+    Request& request = *found->second;
+    if (!request.guide->ticket->done()) {
+      compiling.push_back(id);
+      continue;
+    }
+    try {
+      request.guide->matcher = request.guide->ticket->take();
+      scheduler.add(&request.sequence);
+    } catch (const Error& error) {
+      fail_request(request, error);
+    }
+  }
+}
+
+// Nothing else is to be done: sleeps for a while, at most until the oldest grammar is there.
+void Engine::Impl::wait_for_grammar() {
+  std::shared_ptr<GrammarTicket> ticket;
+  {
+    const std::lock_guard lock(mutex);
+    if (compiling.empty()) return;
+    const auto found = requests.find(compiling.front());
+    if (found == requests.end() || found->second->finished()) return;
+    ticket = found->second->guide->ticket;
+  }
+  ticket->wait_for(kCompileWait);
+}
+
 StepPlan Engine::Impl::schedule() {
   const std::lock_guard lock(mutex);
+  admit_compiled();
   StepPlan plan{scheduler.schedule(), {}};
-  if (plan.spans.empty() && num_unfinished > 0) {
+  if (plan.spans.empty() && num_unfinished > static_cast<int>(compiling.size())) {
     fail(ErrorKind::kInternal, num_unfinished, " requests wait and none can be scheduled");
   }
   for (const ScheduledSpan& span : plan.spans) {
@@ -130,17 +185,26 @@ std::vector<Choice> Engine::Impl::sample(const StepPlan& plan, const float* logi
   std::vector<Choice> choices(plan.spans.size());
   for (size_t i = 0; i < plan.spans.size(); ++i) {
     if (!plan.spans[i].gives_output()) continue;
-    const Sequence& sequence = *plan.spans[i].sequence;
-    const TokenHistory history{sequence.tokens, sequence.prompt_length};
-    try {
-      choices[i].token = plan.requests[i]->sampler.sample(logits, history, sequence.num_tokens(),
-                                                          workspace, &choices[i].logprobs);
-    } catch (const Error& error) {
-      choices[i].error = error.what();  // fails this request and no other
-    }
+    choices[i] = choose(*plan.requests[i], logits);
     logits += num_vocab;
   }
   return choices;
+}
+
+Choice Engine::Impl::choose(Request& request, const float* logits) {
+  Choice choice;
+  const Sequence& sequence = request.sequence;
+  Guide* guide = request.guide.get();
+  try {
+    if (guide != nullptr && guide->error) throw *guide->error;
+    const TokenHistory history{sequence.tokens, sequence.prompt_length, &token_bytes};
+    choice.token = request.sampler.sample(logits, history, sequence.num_tokens(), workspace,
+                                          &choice.logprobs, guide ? guide->mask.data() : nullptr);
+    if (guide != nullptr) choice.completes_grammar = guide->advance(choice.token);
+  } catch (const Error& error) {
+    choice.error = error;  // fails this request and no other
+  }
+  return choice;
 }
 
 void Engine::Impl::commit(const StepPlan& plan, std::vector<Choice>& choices) {
@@ -185,9 +249,8 @@ void Engine::Impl::release_unused_memory() {
 void Engine::Impl::commit_token(Request& request, Choice& choice) {
   RequestUpdate& pending = request.pending;
   request.has_news = true;
-  if (!choice.error.empty()) {
-    pending.error = std::move(choice.error);
-    finish(request, FinishReason::kError);
+  if (choice.error) {
+    fail_request(request, *choice.error);
     return;
   }
   const Clock::time_point now = Clock::now();
@@ -203,10 +266,11 @@ void Engine::Impl::commit_token(Request& request, Choice& choice) {
   pending.tokens.push_back(choice.token);
   if (!choice.logprobs.empty()) pending.logprobs.push_back(std::move(choice.logprobs));
   request.sequence.tokens.push_back(choice.token);
-  check_stop(request, choice.token);
+  check_stop(request, choice);
 }
 
-void Engine::Impl::check_stop(Request& request, int32_t token) {
+void Engine::Impl::check_stop(Request& request, const Choice& choice) {
+  const int32_t token = choice.token;
   const SamplingParams& params = request.sampler.params();
   const auto& own_stops = params.stop_token_ids;
   const bool is_stop = (!params.ignore_eos && stop_tokens.contains(token)) ||
@@ -215,16 +279,26 @@ void Engine::Impl::check_stop(Request& request, int32_t token) {
     if (params.include_stop_text) request.text.append(bytes_of(token));
     request.pending.stop_reason = std::to_string(token);
     finish(request, FinishReason::kStop);
-  } else if (const std::string* stop = request.text.append(bytes_of(token))) {
+  } else if (const std::string* stop = request.text.append(
+                 bytes_of(token), request.pending.output_tokens >= params.min_tokens)) {
     request.pending.stop_reason = *stop;
+    finish(request, FinishReason::kStop);
+  } else if (choice.completes_grammar) {
     finish(request, FinishReason::kStop);
   } else if (request.pending.output_tokens >= params.max_tokens) {
     finish(request, FinishReason::kLength);
   }
 }
 
+void Engine::Impl::fail_request(Request& request, const Error& error) {
+  request.pending.error = error.what();
+  request.pending.error_kind = error.kind();
+  finish(request, FinishReason::kError);
+}
+
 void Engine::Impl::finish(Request& request, FinishReason reason) {
-  scheduler.remove(&request.sequence);
+  if (!request.compiling()) scheduler.remove(&request.sequence);
+  request.guide.reset();
   request.text.finish();
   request.pending.finish = reason;
   request.has_news = true;
@@ -237,12 +311,22 @@ Engine::Engine(Runner* runner, const EngineConfig& config, std::vector<std::stri
 
 Engine::~Engine() = default;
 
+void Engine::use_grammars(std::shared_ptr<GrammarCompiler> compiler) {
+  if (compiler->num_vocab() != static_cast<size_t>(impl_->num_vocab)) {
+    fail(ErrorKind::kInvalid, "the grammar compiler has ", compiler->num_vocab(),
+         " tokens; needed: the vocabulary of this model, ", impl_->num_vocab);
+  }
+  const std::lock_guard lock(impl_->mutex);
+  impl_->compiler = std::move(compiler);
+}
+
 RequestId Engine::add(std::vector<int32_t> prompt, const SamplingParams& params) {
   if (prompt.empty()) {
     fail(ErrorKind::kInvalid, "the prompt has no tokens; at least one is needed");
   }
   check_tokens("the prompt", prompt, impl_->num_vocab);
-  Sampler sampler(params, impl_->num_vocab);
+  Sampler sampler(params, impl_->num_vocab, params.sample_index);
+  sampler.prepare(impl_->token_bytes, impl_->stop_tokens);
   const int64_t total = static_cast<int64_t>(prompt.size()) + params.max_tokens;
   if (total > impl_->context_length) {
     fail(ErrorKind::kContext, "the prompt has ", prompt.size(), " tokens and max_tokens is ",
@@ -255,11 +339,21 @@ RequestId Engine::add(std::vector<int32_t> prompt, const SamplingParams& params)
   impl_->check_queue();
   const RequestId id = impl_->next_id++;
   auto request = std::make_unique<Request>(id, std::move(prompt), std::move(sampler));
-  Sequence* sequence = &request->sequence;
-  sequence->priority = params.priority;
-  sequence->scope.first = params.cache_salt;
+  Request* added = request.get();
+  added->sequence.priority = params.priority;
+  added->sequence.scope.first = params.cache_salt;
+  if (!params.grammar_type.empty()) {
+    if (!impl_->compiler) {
+      fail(ErrorKind::kInvalid, "this engine has no compiler for grammars; call use_grammars()");
+    }
+    added->guide = std::make_unique<Guide>();
+    added->guide->ticket = impl_->compiler->compile({params.grammar_type, params.grammar});
+    added->guide->mask.resize((static_cast<size_t>(impl_->num_vocab) + 31) / 32);
+    impl_->compiling.push_back(id);
+  } else {
+    impl_->scheduler.add(&added->sequence);
+  }
   impl_->requests.emplace(id, std::move(request));
-  impl_->scheduler.add(sequence);
   ++impl_->num_unfinished;
   return id;
 }
@@ -280,10 +374,15 @@ bool Engine::abort(RequestId id) {
 int Engine::step() {
   const std::lock_guard one_step(impl_->step_mutex);
   const StepPlan plan = impl_->schedule();
-  if (plan.spans.empty()) return 0;
+  if (plan.spans.empty()) {
+    impl_->wait_for_grammar();
+    return impl_->end_step();
+  }
   try {
     const Batch batch = build_batch(plan.spans, impl_->num_groups);
+    MasksUnderWay masks(impl_->masks, plan.guides());
     const float* logits = impl_->runner->forward(batch);
+    masks.join();
     std::vector<Choice> choices = impl_->sample(plan, logits);
     impl_->commit(plan, choices);
   } catch (...) {
@@ -316,6 +415,7 @@ EngineStats Engine::stats() const {
   EngineStats stats;
   stats.num_running = scheduler.num_running();
   stats.num_waiting = scheduler.num_waiting();
+  stats.num_compiling = static_cast<int32_t>(impl_->compiling.size());
   stats.num_preemptions = scheduler.num_preemptions();
   stats.prompt_tokens = impl_->prompt_tokens;
   stats.cached_tokens = impl_->cached_tokens;

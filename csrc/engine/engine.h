@@ -11,6 +11,8 @@
 #include <string>
 #include <vector>
 
+#include "core/error.h"
+#include "grammar/compiler.h"
 #include "model/runner.h"
 #include "sampling/logprobs.h"
 #include "sampling/params.h"
@@ -32,6 +34,7 @@ struct RequestUpdate {
   FinishReason finish = FinishReason::kNone;
   std::string stop_reason;  // the stop string, or the stop token's id, that matched
   std::string error;        // with kError: what went wrong, for this request only
+  ErrorKind error_kind = ErrorKind::kInternal;
   int32_t prompt_tokens = 0, output_tokens = 0;
   int32_t cached_tokens = 0;  // of the prompt: not computed but found in the prefix cache
   double prompt_seconds = 0, decode_seconds = 0;  // wall time to the first token; and after it
@@ -46,6 +49,7 @@ struct EngineConfig {
 
 struct EngineStats {
   int32_t num_running = 0, num_waiting = 0;
+  int32_t num_compiling = 0;  // wait for their grammar
   int64_t num_preemptions = 0;
   // Per cache group. Free blocks may hold cached prefixes; resident ones take memory.
   std::vector<int32_t> free_blocks, cached_blocks, resident_blocks;
@@ -60,6 +64,9 @@ class Engine {
   Engine(Runner* runner, const EngineConfig& config, std::vector<std::string> token_bytes,
          std::vector<int32_t> stop_tokens);
   ~Engine();
+
+  // From here on requests may carry a grammar.
+  void use_grammars(std::shared_ptr<GrammarCompiler> compiler);
 
   RequestId add(std::vector<int32_t> prompt,
                 const SamplingParams& params);  // Error(kContext/kInvalid/kQueueFull)

@@ -2,10 +2,12 @@
 #pragma once
 
 #include <chrono>
+#include <memory>
 #include <utility>
 #include <vector>
 
 #include "engine/engine.h"
+#include "engine/guided.h"
 #include "engine/text_buffer.h"
 #include "sampling/sampler.h"
 #include "sched/sequence.h"
@@ -20,6 +22,7 @@ struct Request {
   TextBuffer text;
   RequestUpdate pending;  // what the next poll takes, but for the text
   bool has_news = false;
+  std::unique_ptr<Guide> guide;  // where the output follows a grammar
   Clock::time_point arrived = Clock::now();
   Clock::time_point first_token_at{};
 
@@ -33,6 +36,8 @@ struct Request {
     sequence.tokens = std::move(prompt);
   }
 
+  // The grammar is not compiled yet; the scheduler does not know the request.
+  bool compiling() const { return guide != nullptr && guide->matcher == nullptr; }
   bool finished() const { return pending.finish != FinishReason::kNone; }
 };
 

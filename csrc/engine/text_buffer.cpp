@@ -26,11 +26,11 @@ size_t whole_utf8_prefix(std::string_view bytes) {
   return bytes.size();
 }
 
-const std::string* TextBuffer::append(std::string_view bytes) {
+const std::string* TextBuffer::append(std::string_view bytes, bool may_stop) {
   for (const char byte : bytes) {
     pending_.push_back(byte);
     const int found = matcher_.feed(byte);
-    if (found < 0) continue;
+    if (found < 0 || !may_stop) continue;
     const std::string& stop = stops_[static_cast<size_t>(found)];
     if (!include_stop_text_) pending_.resize(pending_.size() - stop.size());
     finished_ = true;

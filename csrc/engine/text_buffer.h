@@ -22,7 +22,8 @@ class TextBuffer {
   // Adds a token's bytes. Returns the stop string that ends the text here, or nullptr. The first to
   // be complete wins, the longest of several complete at once, so that the result does not depend
   // on how the text is cut into tokens. After a stop nothing more may be added.
-  const std::string* append(std::string_view bytes);
+  // may_stop false: stop strings that end in these bytes count as text.
+  const std::string* append(std::string_view bytes, bool may_stop = true);
 
   // No more bytes come: what was held back is free.
   void finish() { finished_ = true; }

@@ -152,8 +152,8 @@ void CpuRunner::check_sequences(const std::vector<std::span<const int32_t>>& seq
   }
 }
 
-void CpuRunner::logits(const std::vector<std::span<const int32_t>>& sequences,
-                       const std::vector<int>& chunks, const std::vector<float*>& out) {
+void CpuRunner::each_row(const std::vector<std::span<const int32_t>>& sequences,
+                         const std::vector<int>& chunks, const RowSink& sink) {
   const Decoder& model = decoder();
   check_sequences(sequences);
   Workspace workspace;
@@ -169,10 +169,30 @@ void CpuRunner::logits(const std::vector<std::span<const int32_t>>& sequences,
     const std::lock_guard lock(mutex_);
     return model.logits(batch, caches, workspace);
   };
-  evaluate(spec_, evaluation, spec_.vocab, step,
-           [&](size_t s, int64_t position, int64_t rows, const float* values) {
-             std::copy_n(values, rows * spec_.vocab, out[s] + position * spec_.vocab);
+  evaluate(spec_, evaluation, spec_.vocab, step, sink);
+}
+
+void CpuRunner::logits(const std::vector<std::span<const int32_t>>& sequences,
+                       const std::vector<int>& chunks, const std::vector<float*>& out) {
+  each_row(sequences, chunks, [&](size_t s, int64_t position, int64_t rows, const float* values) {
+    std::copy_n(values, rows * spec_.vocab, out[s] + position * spec_.vocab);
+  });
+}
+
+std::vector<std::vector<TokenLogprob>> CpuRunner::token_logprobs(std::span<const int32_t> sequence,
+                                                                 int num_top) {
+  SamplerWorkspace work;
+  work.reserve(static_cast<size_t>(spec_.vocab));
+  std::vector<std::vector<TokenLogprob>> result;
+  each_row({sequence}, {kLogitRows},
+           [&](size_t, int64_t position, int64_t rows, const float* values) {
+             for (int64_t row = 0; row < rows; ++row, values += spec_.vocab) {
+               const auto next = static_cast<size_t>(position + row + 1);
+               if (next == sequence.size()) return;  // what follows the last is not known
+               result.push_back(top_logprobs(values, spec_.vocab, sequence[next], num_top, work));
+             }
            });
+  return result;
 }
 
 }  // namespace pyslm::model

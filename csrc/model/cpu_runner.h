@@ -4,6 +4,7 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -17,6 +18,7 @@
 #include "model/sizing.h"
 #include "model/spec.h"
 #include "model/weights.h"
+#include "sampling/logprobs.h"
 
 namespace pyslm::model {
 
@@ -82,6 +84,10 @@ class CpuRunner final : public Runner {
   // chunks[s] rows a step (one entry: the same for all) -> out[s] [tokens x vocab].
   void logits(const std::vector<std::span<const int32_t>>& sequences,
               const std::vector<int>& chunks, const std::vector<float*>& out);
+  // How likely each token of a sequence is after those before it, and the num_top most likely
+  // ones: [tokens - 1], the token itself first. Memory does not grow with tokens x vocab.
+  std::vector<std::vector<TokenLogprob>> token_logprobs(std::span<const int32_t> sequence,
+                                                        int num_top);
   // One vector of Euclidean length 1 for each text -> out [texts x hidden].
   void embed(const std::vector<std::span<const int32_t>>& texts, float* out);
 
@@ -93,6 +99,9 @@ class CpuRunner final : public Runner {
   void load(const std::string& path);
   void check_sequences(const std::vector<std::span<const int32_t>>& sequences) const;
   const Decoder& decoder() const;
+  // Gives the logits of every position of fresh sequences to `sink`, as they come.
+  void each_row(const std::vector<std::span<const int32_t>>& sequences,
+                const std::vector<int>& chunks, const RowSink& sink);
   void embed_with_decoder(const std::vector<std::span<const int32_t>>& texts, float* out);
   void embed_with_encoder(const std::vector<std::span<const int32_t>>& texts, float* out);
 

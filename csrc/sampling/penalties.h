@@ -4,6 +4,8 @@
 #include <algorithm>
 #include <cstdint>
 #include <span>
+#include <string>
+#include <string_view>
 #include <vector>
 
 #include "sampling/params.h"
@@ -13,7 +15,13 @@ namespace pyslm {
 struct TokenHistory {
   std::span<const int32_t> tokens;  // prompt, then output
   int32_t prompt_length = 0;
+  const std::vector<std::string>* token_bytes = nullptr;  // the text of each token, where known
 
+  std::string_view bytes_of(int32_t token) const {
+    const auto index = static_cast<size_t>(token);
+    if (token_bytes == nullptr || index >= token_bytes->size()) return {};
+    return (*token_bytes)[index];
+  }
   std::span<const int32_t> output() const {
     return tokens.subspan(static_cast<size_t>(prompt_length));
   }
@@ -21,7 +29,7 @@ struct TokenHistory {
 
 inline bool adjusts_logits(const SamplingParams& p) {
   return !p.logit_bias.empty() || p.repetition_penalty != 1.0f || p.presence_penalty != 0.0f ||
-         p.frequency_penalty != 0.0f;
+         p.frequency_penalty != 0.0f || p.dry_multiplier != 0.0f || p.top_n_sigma > 0.0f;
 }
 
 inline void apply_logit_bias(float* logits, const SamplingParams& p) {

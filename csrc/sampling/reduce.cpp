@@ -107,6 +107,36 @@ double sum(const float* x, int64_t n) {
   return total;
 }
 
+// Both moments in one pass, about the largest element, near which nothing cancels that matters.
+Spread spread_of(const float* x, int64_t n) {
+  const float max = scan_logits(x, n).max;
+  F64x4 sum_f64x4 = {}, squares_f64x4 = {};
+  I32x4 count_i32x4 = {};
+  const auto add = [&](F32x4 x_f32x4) {
+    const I32x4 finite = x_f32x4 > -kInf;
+    const F32x4 below = finite ? x_f32x4 - max : F32x4{0, 0, 0, 0};
+    const F64x4 wide = __builtin_convertvector(below, F64x4);
+    sum_f64x4 += wide;
+    squares_f64x4 += wide * wide;
+    count_i32x4 -= finite;
+  };
+  int64_t i = 0;
+  for (; i + kLanes <= n; i += kLanes) add(load(x + i));
+  for (; i < n; ++i) add(F32x4{x[i], -kInf, -kInf, -kInf});
+  double sum = 0, squares = 0, count = 0;
+  for (int lane = 0; lane < kLanes; ++lane) {
+    sum += sum_f64x4[lane];
+    squares += squares_f64x4[lane];
+    count += count_i32x4[lane];
+  }
+  const double mean = sum / count;
+  return {max + mean, std::sqrt(std::max(0.0, squares / count - mean * mean))};
+}
+
+void drop_below(float* x, int64_t n, float threshold) {
+  for (int64_t i = 0; i < n; ++i) x[i] = x[i] < threshold ? -kInf : x[i];
+}
+
 double exponentiate(const float* x, int64_t n, float max, float scale, float* z, float* mass) {
   double total = 0;
   // A block at a time, so that it is still in the first-level cache when it is summed.

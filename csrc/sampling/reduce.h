@@ -21,6 +21,16 @@ constexpr int64_t kSumBlock = 2048;  // sum() adds the sums of blocks of this si
 double sum_block(const float* x, int64_t n);
 double sum(const float* x, int64_t n);
 
+struct Spread {
+  double mean, deviation;  // of the population
+};
+
+// Of the elements above -inf; there must be one.
+Spread spread_of(const float* x, int64_t n);
+
+// x[i] = -inf where x[i] < threshold.
+void drop_below(float* x, int64_t n, float threshold);
+
 // z[i] = (x[i] - max) * scale; mass[i] = exp(z[i]), within 2 ulp and exactly 0 for z[i] < -87.
 // `max` is the largest of x, so that no z is above 0. Returns sum(mass). z may be x.
 double exponentiate(const float* x, int64_t n, float max, float scale, float* z, float* mass);

@@ -23,12 +23,17 @@ inline PhiloxCounter philox4x32(PhiloxCounter c, PhiloxKey key) {
   return c;
 }
 
-// Uniform in [0, 1), 53 bits. `position` is the index in its sequence of the token being drawn.
-inline double uniform_draw(uint64_t seed, uint32_t sample_index, uint64_t position) {
+// Uniform in [0, 1), 53 bits. `position` is the index in its sequence of the token being drawn;
+// `stream` tells apart the numbers that one token needs.
+enum class RandomStream : uint32_t { kToken = 0, kXtc = 1 };
+
+inline double uniform_draw(uint64_t seed, uint32_t sample_index, uint64_t position,
+                           RandomStream stream = RandomStream::kToken) {
   const PhiloxKey key = {static_cast<uint32_t>(seed), static_cast<uint32_t>(seed >> 32)};
-  const PhiloxCounter r = philox4x32(
-      {static_cast<uint32_t>(position), static_cast<uint32_t>(position >> 32), sample_index, 0},
-      key);
+  const PhiloxCounter r =
+      philox4x32({static_cast<uint32_t>(position), static_cast<uint32_t>(position >> 32),
+                  sample_index, static_cast<uint32_t>(stream)},
+                 key);
   const uint64_t bits = (uint64_t{r[0]} << 32) | r[1];
   return static_cast<double>(bits >> 11) * 0x1p-53;
 }

@@ -4,6 +4,7 @@
 #include <limits>
 
 #include "core/error.h"
+#include "sampling/dry.h"
 #include "sampling/reduce.h"
 #include "sampling/rng.h"
 #include "sampling/truncate.h"
@@ -37,12 +38,14 @@ int32_t draw(const Candidates& c, double u) {
 Sampler::Sampler(SamplingParams params, int num_vocab, uint32_t sample_index)
     : params_(std::move(params)), num_vocab_(num_vocab), sample_index_(sample_index) {
   validate(params_, num_vocab);
+  restrictions_ = Restrictions(params_, num_vocab);
 }
 
 int32_t Sampler::sample(const float* logits, const TokenHistory& history, int64_t position,
-                        SamplerWorkspace& work, std::vector<TokenLogprob>* logprobs) const {
+                        SamplerWorkspace& work, std::vector<TokenLogprob>* logprobs,
+                        const uint32_t* grammar) const {
   work.reserve(static_cast<size_t>(num_vocab_));
-  const int32_t token = choose(adjust(logits, history, work), position, work);
+  const int32_t token = choose(adjust(logits, history, grammar, work), position, work);
   if (logprobs != nullptr && params_.logprobs >= 0) {
     *logprobs = top_logprobs(logits, num_vocab_, token, params_.logprobs, work);
   }
@@ -50,16 +53,16 @@ int32_t Sampler::sample(const float* logits, const TokenHistory& history, int64_
 }
 
 std::vector<double> Sampler::probabilities(const float* logits, const TokenHistory& history,
-                                           SamplerWorkspace& work) const {
+                                           SamplerWorkspace& work, int64_t position) const {
   work.reserve(static_cast<size_t>(num_vocab_));
-  const float* adjusted = adjust(logits, history, work);
+  const float* adjusted = adjust(logits, history, nullptr, work);
   const float max = checked_max(adjusted);
   std::vector<double> result(static_cast<size_t>(num_vocab_), 0.0);
   if (greedy()) {
     result[static_cast<size_t>(find_first(adjusted, num_vocab_, max))] = 1.0;
     return result;
   }
-  truncate(adjusted, max, work);
+  truncate(adjusted, max, position, work);
   const Candidates& c = work.candidates;
   for (size_t i = 0; i < c.count; ++i) {
     result[static_cast<size_t>(c.ids[i])] = c.mass[i] / c.total;
@@ -68,13 +71,38 @@ std::vector<double> Sampler::probabilities(const float* logits, const TokenHisto
 }
 
 const float* Sampler::adjust(const float* logits, const TokenHistory& history,
-                             SamplerWorkspace& work) const {
-  if (!adjusts_logits(params_)) return logits;
-  std::copy(logits, logits + num_vocab_, work.adjusted.begin());
-  apply_logit_bias(work.adjusted.data(), params_);
-  apply_repetition_penalty(work.adjusted.data(), history, params_, work.counts);
-  apply_output_penalties(work.adjusted.data(), history, params_, work.counts);
-  return work.adjusted.data();
+                             const uint32_t* grammar, SamplerWorkspace& work) const {
+  const bool restricts = grammar != nullptr || restrictions_.active(params_, history);
+  if (!restricts && !adjusts_logits(params_)) return logits;
+  float* adjusted = work.adjusted.data();
+  std::copy(logits, logits + num_vocab_, adjusted);
+  if (restricts) {
+    restrictions_.apply(adjusted, params_, history, grammar);
+    check_any_left(logits, adjusted);
+  }
+  apply_logit_bias(adjusted, params_);
+  apply_repetition_penalty(adjusted, history, params_, work.counts);
+  apply_output_penalties(adjusted, history, params_, work.counts);
+  apply_dry(adjusted, history, params_, work);
+  if (params_.top_n_sigma > 0.0f && !greedy()) drop_outside_sigma(adjusted);
+  return adjusted;
+}
+
+void Sampler::check_any_left(const float* logits, const float* restricted) const {
+  const auto possible = [](float logit) {
+    return logit != -std::numeric_limits<float>::infinity();
+  };
+  if (std::any_of(restricted, restricted + num_vocab_, possible)) return;
+  if (std::none_of(logits, logits + num_vocab_, possible)) return;  // the model's fault
+  fail(ErrorKind::kInvalid,
+       "no token may come next: grammar, allowed_token_ids, bad_words and min_tokens together "
+       "leave none; loosen one of them");
+}
+
+void Sampler::drop_outside_sigma(float* logits) const {
+  const float max = checked_max(logits);
+  const double deviation = spread_of(logits, num_vocab_).deviation;
+  drop_below(logits, num_vocab_, static_cast<float>(max - params_.top_n_sigma * deviation));
 }
 
 float Sampler::checked_max(const float* logits) const {
@@ -90,16 +118,22 @@ float Sampler::checked_max(const float* logits) const {
 int32_t Sampler::choose(const float* logits, int64_t position, SamplerWorkspace& work) const {
   const float max = checked_max(logits);
   if (greedy()) return static_cast<int32_t>(find_first(logits, num_vocab_, max));
-  truncate(logits, max, work);
+  truncate(logits, max, position, work);
   return draw(work.candidates,
               uniform_draw(params_.seed, sample_index_, static_cast<uint64_t>(position)));
 }
 
-void Sampler::truncate(const float* logits, float max_logit, SamplerWorkspace& work) const {
+void Sampler::truncate(const float* logits, float max_logit, int64_t position,
+                       SamplerWorkspace& work) const {
   start_candidates(logits, num_vocab_, max_logit, params_.temperature, params_.top_k, work);
   if (params_.typical_p < 1.0f) keep_typical(params_.typical_p, work);
   if (params_.top_p < 1.0f) keep_top_p(params_.top_p, work);
   if (params_.min_p > 0.0f) keep_min_p(params_.min_p, work);
+  if (params_.xtc_probability > 0.0f &&
+      uniform_draw(params_.seed, sample_index_, static_cast<uint64_t>(position),
+                   RandomStream::kXtc) < params_.xtc_probability) {
+    drop_top_choices(params_.xtc_threshold, work);
+  }
 }
 
 }  // namespace pyslm

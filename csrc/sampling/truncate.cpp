@@ -157,4 +157,19 @@ void keep_min_p(float min_p, SamplerWorkspace& work) {
   update_total(c);
 }
 
+void drop_top_choices(float threshold, SamplerWorkspace& work) {
+  Candidates& c = work.candidates;
+  const auto least_mass = static_cast<float>(threshold * c.total);
+  size_t num_top = 0, last = 0;  // `last` of them in the order of likelihood; ties: the higher id
+  for (size_t i = 0; i < c.count; ++i) {
+    if (c.mass[i] == 0 || c.mass[i] < least_mass) continue;
+    if (num_top == 0 || c.mass[i] <= c.mass[last]) last = i;
+    ++num_top;
+  }
+  if (num_top < 2) return;
+  const float* mass = c.mass.data();
+  compact(work, [&](size_t i) { return (mass[i] < least_mass) | (i == last); });
+  update_total(c);
+}
+
 }  // namespace pyslm

@@ -22,4 +22,8 @@ void keep_top_p(float top_p, SamplerWorkspace& work);
 // Tokens at least min_p times as likely as the most likely one (Nguyen et al. 2024).
 void keep_min_p(float min_p, SamplerWorkspace& work);
 
+// XTC, "exclude top choices" (p-e-w, oobabooga/text-generation-webui#6335): of the tokens with at
+// least this probability only the least likely stays.
+void drop_top_choices(float threshold, SamplerWorkspace& work);
+
 }  // namespace pyslm

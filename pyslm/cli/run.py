@@ -7,6 +7,7 @@ import json
 import sys
 import time
 from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -54,6 +55,19 @@ def run(
     seed: Annotated[
         int | None, typer.Option("--seed", min=0, help="Same seed, same text. Default: random.")
     ] = None,
+    json_schema: Annotated[
+        str | None,
+        typer.Option(
+            "--json-schema", metavar="FILE|JSON", help="The answer is JSON under this schema."
+        ),
+    ] = None,
+    regex: Annotated[
+        str | None, typer.Option("--regex", help="The whole answer matches this expression.")
+    ] = None,
+    choice: Annotated[
+        list[str] | None,
+        typer.Option("--choice", help="The answer is this text, or that of another --choice."),
+    ] = None,
     ctx: ContextOption = None,
     threads: ThreadsOption = None,
     kv_type: KvTypeOption = "f16",
@@ -76,6 +90,8 @@ def run(
 
       pyslm run model.gguf "Once upon a time" --raw --temperature 0
 
+      pyslm run model.gguf "Is Paris in France?" --choice yes --choice no
+
       pyslm run model.gguf --system "Summarise the text." --json < letter.txt
     """
     params = SamplingParams(
@@ -85,6 +101,9 @@ def run(
         top_p=top_p,
         min_p=min_p,
         seed=seed,
+        json_schema=None if json_schema is None else read_schema(json_schema),
+        regex=regex,
+        choice=choice or None,
     )
     talk = prompt is None and sys.stdin.isatty() and not as_json
     if not talk and (prompt is None or prompt == "-"):
@@ -117,6 +136,18 @@ def run(
         if stats:
             show_stats(result, load_seconds)
             print(f"[weights {llm.info.weight_cache}]", file=sys.stderr)
+
+
+def read_schema(source: str) -> str:
+    """The JSON text of --json-schema: the option itself, or the file that it names."""
+    if source.lstrip().startswith(("{", "true", "false")):
+        return source
+    try:
+        return Path(source).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InvalidRequestError(
+            f"--json-schema is {source!r}, neither JSON nor a file that can be read: {error}"
+        ) from None
 
 
 def answer(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -75,6 +76,38 @@ def test_run_json(stories: str, capsys: Capture) -> None:
     assert record["text"] in output(
         capsys, "run", stories, "Once upon a time", *["-n", "8", "--seed", "5"]
     )
+
+
+def test_run_holds_to_a_choice_and_a_regex(stories: str, capsys: Capture) -> None:
+    chosen = output(capsys, "run", stories, "It was", "--choice", "red", "--choice", "blue")
+    assert chosen in ("red\n", "blue\n")
+    assert re.fullmatch("[a-c]{3}\n", output(capsys, "run", stories, "x", "--regex", "[a-c]{3}"))
+
+
+def test_run_holds_to_a_schema(stories: str, capsys: Capture, tmp_path: Path) -> None:
+    schema = '{"type": "array", "items": {"type": "boolean"}, "minItems": 2, "maxItems": 2}'
+    path = tmp_path / "schema.json"
+    path.write_text(schema)
+    for source in (schema, str(path)):
+        value = json.loads(output(capsys, "run", stories, "x", "--json-schema", source))
+        assert [type(entry) for entry in value] == [bool, bool]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--json-schema", "nothing.json"], "neither JSON nor a file"),
+        (["--json-schema", '{"uniqueItems": true}'], "uniqueItems"),
+        (["--regex", "("], "grammar is refused"),
+        (["--regex", "a", "--choice", "b"], "allowed: one of them"),
+    ],
+    ids=str,
+)
+def test_run_says_what_is_wrong_with_a_grammar(
+    stories: str, capsys: Capture, arguments: list[str], message: str
+) -> None:
+    assert invoke(["run", stories, "x", *arguments]) != 0
+    assert message in " ".join(capsys.readouterr().err.split())
 
 
 def test_run_stats_go_to_stderr(stories: str, capsys: Capture) -> None:

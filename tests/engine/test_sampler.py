@@ -211,6 +211,20 @@ ABSURD = [
     ("logprobs", [-2, 101, 2**31 - 1]),
     ("stop_token_ids", [[-1], [100], [2**31 - 1]]),
     ("stop", [[""], [b"x" * 5000], ["a"] * 200]),
+    ("min_tokens", [-1, 257]),
+    ("top_n_sigma", [-1.0, math.nan, math.inf]),
+    ("xtc_probability", [-0.1, 1.1, math.nan]),
+    ("xtc_threshold", [-0.1, 1.1, math.nan]),
+    ("dry_multiplier", [-1.0, math.nan, math.inf]),
+    ("dry_base", [0.5, math.nan, math.inf]),
+    ("dry_allowed_length", [0, -5]),
+    ("dry_penalty_last_n", [-2]),
+    ("dry_sequence_breakers", [[""], ["x" * 300], ["a"] * 200]),
+    ("allowed_token_ids", [[-1], [100]]),
+    ("bad_token_ids", [[[]], [[100]], [[3, -1]], [[1]] * 2000]),
+    ("bad_words", [[""], ["x" * 300], ["x" * 200] * 100]),
+    ("grammar_type", ["yaml"]),
+    ("grammar", ["root"]),
 ]
 
 
@@ -223,7 +237,14 @@ def test_validate_names_the_field(name: str, value: object) -> None:
 
 
 def test_every_field_is_validated_or_takes_any_value() -> None:
-    takes_any_value = {"seed", "include_stop_text", "ignore_eos", "priority", "cache_salt"}
+    takes_any_value = {
+        "seed",
+        "sample_index",
+        "include_stop_text",
+        "ignore_eos",
+        "priority",
+        "cache_salt",
+    }
     assert {name for name, _ in ABSURD} | takes_any_value == set(SamplingParams.fields)
 
 
@@ -239,12 +260,16 @@ def test_values_of_the_wrong_type_are_type_errors(name: str, value: object) -> N
 
 def test_params_read_back_what_was_set() -> None:
     values: dict[str, Any] = {
-        "max_tokens": 7, "priority": -3, "cache_salt": "tenant", "temperature": 0.5, "top_k": 9,
-        "top_p": 0.25, "min_p": 0.125,
-        "typical_p": 0.75, "repetition_penalty": 1.5, "presence_penalty": 1.0,
-        "frequency_penalty": -0.5, "penalty_last_n": 64, "logit_bias": {3: -1.5}, "seed": 2**63,
-        "logprobs": 5, "stop_token_ids": [4, 5], "stop": [b"\xff", "é".encode()],
-        "include_stop_text": True, "ignore_eos": True,
+        "max_tokens": 7, "min_tokens": 3, "priority": -3, "cache_salt": "tenant",
+        "temperature": 0.5, "top_k": 9, "top_p": 0.25,
+        "min_p": 0.125, "typical_p": 0.75, "top_n_sigma": 1.5, "xtc_probability": 0.5,
+        "xtc_threshold": 0.25, "repetition_penalty": 1.5, "presence_penalty": 1.0,
+        "frequency_penalty": -0.5, "penalty_last_n": 64, "dry_multiplier": 0.75, "dry_base": 2.0,
+        "dry_allowed_length": 4, "dry_penalty_last_n": 99, "dry_sequence_breakers": [b"\n"],
+        "logit_bias": {3: -1.5}, "allowed_token_ids": [1, 2], "bad_token_ids": [[1], [2, 3]],
+        "bad_words": [b"no"], "seed": 2**63, "sample_index": 2, "logprobs": 5,
+        "stop_token_ids": [4, 5], "stop": [b"\xff", "é".encode()], "include_stop_text": True,
+        "ignore_eos": True, "grammar_type": "regex", "grammar": "a+",
     }  # fmt: skip
     params = SamplingParams(**values)
     assert {name: getattr(params, name) for name in SamplingParams.fields} == values
