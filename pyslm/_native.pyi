@@ -76,9 +76,9 @@ class SamplingParams:
 
     fields: tuple[str, ...]
     max_tokens: int
-    min_tokens: int
     priority: int
     cache_salt: str
+    min_tokens: int
     temperature: float
     top_k: int
     top_p: float

@@ -10,9 +10,9 @@ namespace pyslm {
 
 struct SamplingParams {
   int32_t max_tokens = 256;
-  int32_t min_tokens = 0;    // no end token, stop token or stop string takes effect before
   int32_t priority = 0;      // the lower, the earlier it runs; equal: first come, first served
   std::string cache_salt;    // computed prefixes are shared only between requests of the same salt
+  int32_t min_tokens = 0;    // no end token, stop token or stop string takes effect before
   float temperature = 1.0f;  // 0: greedy
   int32_t top_k = 0;         // 0: off
   float top_p = 1.0f;
