@@ -6,7 +6,8 @@ namespace {
 int32_t int8_peak(int64_t rounds) {
   I acc[12];
   PYSLM_UNROLL
-  for (int n = 0; n < 12; ++n) acc[n] = izero();
+  for (int n = 0; n < 12; ++n)
+    acc[n] = iset(static_cast<int32_t>(rounds) + n);  // all different, or they would be merged
   B w = bset(1);
   const int8_t ones[4] = {1, 1, 1, 1};
   const Quad a = quad(ones);
@@ -24,7 +25,7 @@ int32_t int8_peak(int64_t rounds) {
 float float_peak(int64_t rounds) {
   F acc[12];
   PYSLM_UNROLL
-  for (int n = 0; n < 12; ++n) acc[n] = fzero();
+  for (int n = 0; n < 12; ++n) acc[n] = fset(static_cast<float>(rounds + n));
   const F x = fset(0.5f), y = fset(1.0f);
   for (int64_t i = 0; i < rounds; ++i) {
     asm volatile("" ::: "memory");
