@@ -8,6 +8,10 @@ from pathlib import Path
 import pytest
 
 
+# The processes that tests start must find the installed package, not the source tree they run in.
+os.environ.setdefault("PYTHONSAFEPATH", "1")
+
+
 @pytest.fixture(scope="session")
 def shared() -> Path:
     """Sample models and vocabularies, which live outside the repository."""

@@ -80,8 +80,10 @@ template <const Format& Fmt>
                                                   int64_t scale_bytes, int64_t b,
                                                   int64_t num_blocks, int64_t tile_bytes) {
   constexpr int64_t kAhead = 2048;
-  PYSLM_UNROLL
-  for (int i = 0; i < layout::plane_bytes(Fmt); i += 64) __builtin_prefetch(block + kAhead + i);
+  for_quads([&](auto j) __attribute__((always_inline)) {  // a block is at most eight lines
+    constexpr int kLine = 64 * decltype(j)::value;
+    if constexpr (kLine < layout::plane_bytes(Fmt)) __builtin_prefetch(block + kAhead + kLine);
+  });
   // The scales of 16 blocks on, of this tile or the next.
   const int64_t next = b + 16;
   const uint8_t* at = next < num_blocks ? scales + next * scale_bytes

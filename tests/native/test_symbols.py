@@ -56,7 +56,8 @@ def compiled_object(tier: str, folder: Path) -> Path:
     if not shutil.which(compiler):
         pytest.skip(f"neither a build tree (PYSLM_BUILD_DIR) nor {compiler}")
     out = folder / f"{tier}.o"
-    command = [compiler, "-std=c++20", "-O0", "-fPIC", f"-I{ROOT / 'csrc'}", *flags_of(tier)]
+    flags = ["-std=c++20", "-O0", "-fPIC", "-fno-exceptions", "-fno-rtti", *flags_of(tier)]
+    command = [compiler, *flags, f"-I{ROOT / 'csrc'}"]
     source = str(ISA / f"tier_{tier}.cpp")
     subprocess.run([*command, "-c", source, "-o", str(out)], check=True, timeout=240)
     return out
