@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-
 # The processes that tests start must find the installed package, not the source tree they run in.
 os.environ.setdefault("PYTHONSAFEPATH", "1")
 
