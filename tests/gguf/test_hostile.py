@@ -40,7 +40,9 @@ def test_corpus_loads_or_is_refused(
     script = Path(__file__).with_name("hostile_corpus.py")
     env = dict(
         os.environ,
-        PYTHONPATH=os.pathsep.join([str(PACKAGE_PARENT), os.environ.get("PYTHONPATH", "")]),
+        PYTHONPATH=os.pathsep.join(
+            [str(PACKAGE_PARENT), str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")]
+        ),
     )
     memory = os.memfd_create("hostile.gguf")  # a disk would take longer than the reader
     done = subprocess.run(
