@@ -268,10 +268,9 @@ def test_params_read_back_what_was_set() -> None:
         "frequency_penalty": -0.5, "penalty_last_n": 64, "dry_multiplier": 0.75, "dry_base": 2.0,
         "dry_allowed_length": 4, "dry_penalty_last_n": 99, "dry_sequence_breakers": [b"\n"],
         "logit_bias": {3: -1.5}, "allowed_token_ids": [1, 2], "bad_token_ids": [[1], [2, 3]],
-        "forced_tokens": [7, 8],
         "bad_words": [b"no"], "seed": 2**63, "sample_index": 2, "logprobs": 5,
         "stop_token_ids": [4, 5], "stop": [b"\xff", "é".encode()], "include_stop_text": True,
-        "ignore_eos": True, "grammar_type": "regex", "grammar": "a+",
+        "ignore_eos": True, "grammar_type": "regex", "grammar": "a+", "forced_tokens": [7, 8],
     }  # fmt: skip
     params = SamplingParams(**values)
     assert {name: getattr(params, name) for name in SamplingParams.fields} == values
