@@ -46,6 +46,7 @@ Engine::Impl::Impl(Runner* runner_in, const EngineConfig& settings, std::vector<
       num_groups(runner_in->cache_groups().size()),
       config(settings),
       vocabulary{runner_in->num_vocab(), std::move(bytes), {stops.begin(), stops.end()}},
+      workspaces(static_cast<size_t>(runner_in->num_threads())),
       scheduler(scheduler_config(*runner_in, config), runner_in->cache_groups()),
       speculator({config.max_draft, config.adaptive_draft}) {
   check_tokens("stop_tokens", stops, vocabulary.num_vocab);

@@ -61,9 +61,9 @@ struct Engine::Impl {
   const size_t num_groups;
   const EngineConfig config;
   const EngineVocabulary vocabulary;
-  SamplerWorkspace workspace;               // of whoever is in step()
-  MaskFiller masks;                         // likewise
-  std::unique_ptr<DraftModel> draft_model;  // likewise
+  std::vector<SamplerWorkspace> workspaces;  // one for each of the runner's threads
+  MaskFiller masks;                          // likewise
+  std::unique_ptr<DraftModel> draft_model;   // likewise
 
   std::mutex step_mutex;  // one step at a time; taken before `mutex`
   // Guards everything below. Not held while the runner computes and tokens are chosen; meanwhile

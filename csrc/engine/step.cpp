@@ -1,5 +1,6 @@
 // The parts of Engine::step().
 #include <algorithm>
+#include <exception>
 #include <iterator>
 #include <utility>
 
@@ -133,18 +134,32 @@ StepOutputs Engine::Impl::run(StepPlan& plan) {
 }
 
 // Rows come in the order of the spans, those of logits and of hidden states each in their own
-// array.
+// array. Requests do not touch each other, so the runner's threads share them.
 void Engine::Impl::process(const StepPlan& plan, const StepOutputs& outputs) {
-  const float* logits = outputs.logits;
-  const float* hidden = outputs.hidden;
+  std::vector<const float*> rows(plan.spans.size());
+  std::vector<size_t> with_outputs;
+  StepOutputs next = outputs;
   for (size_t i = 0; i < plan.spans.size(); ++i) {
-    const int32_t num_outputs = plan.spans[i].num_outputs();
+    const int64_t num_outputs = plan.spans[i].num_outputs();
     if (num_outputs == 0) continue;
-    Sequence& sequence = *plan.spans[i].sequence;
-    const float*& rows = sequence.wants_hidden ? hidden : logits;
-    plan.requests[i]->task->process(sequence, rows, num_outputs, workspace);
-    rows += int64_t{num_outputs} *
-            (sequence.wants_hidden ? runner->hidden_size() : vocabulary.num_vocab);
+    with_outputs.push_back(i);
+    const bool hidden = plan.spans[i].sequence->wants_hidden;
+    const float*& at = hidden ? next.hidden : next.logits;
+    rows[i] = at;
+    at += num_outputs * (hidden ? runner->hidden_size() : vocabulary.num_vocab);
+  }
+  std::vector<std::exception_ptr> faults(with_outputs.size());
+  runner->parallel(static_cast<int>(with_outputs.size()), [&](int thread, int index) {
+    const size_t i = with_outputs[static_cast<size_t>(index)];
+    try {
+      plan.requests[i]->task->process(*plan.spans[i].sequence, rows[i], plan.spans[i].num_outputs(),
+                                      workspaces[static_cast<size_t>(thread)]);
+    } catch (...) {
+      faults[static_cast<size_t>(index)] = std::current_exception();
+    }
+  });
+  for (const std::exception_ptr& fault : faults) {
+    if (fault) std::rethrow_exception(fault);
   }
 }
 

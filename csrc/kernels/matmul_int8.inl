@@ -149,6 +149,18 @@ struct Unpacked {
   float* minimum;
 };
 
+// What is fetched while a group computes: the packed tile after this one, a piece with each block.
+// The first group of rows does it, else unpacking would wait for memory with nothing else to do.
+struct Ahead {
+  const uint8_t* tile;
+  int64_t block_bytes;  // 0: nothing
+
+  [[gnu::always_inline]] void fetch(int64_t b) const {
+    for (int64_t at = 0; at < block_bytes; at += 64)
+      __builtin_prefetch(tile + b * block_bytes + at);
+  }
+};
+
 template <const Format& Fmt>
 void unpack_tile(const uint8_t* codes, int64_t cols, const Unpacked& out) {
   constexpr int kParts = layout::sub16(Fmt) ? 2 : 1;
@@ -173,7 +185,7 @@ void unpack_tile(const uint8_t* codes, int64_t cols, const Unpacked& out) {
 // N rows against one unpacked tile.
 template <Shape S, int N>
 void tile_group(const MatmulArgs& args, int64_t tile, const Unpacked& w, const Group& g,
-                int32_t row) {
+                int32_t row, const Ahead& ahead) {
   constexpr int kParts = S.sub16 ? 2 : 1, kQuads = 8 / kParts;
   const int64_t num_blocks = args.cols / 32;
   const uint8_t* codes = w.codes;
@@ -182,6 +194,7 @@ void tile_group(const MatmulArgs& args, int64_t tile, const Unpacked& w, const G
   PYSLM_UNROLL
   for (int n = 0; n < N; ++n) acc[n] = fzero();
   for (int64_t b = 0; b < num_blocks; ++b) {
+    ahead.fetch(b);
     F t[N];
     PYSLM_UNROLL
     for (int part = 0; part < kParts; ++part) {
@@ -223,12 +236,12 @@ void tile_group(const MatmulArgs& args, int64_t tile, const Unpacked& w, const G
 
 template <Shape S, int N = kGroup>
 void any_group(int n, const MatmulArgs& args, int64_t tile, const Unpacked& w, const Group& g,
-               int32_t row) {
+               int32_t row, const Ahead& ahead) {
   if constexpr (N > 0) {
     if (n == N)
-      tile_group<S, N>(args, tile, w, g, row);
+      tile_group<S, N>(args, tile, w, g, row, ahead);
     else
-      any_group<S, N - 1>(n, args, tile, w, g, row);
+      any_group<S, N - 1>(n, args, tile, w, g, row, ahead);
   }
 }
 
@@ -245,10 +258,13 @@ void matmul_int8(const MatmulArgs& args, int64_t begin, int64_t end) {
   float* const scale = reinterpret_cast<float*>(args.scratch + args.cols * 16);
   const Unpacked w{args.scratch, scale, scale + parts * 16};
   for (int64_t tile = begin; tile < end; ++tile) {
-    unpack_tile<Fmt>(args.tiles + tile * args.tile_bytes, args.cols, w);
+    const uint8_t* packed = args.tiles + tile * args.tile_bytes;
+    unpack_tile<Fmt>(packed, args.cols, w);
+    Ahead ahead{packed + args.tile_bytes, args.tile_bytes / (args.cols / 32)};
     for (int32_t row = 0; row < rows; row += group) {
       const int n = rows - row < group ? rows - row : group;
-      any_group<shape_of(Fmt)>(n, args, tile, w, group_at(*args.act, row), row);
+      any_group<shape_of(Fmt)>(n, args, tile, w, group_at(*args.act, row), row, ahead);
+      ahead.block_bytes = 0;
     }
   }
 }

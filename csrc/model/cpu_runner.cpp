@@ -116,6 +116,12 @@ StepOutputs CpuRunner::forward(const Batch& batch) {
   return model.forward(batch, caches_, workspace_);
 }
 
+void CpuRunner::parallel(int count, const std::function<void(int thread, int index)>& body) {
+  const std::lock_guard lock(mutex_);
+  pool_.parallel_for(
+      count, 1, [&](int thread, int64_t begin, int64_t) { body(thread, static_cast<int>(begin)); });
+}
+
 ModelInfo CpuRunner::info() const {
   ModelInfo info;
   static_cast<FileInfo&>(info) = file_;

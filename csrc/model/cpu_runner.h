@@ -69,6 +69,8 @@ class CpuRunner final : public Runner {
   bool whole_sequences() const override { return !spec_.causal; }
   // Error(kInvalid) for a batch that does not fit the model, or logits of an encoder.
   StepOutputs forward(const Batch& batch) override;
+  int num_threads() const override { return pool_.num_threads(); }
+  void parallel(int count, const std::function<void(int thread, int index)>& body) override;
   int64_t block_bytes(int group) const override;
   void read_block(int group, int32_t block, uint8_t* out) const override;
   void write_block(int group, int32_t block, const uint8_t* data) override;

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <span>
 #include <vector>
 
@@ -35,6 +36,13 @@ class Runner {
   virtual bool whole_sequences() const { return false; }
   // Computes the batch. What it returns is valid until the next call.
   virtual StepOutputs forward(const Batch& batch) = 0;
+
+  // Runs body(thread, index) for each index below `count` on the threads that forward() uses, which
+  // are idle between its calls; threads count from 0 to num_threads() - 1. body must not throw.
+  virtual int num_threads() const { return 1; }
+  virtual void parallel(int count, const std::function<void(int thread, int index)>& body) {
+    for (int index = 0; index < count; ++index) body(0, index);
+  }
 
   // The keys and values of whole blocks, over all layers of a cache group; of blocks that no
   // forward() is using. A runner that keeps its cache to itself leaves these as they are.
