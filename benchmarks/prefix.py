@@ -35,7 +35,7 @@ def random_tokens(rng: random.Random, llm: LLM, count: int) -> list[int]:
 
 
 def native_info(llm: LLM) -> dict[str, Any]:
-    return llm._open_runner().info
+    return llm._host.runner.info
 
 
 def report(name: str, seconds: float, cached: int, against: float | None = None) -> None:

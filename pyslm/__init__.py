@@ -30,6 +30,7 @@ from pyslm.errors import (
 )
 
 if TYPE_CHECKING:
+    from pyslm.async_llm import AsyncLLM
     from pyslm.llm import LLM
     from pyslm.model_info import ModelInfo
     from pyslm.request import (
@@ -40,11 +41,14 @@ if TYPE_CHECKING:
         TokenLogprobs,
         Usage,
     )
+    from pyslm.scores import ContinuationScore
 
 __all__ = [
     "LLM",
+    "AsyncLLM",
     "ChatTemplateError",
     "ContextLengthError",
+    "ContinuationScore",
     "EngineError",
     "GGUFError",
     "GenerationResult",
@@ -70,6 +74,8 @@ __version__ = "0.1.0"
 
 # Loaded on first use: NumPy and the native core take longer than everything else together.
 _LAZY = {
+    "AsyncLLM": "pyslm.async_llm",
+    "ContinuationScore": "pyslm.scores",
     "LLM": "pyslm.llm",
     "ModelInfo": "pyslm.model_info",
     "GenerationResult": "pyslm.request",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import secrets
 from collections.abc import Iterator
 from types import TracebackType
@@ -23,49 +24,31 @@ if TYPE_CHECKING:
     from pyslm import _native
     from pyslm.step_loop import StepLoop
 
-__all__ = ["ChunkStream", "Generation"]
+__all__ = ["ChunkStream", "Generation", "PreparedRequest", "Transcript", "error_of"]
 
 
-class Generation:
-    """One request, from its start to its result."""
+class Transcript:
+    """What a request has given so far, put together from the engine's updates."""
 
-    def __init__(
-        self,
-        loop: StepLoop,
-        prompt: list[int],
-        params: SamplingParams,
-        room: int,
-        *,
-        seed: int | None = None,
-        sample_index: int = 0,
-    ):
-        """Queues the request.
-
-        Args:
-            room: tokens of the context that the prompt leaves.
-            seed: in place of the one in `params`.
-            sample_index: which of the samples of one seed this is.
-        """
+    def __init__(self, seed: int, wants_logprobs: bool) -> None:
         self.result: GenerationResult | None = None
-        self._loop = loop
-        self._wants_logprobs = params.logprobs is not None
-        self._seed = draw_seed(params) if seed is None else seed
+        self._seed = seed
+        self._wants_logprobs = wants_logprobs
         self._joiner = Utf8Joiner()
         self._text: list[str] = []
         self._token_ids: list[int] = []
         self._logprobs: list[TokenLogprobs] = []
-        native = native_params(params, self._seed, room)
-        native.sample_index = sample_index
-        self._id = loop.add(prompt, native)
 
-    def advance(self) -> StreamChunk:
-        """Runs steps until there is something new of this request."""
-        update = self._loop.next_update(self._id)
+    def take(self, update: _native.RequestUpdate) -> StreamChunk:
+        """What is new; the last chunk comes with the result.
+
+        Raises:
+            InvalidRequestError: what was asked for cannot be followed.
+            EngineError: the request failed.
+        """
         finish = update.finish
         if finish == "error":
-            if update.error_is_request:
-                raise InvalidRequestError(update.error or "the request cannot be followed")
-            raise EngineError(update.error or "the engine gave up a request and does not say why")
+            raise error_of(update)
         text = self._joiner.push(update.bytes)
         if finish is not None:
             text += self._joiner.finish()
@@ -77,17 +60,6 @@ class Generation:
         if finish is not None:
             self.result = self._finished(update, finish)
         return StreamChunk(text, token_ids, logprobs, self.result)
-
-    def finish(self) -> GenerationResult:
-        """Runs the request to its end."""
-        while self.result is None:
-            self.advance()
-        return self.result
-
-    def abort(self) -> None:
-        """Takes the request out of the engine, unless it is finished."""
-        if self.result is None:
-            self._loop.abort(self._id)
 
     def _finished(self, update: _native.RequestUpdate, finish: FinishReason) -> GenerationResult:
         after_first = len(self._token_ids) - 1
@@ -106,6 +78,49 @@ class Generation:
             stop_reason=update.stop_reason,
             seed=self._seed,
         )
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class PreparedRequest:
+    """What the engine takes, and what its answers are put together in."""
+
+    prompt: list[int]
+    native: _native.SamplingParams
+    transcript: Transcript
+
+    def ask(self, engine: _native.Engine) -> int:
+        """Queues it; gives its id."""
+        return engine.add(self.prompt, self.native)
+
+
+class Generation:
+    """One request in the engine, whose callers step it by themselves."""
+
+    def __init__(self, loop: StepLoop, request: PreparedRequest) -> None:
+        """Queues the request."""
+        self._loop = loop
+        self._transcript = request.transcript
+        self._id = request.ask(loop.engine)
+
+    @property
+    def result(self) -> GenerationResult | None:
+        """Once it has ended."""
+        return self._transcript.result
+
+    def advance(self) -> StreamChunk:
+        """Runs steps until there is something new of this request."""
+        return self._transcript.take(self._loop.next_update(self._id))
+
+    def finish(self) -> GenerationResult:
+        """Runs the request to its end."""
+        while self.result is None:
+            self.advance()
+        return self.result
+
+    def abort(self) -> None:
+        """Takes the request out of the engine, unless it is finished."""
+        if self.result is None:
+            self._loop.abort(self._id)
 
 
 class ChunkStream(Iterator[StreamChunk]):
@@ -156,6 +171,13 @@ class ChunkStream(Iterator[StreamChunk]):
             self.close()
 
 
+def error_of(update: _native.RequestUpdate) -> InvalidRequestError | EngineError:
+    """Why a request failed."""
+    if update.error_is_request:
+        return InvalidRequestError(update.error or "the request cannot be followed")
+    return EngineError(update.error or "the engine gave up a request and does not say why")
+
+
 def draw_seed(params: SamplingParams) -> int:
     """The seed that was asked for, or a random one."""
     return secrets.randbits(63) if params.seed is None else params.seed
@@ -197,6 +219,7 @@ def native_params(params: SamplingParams, seed: int, room: int) -> _native.Sampl
     ):
         setattr(native, name, getattr(params, name))
     native.cache_salt = params.cache_salt
+    native.forced_tokens = list(params.forced_tokens)
     native.logit_bias = dict(params.logit_bias)
     native.seed = seed
     native.logprobs = -1 if params.logprobs is None else params.logprobs

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
-import functools
 import os
-import threading
-import time
-from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeAlias, overload
@@ -16,30 +14,22 @@ from typing import TYPE_CHECKING, Any, Self, TypeAlias, overload
 import numpy as np
 import numpy.typing as npt
 
-from pyslm._checks import check_choice, check_count, warn_unsupported
-from pyslm.errors import ContextLengthError, EngineError, InvalidRequestError, UnsupportedModelError
-from pyslm.generation import ChunkStream, Generation, token_logprobs
-from pyslm.model_info import ModelInfo, check_model_path
-from pyslm.prompts import Prompt, is_single_prompt, token_ids
-from pyslm.request import GenerationResult, SamplingParams
-from pyslm.samples import Samples
-from pyslm.step_loop import StepLoop
-from pyslm.weight_cache import cache_options, finish_writing
+from pyslm.generation import ChunkStream, Generation
+from pyslm.model_host import LoadOptions, ModelHost
+from pyslm.model_info import ModelInfo
+from pyslm.prompts import Prompt, is_single_prompt, paired
+from pyslm.request import GenerationResult, SamplingParams, TokenLogprobs
+from pyslm.samples import Samples, check_streams
+from pyslm.scores import ContinuationScore, continuation_ids, logprobs_of, score_of, vector_of
 
 if TYPE_CHECKING:
     from pyslm import _native
     from pyslm.chat.template import ChatTemplate
-    from pyslm.tokenizer import Tokenizer
 
 __all__ = ["LLM", "Message", "Prompt"]
 
 Message: TypeAlias = Mapping[str, Any]
 """One turn of a conversation: {"role": ..., "content": ...}, as chat templates read it."""
-
-BACKENDS = ("auto", "cpu")
-KV_TYPES = ("f16", "bf16", "q8_0")
-DEFAULT_CONTEXT = 4096
-DEFAULT_SEQUENCES = 16
 
 
 class LLM:
@@ -69,6 +59,12 @@ class LLM:
         prefix_cache: a file of `save_prefix_cache`, to begin with what it holds.
         max_queued: requests beyond `max_sequences` that may wait; more are a QueueFullError.
             None: any number.
+        speculation: "ngram" guesses what comes next where the text repeats itself or a grammar
+            leaves no choice, and checks several tokens in one step, as many as pay; "off" does
+            not. What comes out is the same to the bit, at every temperature.
+        max_draft_tokens: tokens that a step may check ahead for one request, 1 to 64.
+        draft_model: a smaller GGUF model of the same vocabulary that guesses where the text itself
+            does not say.
         weight_cache: keep the weights as packed for this machine on disk, for the next start to
             map. None: of files of 64 MiB and more. See `pyslm.weight_cache` for where.
         gpu_layers, memory_lock, numa: accepted for the sake of callers that set them. The CPU
@@ -92,76 +88,47 @@ class LLM:
         context_length: int | None = None,
         threads: int | None = None,
         kv_type: str = "f16",
-        max_sequences: int = DEFAULT_SEQUENCES,
+        max_sequences: int = 16,
         batch_size: int = 512,
         kv_memory: int | None = None,
         prefix_caching: bool = True,
         prefix_cache: str | os.PathLike[str] | None = None,
         max_queued: int | None = None,
+        speculation: str = "ngram",
+        max_draft_tokens: int = 8,
+        draft_model: str | os.PathLike[str] | None = None,
         weight_cache: bool | None = None,
         gpu_layers: int = 0,
         memory_lock: bool = False,
         numa: bool = False,
         progress: Callable[[float], None] | None = None,
     ) -> None:
-        check_choice("backend", backend, BACKENDS)
-        check_choice("kv_type", kv_type, KV_TYPES)
-        check_count("threads", threads, 1, 1024)
-        check_count("context_length", context_length, 1, 2**31 - 1)
-        check_count("max_sequences", max_sequences, 1, 1024)
-        check_count("batch_size", batch_size, 1, 2**16)
-        check_count("kv_memory", kv_memory, 1, 2**62)
-        check_count("max_queued", max_queued, 0, 2**31 - 1)
-        warn_unsupported(2, gpu_layers=gpu_layers, memory_lock=memory_lock, numa=numa)
-        path = check_model_path(model)
-
-        from pyslm import _native
-
-        started = time.perf_counter()
-        if context_length is None:
-            trained = _native.read_spec(str(path))["trained_context_length"]
-            context_length = min(trained, DEFAULT_CONTEXT)
-        # Side by side: packing the weights holds no GIL, building the tokenizer uses one core.
-        with ThreadPoolExecutor(1, "pyslm-tokenizer") as background:
-            tokenizer = background.submit(_load_tokenizer, path)
-            self._runner: _native.Model | None = _native.Model(
-                str(path),
-                threads=threads or 0,
-                kv_type=kv_type,
-                context_length=context_length,
-                max_sequences=max_sequences,
-                max_batch_rows=max(batch_size, max_sequences),
-                kv_memory=kv_memory or 0,
-                progress=progress,
-                **cache_options(weight_cache),
-            )
-            self._tokenizer = tokenizer.result()
-        self._load_seconds = time.perf_counter() - started
-        self._info = ModelInfo.from_native(path, self._runner.info)
-        self._template: ChatTemplate | None = None
-        self._template_lock = threading.Lock()
-        self._grammar_lock = threading.Lock()
-        self._knows_grammars = False
-        self._loop = StepLoop(
-            _native.Engine(
-                self._runner,
-                max_sequences=max_sequences,
-                prefill_chunk=batch_size,
-                token_bytes=self._tokenizer.all_token_bytes(),
-                stop_tokens=sorted(self._tokenizer.eog_ids),
-                prefix_caching=prefix_caching,
-                max_queued=-1 if max_queued is None else max_queued,
-            )
+        options = LoadOptions(
+            backend=backend,
+            context_length=context_length,
+            threads=threads,
+            kv_type=kv_type,
+            max_sequences=max_sequences,
+            batch_size=batch_size,
+            kv_memory=kv_memory,
+            prefix_caching=prefix_caching,
+            prefix_cache=prefix_cache,
+            max_queued=max_queued,
+            speculation=speculation,
+            max_draft_tokens=max_draft_tokens,
+            draft_model=draft_model,
+            weight_cache=weight_cache,
+            gpu_layers=gpu_layers,
+            memory_lock=memory_lock,
+            numa=numa,
+            progress=progress,
         )
-        if prefix_cache is not None:
-            from pyslm.prefix_cache import load_prefixes
-
-            load_prefixes(Path(prefix_cache), self._need_loop().engine, path, self._runner.info)
+        self._host = ModelHost(model, options)
 
     @property
     def info(self) -> ModelInfo:
         """What the model is and how it was loaded."""
-        return self._info
+        return self._host.info
 
     # --- text -------------------------------------------------------------------------------
 
@@ -192,16 +159,8 @@ class LLM:
             ContextLengthError: a prompt that leaves no room in the context.
         """
         if is_single_prompt(prompt):
-            if not isinstance(params, SamplingParams | None):
-                raise InvalidRequestError("params is a list, but there is one prompt")
-            return self._run([(prompt, params or SamplingParams())])[0]
-        if params is None or isinstance(params, SamplingParams):
-            params = [params or SamplingParams()] * len(prompt)
-        if len(params) != len(prompt):
-            raise InvalidRequestError(
-                f"params has {len(params)} entries for {len(prompt)} prompts; give one or each"
-            )
-        return self._run(list(zip(prompt, params, strict=True)))
+            return self._run(paired([prompt], params, single=True))[0]
+        return self._run(paired(prompt, params))
 
     def stream(self, prompt: Prompt, params: SamplingParams | None = None) -> ChunkStream:
         """As `generate` for one prompt, in pieces as they come; the last one has the result.
@@ -210,13 +169,8 @@ class LLM:
         go of it, ends the request.
         """
         params = params or SamplingParams()
-        if params.num_samples > 1 or params.prompt_logprobs is not None:
-            raise InvalidRequestError(
-                "a stream gives one sample and no prompt_logprobs, but "
-                f"n is {params.n}, best_of {params.best_of}, "
-                f"prompt_logprobs {params.prompt_logprobs}; use generate()"
-            )
-        return ChunkStream(self._start(prompt, params))
+        check_streams(params)
+        return ChunkStream(Generation(self._host.loop, self._host.prepare(prompt, params)))
 
     def chat(
         self,
@@ -259,17 +213,12 @@ class LLM:
 
         What the template writes may be control tokens; what the messages hold never is.
         """
-        return self.chat_template.encode(self._tokenizer, messages, tools=tools, **template_options)
+        return self._host.encode_chat(messages, tools, **template_options)
 
     @property
     def chat_template(self) -> ChatTemplate:
         """The template in the model's file; a `ChatTemplateError` where there is none."""
-        from pyslm.chat.template import ChatTemplate
-
-        with self._template_lock:
-            if self._template is None:
-                self._template = ChatTemplate.of(self._tokenizer)
-            return self._template
+        return self._host.chat_template
 
     # --- numbers ----------------------------------------------------------------------------
 
@@ -279,12 +228,26 @@ class LLM:
         Raises:
             ContextLengthError: a text longer than the context.
         """
-        batch = [texts] if isinstance(texts, str) else list(texts)
-        ids = [np.asarray(self._prompt_ids(text), np.int32) for text in batch]
-        for tokens in ids:
-            self._check_fits(len(tokens), output=0)
-        rows = self._loop.embed(ids)
-        return np.stack(rows) if rows else np.empty((0, self._info.hidden_size), np.float32)
+        host = self._host
+        batch = [host.prompt_ids(text) for text in ([texts] if isinstance(texts, str) else texts)]
+        for ids in batch:
+            host.check_fits(len(ids), output=0)
+        with self._queued(partial(self._engine.add_embedding, ids) for ids in batch) as requests:
+            rows = [vector_of(updates) for updates in requests]
+        return np.stack(rows) if rows else np.empty((0, host.info.hidden_size), np.float32)
+
+    def score(self, prompt: Prompt, continuations: Sequence[Prompt]) -> list[ContinuationScore]:
+        """How likely each continuation is after the prompt; all run together and share it.
+
+        Raises:
+            InvalidRequestError: an empty continuation.
+            ContextLengthError: more tokens than the context holds.
+        """
+        self._host.check_generates()
+        texts = [continuation_ids(self._host, prompt, text) for text in continuations]
+        score = self._engine.add_scoring
+        with self._queued(partial(score, ids, first, 1) for ids, first in texts) as requests:
+            return [score_of(logprobs_of(updates)) for updates in requests]
 
     def logits(self, token_ids: Prompt) -> npt.NDArray[np.float32]:
         """Logits after each token of a sequence, float32 [n_tokens, n_vocab].
@@ -292,10 +255,10 @@ class LLM:
         Raises:
             ContextLengthError: more tokens than the context holds.
         """
-        self._need_loop()
-        ids = self._prompt_ids(token_ids)
-        self._check_fits(len(ids), output=0)
-        return self._open_runner().logits(np.asarray(ids, np.int32))
+        self._host.check_generates()
+        ids = self._host.prompt_ids(token_ids)
+        self._host.check_fits(len(ids), output=0)
+        return self._host.runner.logits(np.asarray(ids, np.int32))
 
     def tokenize(
         self, text: str, *, add_special_tokens: bool = True, parse_special: bool = False
@@ -306,13 +269,13 @@ class LLM:
             add_special_tokens: put the model's own start and end tokens around it.
             parse_special: read "<|...|>" and its like as control tokens, not as text.
         """
-        return self._tokenizer.encode(
+        return self._host.tokenizer.encode(
             text, add_special_tokens=add_special_tokens, parse_special=parse_special
         )
 
     def detokenize(self, token_ids: Sequence[int], *, skip_special_tokens: bool = True) -> str:
         """The text of token ids."""
-        return self._tokenizer.decode(list(token_ids), skip_special_tokens=skip_special_tokens)
+        return self._host.tokenizer.decode(list(token_ids), skip_special_tokens=skip_special_tokens)
 
     # --- memory -----------------------------------------------------------------------------
 
@@ -327,8 +290,8 @@ class LLM:
         """
         from pyslm.prefix_cache import save_prefixes
 
-        engine = self._need_loop().engine
-        save_prefixes(Path(path), engine, self._info.path, self._open_runner().info)
+        self._host.check_generates()
+        save_prefixes(Path(path), self._engine, self.info.path, self._host.runner.info)
 
     def trim(self) -> None:
         """Forgets the computed prompts and gives their memory back to the system.
@@ -336,7 +299,7 @@ class LLM:
         Requests that run keep theirs. Memory that holds no prompts goes back by itself whenever no
         request is left.
         """
-        self._need_loop().engine.trim()
+        self._engine.trim()
 
     # --- life -------------------------------------------------------------------------------
 
@@ -345,10 +308,7 @@ class LLM:
 
         A first start may still be storing the packed weights: it gets as long as loading took.
         """
-        self._loop.close()
-        runner, self._runner = self._runner, None
-        if runner is not None:
-            finish_writing(runner, self._load_seconds)
+        self._host.close()
 
     def __enter__(self) -> Self:
         return self
@@ -362,20 +322,32 @@ class LLM:
         self.close()
 
     def __repr__(self) -> str:
-        return f"LLM({str(self._info.path)!r}, {self._info.architecture}, {self._info.file_type})"
+        return f"LLM({str(self.info.path)!r}, {self.info.architecture}, {self.info.file_type})"
 
     # --- within -----------------------------------------------------------------------------
 
+    @property
+    def _engine(self) -> _native.Engine:
+        return self._host.loop.engine
+
     def _run(self, requests: list[tuple[Prompt, SamplingParams]]) -> list[GenerationResult]:
-        running: list[Samples] = []
+        queued: list[tuple[Samples, list[Generation]]] = []
         try:
             for prompt, params in requests:
-                running.append(samples := Samples(params))
-                samples.start(functools.partial(self._start, prompt))
-            results = [samples.finish() for samples in running]
+                queued.append((samples := Samples(params), running := []))
+                for index, each in enumerate(samples.each):
+                    request = self._host.prepare(
+                        prompt, each, seed=samples.seed, sample_index=index
+                    )
+                    running.append(Generation(self._host.loop, request))
+            results = [
+                samples.choose([generation.finish() for generation in running])
+                for samples, running in queued
+            ]
         finally:
-            for samples in running:
-                samples.abort()
+            for _, running in queued:
+                for generation in running:
+                    generation.abort()
         return [
             self._with_prompt_logprobs(result, *request)
             for result, request in zip(results, requests, strict=True)
@@ -386,74 +358,24 @@ class LLM:
     ) -> GenerationResult:
         if params.prompt_logprobs is None:
             return result
-        ids = np.asarray(self._prompt_ids(prompt), np.int32)
-        rows = self._open_runner().token_logprobs(ids, params.prompt_logprobs)
-        return dataclasses.replace(result, prompt_logprobs=tuple(map(token_logprobs, rows)))
+        ids = self._host.prompt_ids(prompt)
+        rows: tuple[TokenLogprobs, ...] = ()
+        if len(ids) > 1:  # nothing stands before the first
+            ask = partial(self._engine.add_scoring, ids, 1, params.prompt_logprobs)
+            with self._queued([ask]) as found:
+                rows = logprobs_of(found[0])
+        return dataclasses.replace(result, prompt_logprobs=rows)
 
-    def _start(
-        self,
-        prompt: Prompt,
-        params: SamplingParams,
-        *,
-        seed: int | None = None,
-        sample_index: int = 0,
-    ) -> Generation:
-        loop = self._need_loop()
-        ids = self._prompt_ids(prompt)
-        room = self._check_fits(len(ids), output=1)
-        if params.grammar_source() is not None:
-            self._use_grammars(loop)
-        return Generation(loop, ids, params, room, seed=seed, sample_index=sample_index)
-
-    def _use_grammars(self, loop: StepLoop) -> None:
-        """At the first need: the vocabulary takes memory, and a second to prepare."""
-        from pyslm.grammar import grammar_compiler
-
-        with self._grammar_lock:
-            if not self._knows_grammars:
-                compiler = grammar_compiler(self._tokenizer, self._info.vocab_size)
-                loop.engine.use_grammars(compiler)
-                self._knows_grammars = True
-
-    def _prompt_ids(self, prompt: Prompt) -> list[int]:
-        ids = self.tokenize(prompt) if isinstance(prompt, str) else token_ids(prompt)
-        if not ids:
-            raise InvalidRequestError("the prompt is empty; give at least one token")
-        if min(ids) < 0 or max(ids) >= self._info.vocab_size:
-            raise InvalidRequestError(
-                f"a token id of the prompt is {min(ids) if min(ids) < 0 else max(ids)}; "
-                f"allowed: 0 to {self._info.vocab_size - 1}"
-            )
-        return ids
-
-    def _check_fits(self, num_tokens: int, output: int) -> int:
-        """Tokens that remain for the output; a ContextLengthError where they are too few."""
-        room = self._info.context_length - num_tokens
-        if room < output:
-            raise ContextLengthError(
-                f"the prompt has {num_tokens} tokens and the context holds "
-                f"{self._info.context_length}{', with room for the answer' if output else ''}; "
-                f"shorten it or load the model with a larger context_length "
-                f"(it was trained for {self._info.trained_context_length})"
-            )
-        return room
-
-    def _need_loop(self) -> StepLoop:
-        if not self._info.generates:
-            raise UnsupportedModelError(
-                f"{self._info.architecture} models make embeddings, not text; use embed()"
-            )
-        return self._loop
-
-    def _open_runner(self) -> _native.Model:
-        if self._runner is None:
-            raise EngineError("the model is closed; make a new LLM to go on")
-        return self._runner
-
-
-def _load_tokenizer(path: Path) -> Tokenizer:
-    from pyslm.tokenizer import load_tokenizer
-
-    tokenizer = load_tokenizer(path)
-    tokenizer.all_token_bytes()  # which it keeps; the engine asks for them next
-    return tokenizer
+    @contextlib.contextmanager
+    def _queued(
+        self, asks: Iterable[Callable[[], int]]
+    ) -> Iterator[list[Iterator[_native.RequestUpdate]]]:
+        """The updates of requests that run together; those left at the end are taken out."""
+        ids: list[int] = []
+        try:
+            for ask in asks:
+                ids.append(ask())
+            yield [self._host.loop.updates(request_id) for request_id in ids]
+        finally:
+            for request_id in ids:
+                self._host.loop.abort(request_id)

@@ -9,8 +9,9 @@ import numpy as np
 import numpy.typing as npt
 
 from pyslm.errors import InvalidRequestError
+from pyslm.request import SamplingParams
 
-__all__ = ["Prompt", "is_single_prompt", "token_ids"]
+__all__ = ["Prompt", "is_single_prompt", "paired", "token_ids"]
 
 Prompt: TypeAlias = "str | Sequence[int] | npt.NDArray[np.integer[Any]]"
 """Text, or token ids as they are."""
@@ -42,3 +43,21 @@ def token_ids(prompt: Sequence[int] | npt.NDArray[np.integer[Any]]) -> list[int]
             f"token ids have type {ids.dtype} and shape {ids.shape}; allowed: a list of integers"
         )
     return [int(i) for i in ids]
+
+
+def paired(
+    prompts: Sequence[Prompt],
+    params: SamplingParams | Sequence[SamplingParams] | None,
+    *,
+    single: bool = False,
+) -> list[tuple[Prompt, SamplingParams]]:
+    """Each prompt with its parameters, which may be one for all."""
+    if params is None or isinstance(params, SamplingParams):
+        return [(prompt, params or SamplingParams()) for prompt in prompts]
+    if single:
+        raise InvalidRequestError("params is a list, but there is one prompt")
+    if len(params) != len(prompts):
+        raise InvalidRequestError(
+            f"params has {len(params)} entries for {len(prompts)} prompts; give one or each"
+        )
+    return list(zip(prompts, params, strict=True))

@@ -131,6 +131,9 @@ class SamplingParams:
     """Only these tokens are chosen; empty: all."""
     bad_words: Sequence[str | Sequence[int]] = ()
     """Texts, or sequences of token ids, that the output never holds."""
+    forced_tokens: Sequence[int] = ()
+    """The output begins with these tokens, whatever the model thinks of them; with `logprobs` it
+    says so. What comes after is chosen as usual."""
     seed: int | None = None
     """Same seed, same text. None: a random one, recorded in the result."""
     logprobs: int | None = None
@@ -181,7 +184,7 @@ class SamplingParams:
             raise wrong("cache_salt", self.cache_salt, "text")
         self._set("logit_bias", checked_bias(self.logit_bias))
         self._set("stop", checked_stop(self.stop))
-        for name in ("stop_token_ids", "allowed_token_ids"):
+        for name in ("stop_token_ids", "allowed_token_ids", "forced_tokens"):
             self._set(name, checked_tokens(name, getattr(self, name)))
         self._set("bad_words", checked_words("bad_words", self.bad_words))
         breakers = checked_strings(

@@ -4,52 +4,54 @@ sample index that its random numbers depend on."""
 from __future__ import annotations
 
 import dataclasses
-from typing import Protocol
+from collections.abc import Sequence
 
-from pyslm.generation import Generation, draw_seed
+from pyslm.errors import InvalidRequestError
+from pyslm.generation import draw_seed
 from pyslm.request import GenerationResult, SamplingParams
 
-__all__ = ["Samples"]
-
-
-class _Start(Protocol):
-    def __call__(self, params: SamplingParams, *, seed: int, sample_index: int) -> Generation: ...
+__all__ = ["Samples", "check_streams"]
 
 
 class Samples:
-    """The samples of one prompt, from their start to one result."""
+    """What to draw for one prompt, and which of it comes back."""
 
     def __init__(self, params: SamplingParams) -> None:
         self._params = params
-        self._generations: list[Generation] = []
+        self.seed = draw_seed(params)
+        """Of all samples."""
 
-    def start(self, start: _Start) -> None:
-        """Queues all samples; `start` queues one."""
+    @property
+    def each(self) -> list[SamplingParams]:
+        """The parameters of each sample, in the order of their index."""
         params = self._params
-        seed = draw_seed(params)
         if self._chooses and params.logprobs is None:
             params = params.replace(logprobs=0)
-        for index in range(params.num_samples):
-            self._generations.append(start(params, seed=seed, sample_index=index))
+        return [params] * params.num_samples
 
-    def finish(self) -> GenerationResult:
-        """Runs them to their end. The first, or of `best_of` the best, with the others to it."""
-        results = [generation.finish() for generation in self._generations]
+    def choose(self, results: Sequence[GenerationResult]) -> GenerationResult:
+        """The first, or of `best_of` the best, with the others to it."""
+        ordered = list(results)
         if self._chooses:
-            results.sort(key=_mean_logprob, reverse=True)
+            ordered.sort(key=_mean_logprob, reverse=True)
             if self._params.logprobs is None:
-                results = [dataclasses.replace(result, logprobs=None) for result in results]
-        first, *others = results[: self._params.n]
+                ordered = [dataclasses.replace(result, logprobs=None) for result in ordered]
+        first, *others = ordered[: self._params.n]
         return dataclasses.replace(first, alternatives=tuple(others)) if others else first
-
-    def abort(self) -> None:
-        """Takes out what is not finished."""
-        for generation in self._generations:
-            generation.abort()
 
     @property
     def _chooses(self) -> bool:
         return self._params.num_samples > self._params.n
+
+
+def check_streams(params: SamplingParams) -> None:
+    """An InvalidRequestError for what only whole results can give."""
+    if params.num_samples > 1 or params.prompt_logprobs is not None:
+        raise InvalidRequestError(
+            "a stream gives one sample and no prompt_logprobs, but "
+            f"n is {params.n}, best_of {params.best_of}, "
+            f"prompt_logprobs {params.prompt_logprobs}; use generate()"
+        )
 
 
 def _mean_logprob(result: GenerationResult) -> float:

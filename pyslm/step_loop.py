@@ -12,15 +12,12 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from pyslm.errors import EngineError, InvalidRequestError
 
 if TYPE_CHECKING:
-    import numpy as np
-    import numpy.typing as npt
-
     from pyslm import _native
 
 __all__ = ["StepLoop"]
@@ -42,10 +39,6 @@ class StepLoop:
             raise EngineError("the model is closed; make a new LLM to go on")
         return self._engine
 
-    def add(self, prompt: list[int], params: _native.SamplingParams) -> int:
-        """Queues a request and gives its id."""
-        return self.engine.add(prompt, params)
-
     def abort(self, request_id: int) -> None:
         """Ends a request that is not finished. Never waits: a garbage collector may call it."""
         if self._engine is not None:
@@ -58,25 +51,19 @@ class StepLoop:
             update = self.engine.poll(request_id)
             if update is not None:
                 return update
-            self._step_or_wait()
+            self.step_or_wait()
 
-    def embed(self, texts: Sequence[npt.NDArray[np.int32]]) -> list[npt.NDArray[np.float32]]:
-        """The vector of each text, float32 [hidden]; all run together."""
-        ids: list[int] = []
+    def updates(self, request_id: int) -> Iterator[_native.RequestUpdate]:
+        """All of a request, to its end; leaving early takes it out."""
+        finish = None
         try:
-            ids += map(self.engine.add_embedding, texts)
-            return [self._embedding(request_id) for request_id in ids]
+            while finish is None:
+                update = self.next_update(request_id)
+                finish = update.finish
+                yield update
         finally:
-            for request_id in ids:
+            if finish is None:
                 self.abort(request_id)
-
-    def _embedding(self, request_id: int) -> npt.NDArray[np.float32]:
-        update = self.next_update(request_id)
-        while update.finish is None:
-            update = self.next_update(request_id)
-        if update.embedding is None:
-            raise EngineError(update.error or "the request was aborted")
-        return update.embedding
 
     def close(self) -> None:
         """Waits for a step in progress, then lets go of the engine."""
@@ -85,7 +72,8 @@ class StepLoop:
                 self._turn.wait()
             self._engine = None
 
-    def _step_or_wait(self) -> None:
+    def step_or_wait(self) -> None:
+        """One step for everyone, by this thread or by another that has begun one."""
         leading = False
         try:
             with self._turn:

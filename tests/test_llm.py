@@ -19,7 +19,7 @@ from reference.tiny_encoder import write_tiny_encoder
 from stories import LONG_CONTEXT, PROMPT, STORY, chat_stories, long_stories, stories
 
 import pyslm
-from pyslm import LLM, SamplingParams
+from pyslm import LLM, InvalidRequestError, SamplingParams
 
 GREEDY = SamplingParams(max_tokens=40, temperature=0)
 
@@ -342,7 +342,7 @@ def test_ctrl_c_stops_and_leaves_the_model_usable(shared: Path, tmp_path: Path) 
         except KeyboardInterrupt:
             print("interrupted", flush=True)
         print(llm.generate("Once upon a time", SamplingParams(max_tokens=5, temperature=0)).text)
-        print(llm._loop.engine.stats().num_running)
+        print(llm._host.loop.engine.stats().num_running)
     """
     command = [sys.executable, "-c", textwrap.dedent(code)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as run:
@@ -373,3 +373,76 @@ def test_an_encoder_embeds_and_does_not_generate(tmp_path: Path) -> None:
                 call("text")
         with pytest.raises(pyslm.ContextLengthError):
             encoder.embed("word " * 1000)
+
+
+def test_scores_are_the_logits_log_softmax(llm: LLM) -> None:
+    """Of each continuation, against the logits of prompt and continuation as one text."""
+    prompt, ends = "Once upon a", [" time", " time there was", " zebra"]
+    start = len(llm.tokenize(prompt))
+    for end, score in zip(ends, llm.score(prompt, ends), strict=True):
+        ids = llm.tokenize(prompt + end)
+        logits = llm.logits(ids).astype(np.float64)
+        logprobs = logits - np.log(np.exp(logits).sum(axis=1, keepdims=True))
+        expected = [logprobs[i - 1, ids[i]] for i in range(start, len(ids))]
+        assert [token.token_id for token in score.tokens] == ids[start:]
+        np.testing.assert_allclose([t.logprob for t in score.tokens], expected, atol=1e-4)
+        assert score.logprob == pytest.approx(sum(expected), abs=1e-3)
+        best = [int(logits[i - 1].argmax()) for i in range(start, len(ids))]
+        assert score.is_greedy == (best == ids[start:])
+    assert [s.is_greedy for s in llm.score(prompt, ends)][::2] == [True, False]
+    with pytest.raises(InvalidRequestError, match="continuation is empty"):
+        llm.score(prompt, [""])
+    assert llm.score(prompt, []) == []
+
+
+def test_speculation_changes_nothing(path: Path) -> None:
+    """At any temperature, with grammars and logprobs, and with the model as its own draft."""
+    prompts = ["Once upon a time", "One day, one day, one day, one"]
+    params = [
+        SamplingParams(max_tokens=80, temperature=0, logprobs=2),
+        SamplingParams(max_tokens=80, temperature=1.1, seed=5),
+        SamplingParams(max_tokens=60, regex="(the cat |the dog |a bird ){4,9}", seed=6),
+        SamplingParams(max_tokens=80, temperature=0.7, seed=7, repetition_penalty=1.1, n=2),
+    ]
+    requests = [(p, q) for p in prompts for q in params]
+    texts, asked = [p for p, _ in requests], [q for _, q in requests]
+    results = {}
+    for name, options in {
+        "off": {"speculation": "off"},
+        "ngram": {"max_draft_tokens": 5},
+        "draft": {"draft_model": path, "max_draft_tokens": 3},
+    }.items():
+        with LLM(path, **options) as llm:  # type: ignore[arg-type]
+            results[name] = [
+                (r.text, r.token_ids, r.logprobs, [a.text for a in r.alternatives])
+                for r in llm.generate(texts, asked)
+            ]
+            stats = llm._host.loop.engine.stats()
+            assert (stats.accepted_tokens > 0) == (name != "off")
+    assert results["off"] == results["ngram"] == results["draft"]
+
+
+def test_forced_tokens_come_first(llm: LLM) -> None:
+    ids = llm.tokenize("zebra zebra", add_special_tokens=False)
+    params = SamplingParams(max_tokens=len(ids) + 5, forced_tokens=ids, seed=1, logprobs=1)
+    result = llm.generate("Once upon a time", params)
+    assert list(result.token_ids[: len(ids)]) == ids
+    assert result.logprobs is not None
+    assert result.logprobs[0].logprob < -3  # and says what the model thinks of it
+    prompt = llm.tokenize("Once upon a time") + ids
+    after = llm.generate(prompt, SamplingParams(max_tokens=5, temperature=0))
+    greedy = params.replace(temperature=0)
+    assert llm.generate("Once upon a time", greedy).token_ids[len(ids) :] == after.token_ids
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"speculation": "magic"}, "speculation is 'magic'; allowed: ngram, off"),
+        ({"max_draft_tokens": 0}, "max_draft_tokens is 0; allowed: .* from 1 to 64"),
+        ({"speculation": "off", "draft_model": "x.gguf"}, "needs speculation"),
+    ],
+)
+def test_speculation_options_are_checked(path: Path, options: dict[str, Any], message: str) -> None:
+    with pytest.raises(InvalidRequestError, match=message):
+        LLM(path, **options)

@@ -8,11 +8,23 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from pyslm import EngineError, PyslmError, SamplingParams, _native
-from pyslm.generation import ChunkStream, Generation
+from pyslm.generation import (
+    ChunkStream,
+    Generation,
+    PreparedRequest,
+    Transcript,
+    native_params,
+)
 from pyslm.request import GenerationResult
 from pyslm.step_loop import StepLoop
 
 ROOM = 100_000
+
+
+def begin(loop: StepLoop, prompt: list[int], params: SamplingParams) -> Generation:
+    seed = params.seed or 0
+    native = native_params(params, seed, ROOM)
+    return Generation(loop, PreparedRequest(prompt, native, Transcript(seed, False)))
 
 
 def make_loop(**options: int) -> StepLoop:
@@ -28,7 +40,7 @@ def prompts(count: int) -> list[list[int]]:
 
 def run(loop: StepLoop, prompt: list[int], seed: int) -> GenerationResult:
     params = SamplingParams(max_tokens=20, seed=seed, temperature=0.7)
-    return Generation(loop, prompt, params, ROOM).finish()
+    return begin(loop, prompt, params).finish()
 
 
 def test_threads_get_what_a_single_caller_gets() -> None:
@@ -65,7 +77,7 @@ def test_the_leader_steps_for_the_others() -> None:
 
 def test_followers_see_their_tokens_while_another_leads() -> None:
     loop = make_loop(step_microseconds=2000)
-    long = ChunkStream(Generation(loop, [1, 2], SamplingParams(max_tokens=400, seed=1), ROOM))
+    long = ChunkStream(begin(loop, [1, 2], SamplingParams(max_tokens=400, seed=1)))
     leader = threading.Thread(target=lambda: list(long))
     leader.start()
     result = run(loop, [3, 4], seed=2)
@@ -79,7 +91,7 @@ def test_followers_see_their_tokens_while_another_leads() -> None:
 def test_closing_a_stream_frees_its_place() -> None:
     loop = make_loop()
     free = loop.engine.stats().free_blocks
-    stream = ChunkStream(Generation(loop, [1, 2, 3], SamplingParams(max_tokens=50, seed=1), ROOM))
+    stream = ChunkStream(begin(loop, [1, 2, 3], SamplingParams(max_tokens=50, seed=1)))
     next(stream)
     assert loop.engine.stats().num_running == 1
     stream.close()
@@ -91,7 +103,7 @@ def test_closing_a_stream_frees_its_place() -> None:
 
 def test_dropping_a_stream_frees_its_place() -> None:
     loop = make_loop()
-    stream = ChunkStream(Generation(loop, [1, 2, 3], SamplingParams(max_tokens=50, seed=1), ROOM))
+    stream = ChunkStream(begin(loop, [1, 2, 3], SamplingParams(max_tokens=50, seed=1)))
     next(stream)
     del stream
     loop.engine.step()
@@ -129,7 +141,7 @@ def test_close_waits_for_the_step_in_progress() -> None:
 
 def test_closed() -> None:
     loop = make_loop()
-    stream = ChunkStream(Generation(loop, [1], SamplingParams(max_tokens=50, seed=1), ROOM))
+    stream = ChunkStream(begin(loop, [1], SamplingParams(max_tokens=50, seed=1)))
     loop.close()
     with pytest.raises(EngineError, match="closed"):
         next(stream)

@@ -332,6 +332,8 @@ void bind_engine(py::module_& m) {
            "Computes one step for all running requests; returns how many remain unfinished.")
       .def("poll", &Engine::poll, py::arg("id"), NoGil(),
            "The news of a request since the last poll, or None; forgets it once finished.")
+      .def("poll_many", &Engine::poll_many, py::arg("ids"), NoGil(),
+           "The news of those that have any; ids that are not known any more are passed over.")
       .def("stats", &Engine::stats, NoGil())
       .def("trim", &Engine::trim, NoGil(),
            "Forgets cached prefixes and gives the memory of free blocks back to the system.")

@@ -183,19 +183,6 @@ py::object logits(CpuRunner& runner, const TokenArray& ids, std::optional<int> c
   return run_together(runner, {ids}, {chunk.value_or(CpuRunner::kLogitRows)})[0];
 }
 
-std::vector<std::vector<std::pair<int32_t, float>>> token_logprobs(CpuRunner& runner,
-                                                                   const TokenArray& ids,
-                                                                   int num_top) {
-  const auto spans = tokens_of(std::vector<TokenArray>{ids});
-  const py::gil_scoped_release no_gil;
-  std::vector<std::vector<std::pair<int32_t, float>>> result;
-  for (const auto& token : runner.token_logprobs(spans.front(), num_top)) {
-    auto& row = result.emplace_back();
-    for (const TokenLogprob& entry : token) row.emplace_back(entry.token, entry.logprob);
-  }
-  return result;
-}
-
 }  // namespace
 
 void bind_model(py::module_& m) {
@@ -222,9 +209,6 @@ void bind_model(py::module_& m) {
       .def_property_readonly("info", &info)
       .def("logits", &logits, py::arg("ids"), py::arg("chunk") = py::none(),
            "ids int32 [n] -> float32 [n, vocab], as a fresh sequence, `chunk` rows a step.")
-      .def("token_logprobs", &token_logprobs, py::arg("ids"), py::arg("num_top"),
-           "For each token of a fresh sequence but the first: list of (id, logprob), its own and "
-           "then the num_top most likely.")
       .def("forward_batch", &run_together, py::arg("sequences"), py::arg("chunks"),
            "Runs fresh sequences together, each advancing by its chunk (a list of one: the same "
            "for all) -> list of float32 [n, vocab].");

@@ -64,6 +64,17 @@ void Engine::Impl::check_queue() const {
        config.max_queued, " that wait (max_queued). Try again when one has finished");
 }
 
+// The request is gone where this was its last.
+RequestUpdate Engine::Impl::take_update(Request& request) {
+  RequestUpdate update = request.pending;
+  update.bytes = request.task->take_bytes();
+  request.pending.tokens.clear();
+  request.pending.logprobs.clear();
+  request.has_news = false;
+  if (request.finished()) requests.erase(request.sequence.id);
+  return update;
+}
+
 void Engine::Impl::release_unused_memory() {
   for (size_t g = 0; g < num_groups; ++g) {
     std::vector<int32_t> blocks = scheduler.blocks().take_unused_memory(g);
@@ -216,15 +227,19 @@ std::optional<RequestUpdate> Engine::poll(RequestId id) {
   if (found == impl_->requests.end()) {
     fail(ErrorKind::kInvalid, "no request ", id, ": never added, or its last update was taken");
   }
-  Request& request = *found->second;
-  if (!request.has_news) return std::nullopt;
-  RequestUpdate update = request.pending;
-  update.bytes = request.task->take_bytes();
-  request.pending.tokens.clear();
-  request.pending.logprobs.clear();
-  request.has_news = false;
-  if (request.finished()) impl_->requests.erase(found);
-  return update;
+  if (!found->second->has_news) return std::nullopt;
+  return impl_->take_update(*found->second);
+}
+
+std::vector<RequestUpdate> Engine::poll_many(const std::vector<RequestId>& ids) {
+  const std::lock_guard lock(impl_->mutex);
+  std::vector<RequestUpdate> updates;
+  for (const RequestId id : ids) {
+    const auto found = impl_->requests.find(id);
+    if (found == impl_->requests.end() || !found->second->has_news) continue;
+    updates.push_back(impl_->take_update(*found->second));
+  }
+  return updates;
 }
 
 EngineStats Engine::stats() const {

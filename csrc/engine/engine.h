@@ -107,6 +107,8 @@ class Engine {
   // Takes the pending update of one request (nullopt: nothing new); a finished request is forgotten
   // once its last update has been taken, and from then on an Error(kInvalid).
   std::optional<RequestUpdate> poll(RequestId id);
+  // Of those among them that have news. Ids that are not known any more are passed over.
+  std::vector<RequestUpdate> poll_many(const std::vector<RequestId>& ids);
   EngineStats stats() const;
 
   // Forgets all cached prefixes and gives the memory of free blocks back to the system. Without it

@@ -53,6 +53,7 @@ struct Engine::Impl {
   void note_times(Request& request);
   void fail_request(Request& request, const Error& error);
   void finish(Request& request, FinishReason reason);
+  RequestUpdate take_update(Request& request);
   void check_queue() const;
   void release_unused_memory();
 

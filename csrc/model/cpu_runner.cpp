@@ -180,20 +180,4 @@ void CpuRunner::logits(const std::vector<std::span<const int32_t>>& sequences,
   });
 }
 
-std::vector<std::vector<TokenLogprob>> CpuRunner::token_logprobs(std::span<const int32_t> sequence,
-                                                                 int num_top) {
-  SamplerWorkspace work;
-  work.reserve(static_cast<size_t>(spec_.vocab));
-  std::vector<std::vector<TokenLogprob>> result;
-  each_row({sequence}, {kLogitRows},
-           [&](size_t, int64_t position, int64_t rows, const float* values) {
-             for (int64_t row = 0; row < rows; ++row, values += spec_.vocab) {
-               const auto next = static_cast<size_t>(position + row + 1);
-               if (next == sequence.size()) return;  // what follows the last is not known
-               result.push_back(top_logprobs(values, spec_.vocab, sequence[next], num_top, work));
-             }
-           });
-  return result;
-}
-
 }  // namespace pyslm::model

@@ -18,7 +18,6 @@
 #include "model/sizing.h"
 #include "model/spec.h"
 #include "model/weights.h"
-#include "sampling/logprobs.h"
 
 namespace pyslm::model {
 
@@ -87,11 +86,6 @@ class CpuRunner final : public Runner {
   // chunks[s] rows a step (one entry: the same for all) -> out[s] [tokens x vocab].
   void logits(const std::vector<std::span<const int32_t>>& sequences,
               const std::vector<int>& chunks, const std::vector<float*>& out);
-  // How likely each token of a sequence is after those before it, and the num_top most likely
-  // ones: [tokens - 1], the token itself first. Memory does not grow with tokens x vocab.
-  std::vector<std::vector<TokenLogprob>> token_logprobs(std::span<const int32_t> sequence,
-                                                        int num_top);
-
   // A good number of rows for a step that wants the logits of every row: of a vocabulary of 256 k
   // they are 128 MiB.
   static constexpr int kLogitRows = 128;

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from pyslm.cli.run import finish, show_stats, write
+from pyslm.cli.output import finish, show_stats, write
 from pyslm.errors import PyslmError
 from pyslm.request import SamplingParams, StreamChunk
 

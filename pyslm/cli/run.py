@@ -6,7 +6,7 @@ import dataclasses
 import json
 import sys
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -21,7 +21,8 @@ from pyslm.cli.console import (
     WeightCacheOption,
     load_model,
 )
-from pyslm.errors import EngineError, InvalidRequestError
+from pyslm.cli.output import finish, show, show_stats
+from pyslm.errors import InvalidRequestError
 from pyslm.request import GenerationResult, SamplingParams, StreamChunk
 
 if TYPE_CHECKING:
@@ -30,52 +31,66 @@ if TYPE_CHECKING:
 __all__ = ["run"]
 
 
+PromptArgument = Annotated[
+    str | None, typer.Argument(metavar="PROMPT", help="Text; - reads it from stdin.")
+]
+RawOption = Annotated[
+    bool, typer.Option("--raw", help="Continue the text as it is, without a chat template.")
+]
+SystemOption = Annotated[
+    str | None, typer.Option("--system", "-s", help="System message of the conversation.")
+]
+MaxTokensOption = Annotated[
+    int | None,
+    typer.Option("--max-tokens", "-n", min=1, help="Default: what the context has room for."),
+]
+TemperatureOption = Annotated[
+    float, typer.Option("--temperature", min=0, help="0: always the most likely token.")
+]
+TopKOption = Annotated[int, typer.Option("--top-k", min=0, help="0: all tokens.")]
+TopPOption = Annotated[float, typer.Option("--top-p", help="1: all tokens.")]
+MinPOption = Annotated[float, typer.Option("--min-p", help="0: all tokens.")]
+SeedOption = Annotated[
+    int | None, typer.Option("--seed", min=0, help="Same seed, same text. Default: random.")
+]
+JsonSchemaOption = Annotated[
+    str | None,
+    typer.Option(
+        "--json-schema", metavar="FILE|JSON", help="The answer is JSON under this schema."
+    ),
+]
+RegexOption = Annotated[
+    str | None, typer.Option("--regex", help="The whole answer matches this expression.")
+]
+ChoiceOption = Annotated[
+    list[str] | None,
+    typer.Option("--choice", help="The answer is this text, or that of another --choice."),
+]
+StatsOption = Annotated[
+    bool, typer.Option("--stats", help="Tell counts and speeds on stderr afterwards.")
+]
+
+
 def run(
     model: ModelArgument,
-    prompt: Annotated[
-        str | None,
-        typer.Argument(metavar="PROMPT", help="Text; - reads it from stdin."),
-    ] = None,
-    raw: Annotated[
-        bool, typer.Option("--raw", help="Continue the text as it is, without a chat template.")
-    ] = False,
-    system: Annotated[
-        str | None, typer.Option("--system", "-s", help="System message of the conversation.")
-    ] = None,
-    max_tokens: Annotated[
-        int | None,
-        typer.Option("--max-tokens", "-n", min=1, help="Default: what the context has room for."),
-    ] = None,
-    temperature: Annotated[
-        float, typer.Option("--temperature", min=0, help="0: always the most likely token.")
-    ] = 0.8,
-    top_k: Annotated[int, typer.Option("--top-k", min=0, help="0: all tokens.")] = 40,
-    top_p: Annotated[float, typer.Option("--top-p", help="1: all tokens.")] = 0.95,
-    min_p: Annotated[float, typer.Option("--min-p", help="0: all tokens.")] = 0.05,
-    seed: Annotated[
-        int | None, typer.Option("--seed", min=0, help="Same seed, same text. Default: random.")
-    ] = None,
-    json_schema: Annotated[
-        str | None,
-        typer.Option(
-            "--json-schema", metavar="FILE|JSON", help="The answer is JSON under this schema."
-        ),
-    ] = None,
-    regex: Annotated[
-        str | None, typer.Option("--regex", help="The whole answer matches this expression.")
-    ] = None,
-    choice: Annotated[
-        list[str] | None,
-        typer.Option("--choice", help="The answer is this text, or that of another --choice."),
-    ] = None,
+    prompt: PromptArgument = None,
+    raw: RawOption = False,
+    system: SystemOption = None,
+    max_tokens: MaxTokensOption = None,
+    temperature: TemperatureOption = 0.8,
+    top_k: TopKOption = 40,
+    top_p: TopPOption = 0.95,
+    min_p: MinPOption = 0.05,
+    seed: SeedOption = None,
+    json_schema: JsonSchemaOption = None,
+    regex: RegexOption = None,
+    choice: ChoiceOption = None,
     ctx: ContextOption = None,
     threads: ThreadsOption = None,
     kv_type: KvTypeOption = "f16",
     weight_cache: WeightCacheOption = True,
     as_json: JsonOption = False,
-    stats: Annotated[
-        bool, typer.Option("--stats", help="Tell counts and speeds on stderr afterwards.")
-    ] = False,
+    stats: StatsOption = False,
 ) -> None:
     """Answer a prompt, or hold a conversation.
 
@@ -160,46 +175,6 @@ def answer(
     if system is not None:
         messages.insert(0, {"role": "system", "content": system})
     return llm.chat_stream(messages, params)
-
-
-def finish(chunks: Iterable[StreamChunk], each: Callable[[str], None]) -> GenerationResult:
-    """Runs a stream to its end, calling `each` with the texts as they come."""
-    result: GenerationResult | None = None
-    for chunk in chunks:
-        each(chunk.text)
-        result = chunk.result
-    if result is None:
-        raise EngineError("a stream ended without a result")
-    return result
-
-
-def show(chunks: Iterable[StreamChunk]) -> GenerationResult:
-    """Writes a stream to stdout as it comes, and a line end after it."""
-    result = finish(chunks, write)
-    if not result.text.endswith("\n"):
-        write("\n")
-    return result
-
-
-def write(text: str) -> None:
-    """To stdout, at once."""
-    sys.stdout.write(text)
-    sys.stdout.flush()
-
-
-def show_stats(result: GenerationResult, load_seconds: float | None = None) -> None:
-    """One line on stderr."""
-    usage, timings = result.usage, result.timings
-    prompt_speed = usage.prompt_tokens / max(timings.prompt_seconds, 1e-9)
-    parts = [
-        f"prompt {usage.prompt_tokens} tokens, {prompt_speed:,.1f}/s",
-        f"output {usage.completion_tokens} tokens, {timings.tokens_per_second:,.1f}/s",
-        f"ended by {result.finish_reason}",
-        f"seed {result.seed}",
-    ]
-    if load_seconds is not None:
-        parts.insert(0, f"loaded in {load_seconds:.2f} s")
-    print(f"[{'  '.join(parts)}]", file=sys.stderr)
 
 
 def write_json(llm: LLM, result: GenerationResult, load_seconds: float) -> None:

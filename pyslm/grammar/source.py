@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple, Protocol
 
 from pyslm.errors import InvalidRequestError
 from pyslm.grammar.json_schema import json_schema_grammar
-
-if TYPE_CHECKING:
-    from pyslm.request import SamplingParams
 
 __all__ = ["GrammarSource", "choice_grammar", "grammar_source", "regex_grammar"]
 
@@ -26,7 +23,22 @@ class GrammarSource(NamedTuple):
     text: str
 
 
-def grammar_source(params: SamplingParams) -> GrammarSource | None:
+class AsksForGrammar(Protocol):
+    """The fields of `SamplingParams` that make a grammar."""
+
+    @property
+    def json_schema(self) -> Mapping[str, Any] | bool | str | None: ...
+    @property
+    def json_object(self) -> bool: ...
+    @property
+    def regex(self) -> str | None: ...
+    @property
+    def choice(self) -> Sequence[str] | None: ...
+    @property
+    def grammar(self) -> str | None: ...
+
+
+def grammar_source(params: AsksForGrammar) -> GrammarSource | None:
     """What the output must follow; None where anything goes.
 
     Raises:

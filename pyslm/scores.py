@@ -1,0 +1,93 @@
+"""Numbers that requests give: how likely given tokens are, and the vectors of texts."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
+
+from pyslm.errors import EngineError, InvalidRequestError
+from pyslm.generation import error_of, token_logprobs
+from pyslm.prompts import Prompt
+from pyslm.request import TokenLogprobs
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+    from pyslm import _native
+    from pyslm.model_host import ModelHost
+
+__all__ = ["ContinuationScore", "continuation_ids", "logprobs_of", "score_of", "vector_of"]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class ContinuationScore:
+    """The log-likelihood of a continuation after its prompt."""
+
+    logprob: float
+    """Natural logarithm of the probability of the whole continuation: the sum over its tokens."""
+    is_greedy: bool
+    """Every token is the most likely one at its place."""
+    tokens: tuple[TokenLogprobs, ...]
+    """Each token of the continuation, with the most likely one beside it."""
+
+
+def continuation_ids(
+    host: ModelHost, prompt: Prompt, continuation: Prompt
+) -> tuple[list[int], int]:
+    """Prompt and continuation as one list of token ids, and where the continuation begins.
+
+    Text is tokenized as a whole, so that tokens come out as they would in a running text; those
+    after as many as the prompt alone has count as the continuation.
+    """
+    before = host.prompt_ids(prompt)
+    if isinstance(prompt, str) and isinstance(continuation, str):
+        ids = host.prompt_ids(prompt + continuation)
+    elif isinstance(continuation, str):
+        ids = before + host.tokenizer.encode(
+            continuation, add_special_tokens=False, parse_special=False
+        )
+    else:
+        ids = before + host.prompt_ids(continuation)
+    if len(ids) <= len(before):
+        raise InvalidRequestError("a continuation is empty; give at least one token")
+    host.check_fits(len(ids), output=0)
+    return ids, len(before)
+
+
+def logprobs_of(updates: Iterable[_native.RequestUpdate]) -> tuple[TokenLogprobs, ...]:
+    """What a scoring request has found, from all of its updates.
+
+    Raises:
+        EngineError: it failed.
+    """
+    found: list[TokenLogprobs] = []
+    for update in updates:
+        if update.finish == "error":
+            raise error_of(update)
+        found += map(token_logprobs, update.logprobs)
+    return tuple(found)
+
+
+def vector_of(updates: Iterable[_native.RequestUpdate]) -> npt.NDArray[np.float32]:
+    """What an embedding request has found: float32 [hidden].
+
+    Raises:
+        EngineError: it failed.
+    """
+    for update in updates:
+        if update.embedding is not None:
+            return update.embedding
+        if update.finish is not None:
+            raise error_of(update)
+    raise EngineError("a request for a vector ended without one")
+
+
+def score_of(tokens: Sequence[TokenLogprobs]) -> ContinuationScore:
+    """Of the tokens of a continuation, each with at least its most likely rival."""
+    return ContinuationScore(
+        logprob=sum(token.logprob for token in tokens),
+        is_greedy=all(token.token_id == token.top[0][0] for token in tokens),
+        tokens=tuple(tokens),
+    )
