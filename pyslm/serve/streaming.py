@@ -76,7 +76,7 @@ class _StreamedResponse(Response):
         self._writer = writer
         self.init_headers({"cache-control": "no-cache", "x-accel-buffering": "no"} | dict(headers))
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002
         writing = asyncio.ensure_future(self._write(send))
         watching = asyncio.ensure_future(_until_gone(receive))
         watching.add_done_callback(lambda _: writing.cancel())
