@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import time
 from typing import TypeVar
 
 import msgspec
@@ -32,6 +33,11 @@ class Channel:
         self._numbers = itertools.count(1)
         self._streams: dict[int, ChannelStream] = {}
         self._replies: dict[int, asyncio.Future[object]] = {}
+        self._last_event = 0.0
+
+    def silent_seconds(self) -> float:
+        """How long streams have waited for an event, the luckiest of them; 0 without streams."""
+        return time.monotonic() - self._last_event if self._streams else 0.0
 
     @property
     def num_running(self) -> int:
@@ -43,6 +49,8 @@ class Channel:
         number = next(self._numbers)
         stream = ChannelStream(self, number, request.sampling.n)
         self._check_alive()
+        if not self._streams:
+            self._last_event = time.monotonic()
         self._streams[number] = stream
         try:
             self.socket.send(wire.Generate(number, request))
@@ -102,6 +110,7 @@ class Channel:
     def _take(self, frame: bytes) -> None:
         message = self._decode(frame)
         if isinstance(message, wire.Step):
+            self._last_event = time.monotonic()
             for number, events in message.deltas:
                 stream = self._streams.get(number)
                 if stream is not None:

@@ -38,3 +38,5 @@ class Dialect:
     error_response: Callable[[ServeError], Response]
     """Writes an error as the dialect's clients read it. `retry_after` is added as a header by the
     app."""
+    uploads: tuple[str, ...] = ()
+    """Paths that begin so have bodies of any size, which their routes read piece by piece."""
