@@ -142,19 +142,17 @@ class LLM:
         self._template_lock = threading.Lock()
         self._grammar_lock = threading.Lock()
         self._knows_grammars = False
-        self._loop: StepLoop | None = None  # encoders have none
-        if self._info.generates:
-            self._loop = StepLoop(
-                _native.Engine(
-                    self._runner,
-                    max_sequences=max_sequences,
-                    prefill_chunk=batch_size,
-                    token_bytes=self._tokenizer.all_token_bytes(),
-                    stop_tokens=sorted(self._tokenizer.eog_ids),
-                    prefix_caching=prefix_caching,
-                    max_queued=-1 if max_queued is None else max_queued,
-                )
+        self._loop = StepLoop(
+            _native.Engine(
+                self._runner,
+                max_sequences=max_sequences,
+                prefill_chunk=batch_size,
+                token_bytes=self._tokenizer.all_token_bytes(),
+                stop_tokens=sorted(self._tokenizer.eog_ids),
+                prefix_caching=prefix_caching,
+                max_queued=-1 if max_queued is None else max_queued,
             )
+        )
         if prefix_cache is not None:
             from pyslm.prefix_cache import load_prefixes
 
@@ -285,7 +283,8 @@ class LLM:
         ids = [np.asarray(self._prompt_ids(text), np.int32) for text in batch]
         for tokens in ids:
             self._check_fits(len(tokens), output=0)
-        return self._open_runner().embed(ids)
+        rows = self._loop.embed(ids)
+        return np.stack(rows) if rows else np.empty((0, self._info.hidden_size), np.float32)
 
     def logits(self, token_ids: Prompt) -> npt.NDArray[np.float32]:
         """Logits after each token of a sequence, float32 [n_tokens, n_vocab].
@@ -346,8 +345,7 @@ class LLM:
 
         A first start may still be storing the packed weights: it gets as long as loading took.
         """
-        if self._loop is not None:
-            self._loop.close()
+        self._loop.close()
         runner, self._runner = self._runner, None
         if runner is not None:
             finish_writing(runner, self._load_seconds)
@@ -441,7 +439,7 @@ class LLM:
         return room
 
     def _need_loop(self) -> StepLoop:
-        if self._loop is None:
+        if not self._info.generates:
             raise UnsupportedModelError(
                 f"{self._info.architecture} models make embeddings, not text; use embed()"
             )

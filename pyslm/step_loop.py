@@ -12,11 +12,15 @@ from __future__ import annotations
 
 import threading
 from collections import deque
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from pyslm.errors import EngineError, InvalidRequestError
 
 if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
     from pyslm import _native
 
 __all__ = ["StepLoop"]
@@ -55,6 +59,24 @@ class StepLoop:
             if update is not None:
                 return update
             self._step_or_wait()
+
+    def embed(self, texts: Sequence[npt.NDArray[np.int32]]) -> list[npt.NDArray[np.float32]]:
+        """The vector of each text, float32 [hidden]; all run together."""
+        ids: list[int] = []
+        try:
+            ids += map(self.engine.add_embedding, texts)
+            return [self._embedding(request_id) for request_id in ids]
+        finally:
+            for request_id in ids:
+                self.abort(request_id)
+
+    def _embedding(self, request_id: int) -> npt.NDArray[np.float32]:
+        update = self.next_update(request_id)
+        while update.finish is None:
+            update = self.next_update(request_id)
+        if update.embedding is None:
+            raise EngineError(update.error or "the request was aborted")
+        return update.embedding
 
     def close(self) -> None:
         """Waits for a step in progress, then lets go of the engine."""

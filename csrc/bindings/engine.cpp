@@ -97,7 +97,8 @@ void bind_params(py::module_& m) {
       "presence_penalty", "frequency_penalty", "penalty_last_n", "dry_multiplier", "dry_base",
       "dry_allowed_length", "dry_penalty_last_n", "dry_sequence_breakers", "logit_bias",
       "allowed_token_ids", "bad_token_ids", "bad_words", "seed", "sample_index", "logprobs",
-      "stop_token_ids", "stop", "include_stop_text", "ignore_eos", "grammar_type", "grammar");
+      "stop_token_ids", "stop", "include_stop_text", "ignore_eos", "grammar_type", "grammar",
+      "forced_tokens");
   cls.attr("fields") = fields;
   cls.def_readwrite("max_tokens", &P::max_tokens)
       .def_readwrite("min_tokens", &P::min_tokens)
@@ -122,6 +123,7 @@ void bind_params(py::module_& m) {
       .def_property("logit_bias", &bias_dict, &set_bias)
       .def_readwrite("allowed_token_ids", &P::allowed_token_ids)
       .def_readwrite("bad_token_ids", &P::bad_token_ids)
+      .def_readwrite("forced_tokens", &P::forced_tokens)
       .def_readwrite("seed", &P::seed)
       .def_readwrite("sample_index", &P::sample_index)
       .def_readwrite("grammar_type", &P::grammar_type)
@@ -168,6 +170,12 @@ std::vector<std::vector<std::pair<int32_t, float>>> logprob_pairs(const RequestU
   return result;
 }
 
+py::object embedding_array(const RequestUpdate& update) {
+  if (update.embedding.empty()) return py::none();
+  return py::array_t<float>(static_cast<py::ssize_t>(update.embedding.size()),
+                            update.embedding.data());
+}
+
 void bind_update(py::module_& m) {
   using U = RequestUpdate;
   py::class_<U>(m, "RequestUpdate", "What happened to one request since the last poll.")
@@ -176,6 +184,8 @@ void bind_update(py::module_& m) {
       .def_property_readonly("bytes", [](const U& u) { return py::bytes(u.bytes); })
       .def_property_readonly("logprobs", &logprob_pairs,
                              "list of list of (id, logprob): the token's own, then the top n")
+      .def_property_readonly("embedding", &embedding_array,
+                             "float32 [hidden], with the end of an embedding; else None")
       .def_property_readonly(
           "finish", [](const U& u) { return finish_name(u.finish); },
           "None, 'stop', 'length', 'abort' or 'error'")
@@ -201,7 +211,13 @@ void bind_stats(py::module_& m) {
       .def_readonly("cached_blocks", &EngineStats::cached_blocks, "hold prefixes, free or not")
       .def_readonly("resident_blocks", &EngineStats::resident_blocks, "take memory")
       .def_readonly("prompt_tokens", &EngineStats::prompt_tokens)
-      .def_readonly("cached_tokens", &EngineStats::cached_tokens);
+      .def_readonly("cached_tokens", &EngineStats::cached_tokens)
+      .def_readonly("output_tokens", &EngineStats::output_tokens)
+      .def_readonly("draft_tokens", &EngineStats::draft_tokens, "checked ahead")
+      .def_readonly("accepted_tokens", &EngineStats::accepted_tokens, "of them, found right")
+      .def_readonly("num_steps", &EngineStats::num_steps)
+      .def_readonly("step_seconds", &EngineStats::step_seconds)
+      .def_readonly("forward_seconds", &EngineStats::forward_seconds, "of them, in the runner");
 }
 
 void save_prefixes(Engine& engine, const py::function& write) {
@@ -257,12 +273,14 @@ void bind_engine(py::module_& m) {
   py::class_<Engine>(m, "Engine", "Runs many requests together over one model, step by step.")
       .def(py::init([](Runner& runner, int max_sequences, int prefill_chunk,
                        std::vector<std::string> token_bytes, std::vector<int32_t> stop_tokens,
-                       bool prefix_caching, int max_queued) {
+                       bool prefix_caching, int max_queued, int max_draft, bool adaptive_draft) {
              return std::make_unique<Engine>(&runner,
                                              EngineConfig{.max_sequences = max_sequences,
                                                           .prefill_chunk = prefill_chunk,
                                                           .prefix_caching = prefix_caching,
-                                                          .max_queued = max_queued},
+                                                          .max_queued = max_queued,
+                                                          .max_draft = max_draft,
+                                                          .adaptive_draft = adaptive_draft},
                                              std::move(token_bytes), std::move(stop_tokens));
            }),
            py::arg("runner"), py::arg("max_sequences") = EngineConfig{}.max_sequences,
@@ -270,9 +288,13 @@ void bind_engine(py::module_& m) {
            py::arg("token_bytes") = std::vector<std::string>{},
            py::arg("stop_tokens") = std::vector<int32_t>{}, py::kw_only(),
            py::arg("prefix_caching") = EngineConfig{}.prefix_caching,
-           py::arg("max_queued") = EngineConfig{}.max_queued, py::keep_alive<1, 2>())
+           py::arg("max_queued") = EngineConfig{}.max_queued,
+           py::arg("max_draft") = EngineConfig{}.max_draft,
+           py::arg("adaptive_draft") = EngineConfig{}.adaptive_draft, py::keep_alive<1, 2>())
       .def("use_grammars", &Engine::use_grammars, py::arg("compiler"),
            "From here on requests may carry a grammar.")
+      .def("use_draft_model", &Engine::use_draft_model, py::arg("runner"), py::keep_alive<1, 2>(),
+           NoGil(), "From here on this model of the same vocabulary guesses ahead.")
       .def(
           "add",
           [](Engine& engine, const py::object& ids, const SamplingParams& params) {
@@ -283,6 +305,27 @@ void bind_engine(py::module_& m) {
           },
           py::arg("ids"), py::arg("params"),
           "Adds a request; returns its id. Raises ContextLengthError or InvalidRequestError.")
+      .def(
+          "add_scoring",
+          [](Engine& engine, const py::object& ids, int32_t first, int32_t num_top,
+             const std::string& cache_salt, int32_t priority) {
+            std::vector<int32_t> tokens = token_ids(ids);
+            const py::gil_scoped_release no_gil;
+            return engine.add_scoring(std::move(tokens), first, num_top, {cache_salt, priority});
+          },
+          py::arg("ids"), py::arg("first") = 1, py::arg("num_top") = 0, py::kw_only(),
+          py::arg("cache_salt") = "", py::arg("priority") = 0,
+          "Asks how likely ids[first:] are; the updates have them with their logprobs.")
+      .def(
+          "add_embedding",
+          [](Engine& engine, const py::object& ids, const std::string& cache_salt,
+             int32_t priority) {
+            std::vector<int32_t> tokens = token_ids(ids);
+            const py::gil_scoped_release no_gil;
+            return engine.add_embedding(std::move(tokens), {cache_salt, priority});
+          },
+          py::arg("ids"), py::kw_only(), py::arg("cache_salt") = "", py::arg("priority") = 0,
+          "Asks for the vector of a text; the last update has it.")
       .def("abort", &Engine::abort, py::arg("id"), NoGil(),
            "Ends a request, within a step; False where it is unknown or has finished.")
       .def("step", &Engine::step, NoGil(),

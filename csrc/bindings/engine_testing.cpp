@@ -5,6 +5,8 @@
 #include "sampling/rng.h"
 #include "sampling/sampler.h"
 #include "sched/fair_shares.h"
+#include "spec/step_cost.h"
+#include "spec/suffix_index.h"
 
 namespace pyslm::bindings {
 namespace {
@@ -73,6 +75,26 @@ py::tuple text_buffer_run(const std::vector<std::string>& pieces,
   return py::make_tuple(released, py::none());
 }
 
+// As a request that grows one token at a time asks: (next, length) after each token.
+std::vector<std::pair<int32_t, int32_t>> suffix_matches(const Tokens& tokens) {
+  SuffixIndex index;
+  std::vector<std::pair<int32_t, int32_t>> matches;
+  for (size_t n = 1; n <= tokens.size(); ++n) {
+    const SuffixIndex::Match match = index.find({tokens.data(), n});
+    matches.emplace_back(match.next, match.length);
+  }
+  return matches;
+}
+
+std::vector<double> step_costs(const std::vector<std::pair<int32_t, double>>& observed,
+                               const std::vector<int32_t>& rows) {
+  StepCost cost;
+  for (const auto& [count, seconds] : observed) cost.observe(count, seconds);
+  std::vector<double> result;
+  for (const int32_t count : rows) result.push_back(cost.at(count));
+  return result;
+}
+
 std::vector<CacheGroupInfo> group_infos(
     const std::vector<std::tuple<int32_t, int32_t, int32_t>>& groups) {
   std::vector<CacheGroupInfo> infos;
@@ -89,19 +111,27 @@ void bind_test_runner(py::module_& m) {
                                  "A runner without a model: logits are hashes of the tokens that a "
                                  "position sees, read through its block tables.")
       .def(py::init([](int num_vocab, int context_length, int max_batch_rows, const Groups& groups,
-                       int32_t nan_token, int32_t failing_token, int step_microseconds) {
-             return std::make_unique<TestRunner>(
-                 TestRunnerConfig{num_vocab, context_length, max_batch_rows, group_infos(groups),
-                                  nan_token, failing_token, step_microseconds});
+                       int32_t nan_token, int32_t failing_token, int step_microseconds,
+                       double deviation, bool whole_sequences, const std::string& pooling) {
+             return std::make_unique<TestRunner>(TestRunnerConfig{
+                 num_vocab, context_length, max_batch_rows, group_infos(groups), nan_token,
+                 failing_token, step_microseconds, deviation, whole_sequences,
+                 pooling == "mean" ? Pooling::kMean : Pooling::kLast});
            }),
            py::kw_only(), py::arg("num_vocab") = defaults.num_vocab,
            py::arg("context_length") = defaults.context_length,
            py::arg("max_batch_rows") = defaults.max_batch_rows,
            py::arg("groups") = Groups{{0, 64, 32}}, py::arg("nan_token") = defaults.nan_token,
            py::arg("failing_token") = defaults.failing_token,
-           py::arg("step_microseconds") = defaults.step_microseconds)
-      .def("expected_logits", [](const TestRunner& runner, const Tokens& tokens) {
-        return to_array(runner.expected_logits(tokens));
+           py::arg("step_microseconds") = defaults.step_microseconds,
+           py::arg("deviation") = defaults.deviation,
+           py::arg("whole_sequences") = defaults.whole_sequences, py::arg("pooling") = "last")
+      .def("expected_logits",
+           [](const TestRunner& runner, const Tokens& tokens) {
+             return to_array(runner.expected_logits(tokens));
+           })
+      .def("expected_hidden", [](const TestRunner& runner, const Tokens& tokens) {
+        return to_array(runner.expected_hidden(tokens));
       });
 }
 
@@ -122,6 +152,8 @@ void bind_engine_testing(py::module_& parent) {
         "one draw per position");
   m.def("text_buffer_run", &text_buffer_run, py::arg("pieces"), py::arg("stops"),
         py::arg("include_stop_text") = false);
+  m.def("suffix_matches", &suffix_matches, py::arg("tokens"));
+  m.def("step_costs", &step_costs, py::arg("observed"), py::arg("rows"));
   bind_test_runner(m);
 }
 

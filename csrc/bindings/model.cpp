@@ -196,16 +196,6 @@ std::vector<std::vector<std::pair<int32_t, float>>> token_logprobs(CpuRunner& ru
   return result;
 }
 
-FloatArray embed(CpuRunner& runner, const std::vector<TokenArray>& texts) {
-  FloatArray out(
-      {static_cast<py::ssize_t>(texts.size()), static_cast<py::ssize_t>(runner.hidden_size())});
-  float* rows = out.mutable_data();
-  const auto spans = tokens_of(texts);
-  const py::gil_scoped_release no_gil;
-  runner.embed(spans, rows);
-  return out;
-}
-
 }  // namespace
 
 void bind_model(py::module_& m) {
@@ -237,9 +227,7 @@ void bind_model(py::module_& m) {
            "then the num_top most likely.")
       .def("forward_batch", &run_together, py::arg("sequences"), py::arg("chunks"),
            "Runs fresh sequences together, each advancing by its chunk (a list of one: the same "
-           "for all) -> list of float32 [n, vocab].")
-      .def("embed", &embed, py::arg("texts"),
-           "list of int32 [n] -> float32 [texts, hidden], each row of length 1.");
+           "for all) -> list of float32 [n, vocab].");
 }
 
 }  // namespace pyslm::bindings

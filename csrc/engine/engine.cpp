@@ -1,58 +1,32 @@
 #include "engine/engine.h"
 
 #include <algorithm>
-#include <mutex>
-#include <unordered_map>
-#include <unordered_set>
 #include <utility>
 
 #include "core/error.h"
-#include "engine/guided.h"
+#include "engine/embedding.h"
+#include "engine/generation.h"
+#include "engine/impl.h"
 #include "engine/prefix_stream.h"
-#include "engine/request.h"
-#include "sched/scheduler.h"
+#include "engine/scoring.h"
 
 namespace pyslm {
 namespace {
 
-// A step's plan, and the request behind each of its spans.
-struct StepPlan {
-  std::vector<ScheduledSpan> spans;
-  std::vector<Request*> requests;
-
-  // Of those whose next token a grammar constrains.
-  std::vector<Guide*> guides() const {
-    std::vector<Guide*> result;
-    for (size_t i = 0; i < spans.size(); ++i) {
-      if (requests[i]->guide && spans[i].gives_output()) {
-        result.push_back(requests[i]->guide.get());
-      }
-    }
-    return result;
-  }
-};
-
-// What sampling found for one span.
-struct Choice {
-  int32_t token = -1;
-  std::vector<TokenLogprob> logprobs;
-  bool completes_grammar = false;
-  std::optional<Error> error;
-};
-
-constexpr std::chrono::milliseconds kCompileWait{20};
+void check_at_least(const char* name, int value, int least) {
+  if (value >= least) return;
+  fail(ErrorKind::kInvalid, name, " is ", value, "; allowed: at least ", least);
+}
 
 SchedulerConfig scheduler_config(const Runner& runner, const EngineConfig& config) {
-  if (config.max_sequences < 1) {
-    fail(ErrorKind::kInvalid, "max_sequences is ", config.max_sequences, "; allowed: at least 1");
-  }
-  if (config.prefill_chunk < 1) {
-    fail(ErrorKind::kInvalid, "prefill_chunk is ", config.prefill_chunk, "; allowed: at least 1");
-  }
+  check_at_least("max_sequences", config.max_sequences, 1);
+  check_at_least("prefill_chunk", config.prefill_chunk, 1);
+  check_at_least("max_draft", config.max_draft, 0);
   return {.max_sequences = config.max_sequences,
           .prefill_chunk = config.prefill_chunk,
           .max_batch_rows = runner.max_batch_rows(),
-          .prefix_caching = config.prefix_caching};
+          .prefix_caching = config.prefix_caching,
+          .whole_sequences = runner.whole_sequences()};
 }
 
 void check_tokens(const char* what, const std::vector<int32_t>& tokens, int num_vocab) {
@@ -63,171 +37,22 @@ void check_tokens(const char* what, const std::vector<int32_t>& tokens, int num_
   }
 }
 
-double seconds_between(Clock::time_point begin, Clock::time_point end) {
-  return std::chrono::duration<double>(end - begin).count();
-}
-
 }  // namespace
-
-struct Engine::Impl {
-  Impl(Runner* runner_in, const EngineConfig& settings, std::vector<std::string> bytes,
-       const std::vector<int32_t>& stops);
-
-  void admit_compiled();
-  void wait_for_grammar();
-  StepPlan schedule();
-  std::vector<Choice> sample(const StepPlan& plan, const float* logits);
-  void commit(const StepPlan& plan, std::vector<Choice>& choices);
-  int end_step();
-  void check_queue() const;
-  void release_unused_memory();
-
-  Choice choose(Request& request, const float* logits);
-  void commit_token(Request& request, Choice& choice);
-  void check_stop(Request& request, const Choice& choice);
-  void fail_request(Request& request, const Error& error);
-  void finish(Request& request, FinishReason reason);
-  std::string_view bytes_of(int32_t token) const {
-    const auto index = static_cast<size_t>(token);
-    return index < token_bytes.size() ? std::string_view(token_bytes[index]) : std::string_view();
-  }
-
-  Runner* const runner;
-  const int num_vocab;
-  const int context_length;
-  const size_t num_groups;
-  const EngineConfig config;
-  const std::vector<std::string> token_bytes;
-  const std::unordered_set<int32_t> stop_tokens;
-  SamplerWorkspace workspace;  // of whoever is in step()
-  MaskFiller masks;            // likewise
-
-  std::mutex step_mutex;  // one step at a time; taken before `mutex`
-  // Guards everything below. Not held while the runner computes and tokens are chosen; meanwhile
-  // `stepping` is set and the sequences in the plan belong to the step.
-  std::mutex mutex;
-  bool stepping = false;
-  Scheduler scheduler;
-  std::unordered_map<RequestId, std::unique_ptr<Request>> requests;
-  RequestId next_id = 1;
-  std::shared_ptr<GrammarCompiler> compiler;
-  std::vector<RequestId> compiling;   // oldest first
-  std::vector<RequestId> due_aborts;  // asked for during a step: done at its end
-  int num_unfinished = 0;
-  int64_t prompt_tokens = 0, cached_tokens = 0;
-};
 
 Engine::Impl::Impl(Runner* runner_in, const EngineConfig& settings, std::vector<std::string> bytes,
                    const std::vector<int32_t>& stops)
     : runner(runner_in),
-      num_vocab(runner_in->num_vocab()),
       context_length(runner_in->context_length()),
       num_groups(runner_in->cache_groups().size()),
       config(settings),
-      token_bytes(std::move(bytes)),
-      stop_tokens(stops.begin(), stops.end()),
-      scheduler(scheduler_config(*runner_in, config), runner_in->cache_groups()) {
-  check_tokens("stop_tokens", stops, num_vocab);
-  if (token_bytes.size() > static_cast<size_t>(num_vocab)) {
-    fail(ErrorKind::kInvalid, "token_bytes has ", token_bytes.size(),
-         " entries; allowed: at most the vocabulary of this model, ", num_vocab);
+      vocabulary{runner_in->num_vocab(), std::move(bytes), {stops.begin(), stops.end()}},
+      scheduler(scheduler_config(*runner_in, config), runner_in->cache_groups()),
+      speculator({config.max_draft, config.adaptive_draft}) {
+  check_tokens("stop_tokens", stops, vocabulary.num_vocab);
+  if (vocabulary.token_bytes.size() > static_cast<size_t>(vocabulary.num_vocab)) {
+    fail(ErrorKind::kInvalid, "token_bytes has ", vocabulary.token_bytes.size(),
+         " entries; allowed: at most the vocabulary of this model, ", vocabulary.num_vocab);
   }
-}
-
-// Requests whose grammar is compiled go to the scheduler.
-void Engine::Impl::admit_compiled() {
-  for (const RequestId id : std::exchange(compiling, {})) {
-    const auto found = requests.find(id);
-    if (found == requests.end() || found->second->finished()) continue;
-    Request& request = *found->second;
-    if (!request.guide->ticket->done()) {
-      compiling.push_back(id);
-      continue;
-    }
-    try {
-      request.guide->matcher = request.guide->ticket->take();
-      scheduler.add(&request.sequence);
-    } catch (const Error& error) {
-      fail_request(request, error);
-    }
-  }
-}
-
-// Nothing else is to be done: sleeps for a while, at most until the oldest grammar is there.
-void Engine::Impl::wait_for_grammar() {
-  std::shared_ptr<GrammarTicket> ticket;
-  {
-    const std::lock_guard lock(mutex);
-    if (compiling.empty()) return;
-    const auto found = requests.find(compiling.front());
-    if (found == requests.end() || found->second->finished()) return;
-    ticket = found->second->guide->ticket;
-  }
-  ticket->wait_for(kCompileWait);
-}
-
-StepPlan Engine::Impl::schedule() {
-  const std::lock_guard lock(mutex);
-  admit_compiled();
-  StepPlan plan{scheduler.schedule(), {}};
-  if (plan.spans.empty() && num_unfinished > static_cast<int>(compiling.size())) {
-    fail(ErrorKind::kInternal, num_unfinished, " requests wait and none can be scheduled");
-  }
-  for (const ScheduledSpan& span : plan.spans) {
-    plan.requests.push_back(requests.at(span.sequence->id).get());
-  }
-  stepping = !plan.spans.empty();
-  return plan;
-}
-
-// logits: [spans that give output x num_vocab]
-std::vector<Choice> Engine::Impl::sample(const StepPlan& plan, const float* logits) {
-  std::vector<Choice> choices(plan.spans.size());
-  for (size_t i = 0; i < plan.spans.size(); ++i) {
-    if (!plan.spans[i].gives_output()) continue;
-    choices[i] = choose(*plan.requests[i], logits);
-    logits += num_vocab;
-  }
-  return choices;
-}
-
-Choice Engine::Impl::choose(Request& request, const float* logits) {
-  Choice choice;
-  const Sequence& sequence = request.sequence;
-  Guide* guide = request.guide.get();
-  try {
-    if (guide != nullptr && guide->error) throw *guide->error;
-    const TokenHistory history{sequence.tokens, sequence.prompt_length, &token_bytes};
-    choice.token = request.sampler.sample(logits, history, sequence.num_tokens(), workspace,
-                                          &choice.logprobs, guide ? guide->mask.data() : nullptr);
-    if (guide != nullptr) choice.completes_grammar = guide->advance(choice.token);
-  } catch (const Error& error) {
-    choice.error = error;  // fails this request and no other
-  }
-  return choice;
-}
-
-void Engine::Impl::commit(const StepPlan& plan, std::vector<Choice>& choices) {
-  const std::lock_guard lock(mutex);
-  for (size_t i = 0; i < plan.spans.size(); ++i) {
-    const bool gives_output = plan.spans[i].gives_output();
-    scheduler.commit(plan.spans[i]);
-    if (gives_output) commit_token(*plan.requests[i], choices[i]);
-  }
-}
-
-// Also where the step failed half-way: aborts that came during it are due.
-int Engine::Impl::end_step() {
-  const std::lock_guard lock(mutex);
-  stepping = false;
-  for (const RequestId id : std::exchange(due_aborts, {})) {
-    const auto found = requests.find(id);
-    if (found != requests.end() && !found->second->finished()) {
-      finish(*found->second, FinishReason::kAbort);
-    }
-  }
-  if (num_unfinished == 0) release_unused_memory();
-  return num_unfinished;
 }
 
 void Engine::Impl::check_queue() const {
@@ -246,63 +71,49 @@ void Engine::Impl::release_unused_memory() {
   }
 }
 
-void Engine::Impl::commit_token(Request& request, Choice& choice) {
-  RequestUpdate& pending = request.pending;
-  request.has_news = true;
-  if (choice.error) {
-    fail_request(request, *choice.error);
-    return;
+void Engine::Impl::check_prompt(const std::vector<int32_t>& tokens, int64_t num_output) const {
+  if (tokens.empty()) {
+    fail(ErrorKind::kInvalid, "the prompt has no tokens; at least one is needed");
   }
-  const Clock::time_point now = Clock::now();
-  if (pending.output_tokens == 0) {
-    request.first_token_at = now;
-    pending.prompt_seconds = seconds_between(request.arrived, now);
-    pending.cached_tokens = request.sequence.num_cached;
-    prompt_tokens += pending.prompt_tokens;
-    cached_tokens += pending.cached_tokens;
+  check_tokens("the prompt", tokens, vocabulary.num_vocab);
+  const int64_t total = static_cast<int64_t>(tokens.size()) + num_output;
+  if (total <= context_length) return;
+  if (num_output == 0) {
+    fail(ErrorKind::kContext, "the text has ", tokens.size(), " tokens; the context holds ",
+         context_length, ". Shorten it or raise the context length");
   }
-  pending.decode_seconds = seconds_between(request.first_token_at, now);
-  ++pending.output_tokens;
-  pending.tokens.push_back(choice.token);
-  if (!choice.logprobs.empty()) pending.logprobs.push_back(std::move(choice.logprobs));
-  request.sequence.tokens.push_back(choice.token);
-  check_stop(request, choice);
+  fail(ErrorKind::kContext, "the prompt has ", tokens.size(), " tokens and max_tokens is ",
+       num_output, ", together ", total, "; the context holds ", context_length,
+       ". Shorten the prompt, lower max_tokens or raise the context length");
 }
 
-void Engine::Impl::check_stop(Request& request, const Choice& choice) {
-  const int32_t token = choice.token;
-  const SamplingParams& params = request.sampler.params();
-  const auto& own_stops = params.stop_token_ids;
-  const bool is_stop = (!params.ignore_eos && stop_tokens.contains(token)) ||
-                       std::find(own_stops.begin(), own_stops.end(), token) != own_stops.end();
-  if (is_stop) {
-    if (params.include_stop_text) request.text.append(bytes_of(token));
-    request.pending.stop_reason = std::to_string(token);
-    finish(request, FinishReason::kStop);
-  } else if (const std::string* stop = request.text.append(
-                 bytes_of(token), request.pending.output_tokens >= params.min_tokens)) {
-    request.pending.stop_reason = *stop;
-    finish(request, FinishReason::kStop);
-  } else if (choice.completes_grammar) {
-    finish(request, FinishReason::kStop);
-  } else if (request.pending.output_tokens >= params.max_tokens) {
-    finish(request, FinishReason::kLength);
+// Under the lock. The request starts once its grammar is compiled.
+RequestId Engine::Impl::add(std::unique_ptr<Request> request, const RequestScope& scope) {
+  Sequence& sequence = request->sequence;
+  sequence.priority = scope.priority;
+  sequence.scope.first = scope.cache_salt;
+  if (request->compiling()) {
+    compiling.push_back(sequence.id);
+  } else {
+    scheduler.add(&sequence);
   }
+  ++num_unfinished;
+  const RequestId id = sequence.id;
+  requests.emplace(id, std::move(request));
+  return id;
 }
 
-void Engine::Impl::fail_request(Request& request, const Error& error) {
-  request.pending.error = error.what();
-  request.pending.error_kind = error.kind();
-  finish(request, FinishReason::kError);
-}
-
-void Engine::Impl::finish(Request& request, FinishReason reason) {
-  if (!request.compiling()) scheduler.remove(&request.sequence);
-  request.guide.reset();
-  request.text.finish();
-  request.pending.finish = reason;
-  request.has_news = true;
-  --num_unfinished;
+// One whose rows are looked at, from `next_output` on; nothing is generated.
+RequestId Engine::Impl::add_row_request(std::vector<int32_t> tokens, std::unique_ptr<Task> task,
+                                        const RequestScope& scope, int32_t next_output,
+                                        bool wants_hidden) {
+  scheduler.check_fits(static_cast<int64_t>(tokens.size()));
+  const std::lock_guard lock(mutex);
+  check_queue();
+  auto request = std::make_unique<Request>(next_id++, std::move(tokens), std::move(task));
+  request->sequence.next_output = next_output;
+  request->sequence.wants_hidden = wants_hidden;
+  return add(std::move(request), scope);
 }
 
 Engine::Engine(Runner* runner, const EngineConfig& config, std::vector<std::string> token_bytes,
@@ -312,50 +123,77 @@ Engine::Engine(Runner* runner, const EngineConfig& config, std::vector<std::stri
 Engine::~Engine() = default;
 
 void Engine::use_grammars(std::shared_ptr<GrammarCompiler> compiler) {
-  if (compiler->num_vocab() != static_cast<size_t>(impl_->num_vocab)) {
+  if (compiler->num_vocab() != static_cast<size_t>(impl_->vocabulary.num_vocab)) {
     fail(ErrorKind::kInvalid, "the grammar compiler has ", compiler->num_vocab(),
-         " tokens; needed: the vocabulary of this model, ", impl_->num_vocab);
+         " tokens; needed: the vocabulary of this model, ", impl_->vocabulary.num_vocab);
   }
   const std::lock_guard lock(impl_->mutex);
   impl_->compiler = std::move(compiler);
 }
 
+void Engine::use_draft_model(Runner* draft) {
+  if (impl_->config.max_draft < 1) {
+    fail(ErrorKind::kInvalid, "max_draft is 0: a draft model would have nothing to do");
+  }
+  if (draft->num_vocab() != impl_->vocabulary.num_vocab) {
+    fail(ErrorKind::kInvalid, "the draft model has ", draft->num_vocab(),
+         " tokens; needed: the vocabulary of this model, ", impl_->vocabulary.num_vocab);
+  }
+  const std::lock_guard one_step(impl_->step_mutex);
+  const std::lock_guard lock(impl_->mutex);
+  impl_->draft_model = std::make_unique<DraftModel>(draft, impl_->config.prefill_chunk);
+}
+
 RequestId Engine::add(std::vector<int32_t> prompt, const SamplingParams& params) {
-  if (prompt.empty()) {
-    fail(ErrorKind::kInvalid, "the prompt has no tokens; at least one is needed");
-  }
-  check_tokens("the prompt", prompt, impl_->num_vocab);
-  Sampler sampler(params, impl_->num_vocab, params.sample_index);
-  sampler.prepare(impl_->token_bytes, impl_->stop_tokens);
-  const int64_t total = static_cast<int64_t>(prompt.size()) + params.max_tokens;
-  if (total > impl_->context_length) {
-    fail(ErrorKind::kContext, "the prompt has ", prompt.size(), " tokens and max_tokens is ",
-         params.max_tokens, ", together ", total, "; the context holds ", impl_->context_length,
-         ". Shorten the prompt, lower max_tokens or raise the context length");
-  }
-  impl_->scheduler.check_fits(total - 1);  // the last token is never computed, only chosen
+  Sampler sampler(params, impl_->vocabulary.num_vocab, params.sample_index);
+  sampler.prepare(impl_->vocabulary.token_bytes, impl_->vocabulary.stop_tokens);
+  impl_->check_prompt(prompt, params.max_tokens);
+  // The last token is never computed, only chosen.
+  impl_->scheduler.check_fits(static_cast<int64_t>(prompt.size()) + params.max_tokens - 1);
+  auto generation = std::make_unique<Generation>(std::move(sampler), &impl_->vocabulary);
 
   const std::lock_guard lock(impl_->mutex);
   impl_->check_queue();
-  const RequestId id = impl_->next_id++;
-  auto request = std::make_unique<Request>(id, std::move(prompt), std::move(sampler));
-  Request* added = request.get();
-  added->sequence.priority = params.priority;
-  added->sequence.scope.first = params.cache_salt;
   if (!params.grammar_type.empty()) {
     if (!impl_->compiler) {
       fail(ErrorKind::kInvalid, "this engine has no compiler for grammars; call use_grammars()");
     }
-    added->guide = std::make_unique<Guide>();
-    added->guide->ticket = impl_->compiler->compile({params.grammar_type, params.grammar});
-    added->guide->mask.resize((static_cast<size_t>(impl_->num_vocab) + 31) / 32);
-    impl_->compiling.push_back(id);
-  } else {
-    impl_->scheduler.add(&added->sequence);
+    auto guide = std::make_unique<Guide>();
+    guide->ticket = impl_->compiler->compile({params.grammar_type, params.grammar});
+    guide->mask.resize((static_cast<size_t>(impl_->vocabulary.num_vocab) + 31) / 32);
+    generation->constrain(std::move(guide));
   }
-  impl_->requests.emplace(id, std::move(request));
-  ++impl_->num_unfinished;
-  return id;
+  return impl_->add(
+      std::make_unique<Request>(impl_->next_id++, std::move(prompt), std::move(generation)),
+      {params.cache_salt, params.priority});
+}
+
+RequestId Engine::add_scoring(std::vector<int32_t> tokens, int32_t first, int32_t num_top,
+                              const RequestScope& scope) {
+  impl_->check_prompt(tokens, 0);
+  const auto num_tokens = static_cast<int32_t>(tokens.size());
+  if (first < 1 || first >= num_tokens) {
+    fail(ErrorKind::kInvalid, "the first token to score is ", first, " of ", num_tokens,
+         "; allowed: 1 to ", num_tokens - 1);
+  }
+  const int num_vocab = impl_->vocabulary.num_vocab;
+  if (num_top < 0 || num_top > num_vocab) {
+    fail(ErrorKind::kInvalid, "num_top is ", num_top, "; allowed: 0 to ", num_vocab);
+  }
+  std::vector<int32_t> targets(tokens.begin() + first, tokens.end());
+  tokens.pop_back();  // nothing is asked of what follows it
+  return impl_->add_row_request(std::move(tokens),
+                                std::make_unique<Scoring>(std::move(targets), num_top, num_vocab),
+                                scope, first - 1, false);
+}
+
+RequestId Engine::add_embedding(std::vector<int32_t> tokens, const RequestScope& scope) {
+  impl_->check_prompt(tokens, 0);
+  const Pooling pooling = impl_->runner->pooling();
+  const int32_t first = Pooler::first_needed(pooling, static_cast<int32_t>(tokens.size()));
+  return impl_->add_row_request(std::move(tokens),
+                                std::make_unique<Embedding>(pooling, impl_->runner->hidden_size()),
+                                scope, first, true);
 }
 
 bool Engine::abort(RequestId id) {
@@ -371,27 +209,6 @@ bool Engine::abort(RequestId id) {
   return true;
 }
 
-int Engine::step() {
-  const std::lock_guard one_step(impl_->step_mutex);
-  const StepPlan plan = impl_->schedule();
-  if (plan.spans.empty()) {
-    impl_->wait_for_grammar();
-    return impl_->end_step();
-  }
-  try {
-    const Batch batch = build_batch(plan.spans, impl_->num_groups);
-    MasksUnderWay masks(impl_->masks, plan.guides());
-    const float* logits = impl_->runner->forward(batch);
-    masks.join();
-    std::vector<Choice> choices = impl_->sample(plan, logits);
-    impl_->commit(plan, choices);
-  } catch (...) {
-    impl_->end_step();
-    throw;
-  }
-  return impl_->end_step();
-}
-
 std::optional<RequestUpdate> Engine::poll(RequestId id) {
   const std::lock_guard lock(impl_->mutex);
   const auto found = impl_->requests.find(id);
@@ -401,7 +218,7 @@ std::optional<RequestUpdate> Engine::poll(RequestId id) {
   Request& request = *found->second;
   if (!request.has_news) return std::nullopt;
   RequestUpdate update = request.pending;
-  update.bytes = request.text.take();
+  update.bytes = request.task->take_bytes();
   request.pending.tokens.clear();
   request.pending.logprobs.clear();
   request.has_news = false;
@@ -413,12 +230,11 @@ EngineStats Engine::stats() const {
   const std::lock_guard lock(impl_->mutex);
   const Scheduler& scheduler = impl_->scheduler;
   EngineStats stats;
+  static_cast<EngineTotals&>(stats) = impl_->totals;
   stats.num_running = scheduler.num_running();
   stats.num_waiting = scheduler.num_waiting();
   stats.num_compiling = static_cast<int32_t>(impl_->compiling.size());
   stats.num_preemptions = scheduler.num_preemptions();
-  stats.prompt_tokens = impl_->prompt_tokens;
-  stats.cached_tokens = impl_->cached_tokens;
   for (size_t g = 0; g < impl_->num_groups; ++g) {
     const BlockPool& pool = scheduler.blocks().pool(g);
     stats.free_blocks.push_back(pool.num_free());

@@ -1,4 +1,4 @@
-// The step loop over a Runner: schedule, run, sample, commit. Holds the requests, their tokens and
+// The step loop over a Runner: schedule, run, process, commit. Holds the requests, their tokens and
 // blocks; knows nothing of text beyond the bytes of each token (for stop strings and streaming).
 // Thread-safe: any thread may add, abort or poll while another is inside step().
 #pragma once
@@ -31,6 +31,7 @@ struct RequestUpdate {
                                 // string may be forming; never splits a UTF-8 character
                                 // except at the end of the request
   std::vector<std::vector<TokenLogprob>> logprobs;  // per new token: itself first, then the top n
+  std::vector<float> embedding;                     // with kStop of an embedding: its vector
   FinishReason finish = FinishReason::kNone;
   std::string stop_reason;  // the stop string, or the stop token's id, that matched
   std::string error;        // with kError: what went wrong, for this request only
@@ -45,16 +46,34 @@ struct EngineConfig {
   int prefill_chunk = 512;  // rows a step may spend on prompts
   bool prefix_caching = true;
   int max_queued = -1;  // requests beyond max_sequences that may wait; -1: any number
+  int max_draft = 0;    // tokens that a step may check ahead for one request; 0: no speculation
+  bool adaptive_draft = true;  // fewer where more do not pay
 };
 
-struct EngineStats {
+// Who may share computed prompts with a request, and when it runs.
+struct RequestScope {
+  std::string cache_salt;  // only those of the same salt
+  int32_t priority = 0;    // the lower, the earlier
+};
+
+// Since the engine was made.
+struct EngineTotals {
+  int64_t prompt_tokens = 0;  // of all requests whose prompts were computed,
+  int64_t cached_tokens = 0;  // and how many of them were found in the prefix cache
+  int64_t output_tokens = 0;
+  int64_t draft_tokens = 0;     // checked ahead,
+  int64_t accepted_tokens = 0;  // and how many of them came out right
+  int64_t num_steps = 0;
+  double step_seconds = 0;     // wall time of steps that computed,
+  double forward_seconds = 0;  // and of the runner within them
+};
+
+struct EngineStats : EngineTotals {
   int32_t num_running = 0, num_waiting = 0;
   int32_t num_compiling = 0;  // wait for their grammar
   int64_t num_preemptions = 0;
   // Per cache group. Free blocks may hold cached prefixes; resident ones take memory.
   std::vector<int32_t> free_blocks, cached_blocks, resident_blocks;
-  int64_t prompt_tokens = 0;  // of all requests whose prompts were computed,
-  int64_t cached_tokens = 0;  // and how many of them were found in the prefix cache
 };
 
 class Engine {
@@ -68,8 +87,19 @@ class Engine {
   // From here on requests may carry a grammar.
   void use_grammars(std::shared_ptr<GrammarCompiler> compiler);
 
-  RequestId add(std::vector<int32_t> prompt,
-                const SamplingParams& params);  // Error(kContext/kInvalid/kQueueFull)
+  // From here on a smaller model of the same vocabulary, which must outlive the engine, guesses
+  // ahead for requests whose own text does not say what may come. Error(kInvalid) without
+  // max_draft.
+  void use_draft_model(Runner* draft);
+
+  // All three: Error(kContext, kInvalid, kQueueFull).
+  RequestId add(std::vector<int32_t> prompt, const SamplingParams& params);
+  // How likely tokens[first..] are, each after all before it. The update has them with logprobs,
+  // their own and the num_top most likely.
+  RequestId add_scoring(std::vector<int32_t> tokens, int32_t first, int32_t num_top,
+                        const RequestScope& scope);
+  // One vector of the text, pooled as the runner says.
+  RequestId add_embedding(std::vector<int32_t> tokens, const RequestScope& scope);
   bool abort(RequestId id);
   // One step over all running requests. Returns how many requests remain unfinished. What the
   // runner throws comes out here; the requests stay as they were before the step.

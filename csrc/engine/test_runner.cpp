@@ -56,7 +56,7 @@ TestRunner::TestRunner(TestRunnerConfig config) : config_(std::move(config)) {
   }
 }
 
-const float* TestRunner::forward(const Batch& batch) {
+StepOutputs TestRunner::forward(const Batch& batch) {
   const Exclusive exclusive(busy_);
   check(batch);
   write(batch);
@@ -64,21 +64,40 @@ const float* TestRunner::forward(const Batch& batch) {
   logits_.assign(batch.output_rows.size() * vocab, 0.0f);
   float* out = logits_.data();
   for (const int32_t row : batch.output_rows) {
-    size_t span = 0;
-    while (batch.spans[span].first_row + batch.spans[span].num_rows <= row) ++span;
-    const auto index = static_cast<size_t>(row);
-    fill_logits(read_state(batch, span, batch.positions[index]), batch.tokens[index], out);
+    fill_logits(state_of_row(batch, row), batch.tokens[static_cast<size_t>(row)], out);
     out += vocab;
   }
+  hidden_.clear();
+  for (const int32_t row : batch.hidden_rows) append_hidden(state_of_row(batch, row), hidden_);
   std::this_thread::sleep_for(std::chrono::microseconds(config_.step_microseconds));
-  return logits_.data();
+  return {.logits = logits_.data(), .hidden = hidden_.data()};
 }
 
-const float* TestRunner::hidden(const Batch&) {
-  fail(ErrorKind::kUnsupported, "the test runner has no hidden states");
+uint64_t TestRunner::state_of_row(const Batch& batch, int32_t row) const {
+  size_t span = 0;
+  while (batch.spans[span].first_row + batch.spans[span].num_rows <= row) ++span;
+  return read_state(batch, span, batch.positions[static_cast<size_t>(row)]);
+}
+
+void TestRunner::append_hidden(uint64_t state, std::vector<float>& rows) {
+  for (int i = 0; i < kHiddenSize; ++i) {
+    rows.push_back(static_cast<float>(mix(state + static_cast<uint64_t>(i)) >> 40) * 0x1p-24f);
+  }
+}
+
+std::vector<float> TestRunner::expected_hidden(std::span<const int32_t> tokens) const {
+  std::vector<float> row;
+  append_hidden(expected_state(tokens), row);
+  return row;
 }
 
 std::vector<float> TestRunner::expected_logits(std::span<const int32_t> tokens) const {
+  std::vector<float> logits(static_cast<size_t>(config_.num_vocab));
+  fill_logits(expected_state(tokens), tokens.back(), logits.data());
+  return logits;
+}
+
+uint64_t TestRunner::expected_state(std::span<const int32_t> tokens) const {
   const int32_t last = static_cast<int32_t>(tokens.size()) - 1;
   uint64_t state = 0;
   for (const CacheGroupInfo& group : config_.groups) {
@@ -89,9 +108,7 @@ std::vector<float> TestRunner::expected_logits(std::span<const int32_t> tokens) 
       if (p >= first_seen(last, group.window)) state = combine(state, record);
     }
   }
-  std::vector<float> logits(static_cast<size_t>(config_.num_vocab));
-  fill_logits(state, tokens.back(), logits.data());
-  return logits;
+  return state;
 }
 
 int64_t TestRunner::block_bytes(int group) const {
@@ -231,6 +248,7 @@ size_t TestRunner::slot(const Batch& batch, size_t group, size_t span, int32_t p
 
 // Even pseudo-random values in [-4, 4).
 void TestRunner::fill_logits(uint64_t state, int32_t last_token, float* logits) const {
+  if (static_cast<double>(mix(state ^ 0xD1F7) >> 11) * 0x1p-53 < config_.deviation) state = ~state;
   for (int i = 0; i < config_.num_vocab; ++i) {
     const uint64_t bits = mix(state + 0x9E3779B97F4A7C15 * static_cast<uint64_t>(i + 1));
     logits[i] = static_cast<float>(bits >> 40) * 0x1p-21f - 4.0f;

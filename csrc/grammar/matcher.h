@@ -6,6 +6,7 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <vector>
 
 #include "grammar/llguidance_api.h"
 #include "grammar/watchdog.h"
@@ -45,6 +46,12 @@ class GrammarMatcher {
 
   // Moves on by a token that the mask allows. Error(kInvalid) as above.
   void consume(int32_t token);
+
+  // The tokens that come next whatever is chosen, at most `most`: where only one text can follow,
+  // as the library's tokenizer would write it.
+  std::vector<int32_t> forced_tokens(int32_t most);
+  // How many of these, from the first on, could be consumed one after the other.
+  size_t num_allowed(std::span<const int32_t> tokens);
 
   // Nothing can follow any more.
   bool complete() const { return api().is_stopped(handle_); }

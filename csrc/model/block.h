@@ -35,7 +35,8 @@ struct Workspace {
   Buffer attn;                        // [rows x heads * value_dim]
   Buffer ffn;                         // [rows x 2 * ffn]: gate, then up
   Buffer branch;                      // [2 x rows x hidden]: before and after a post-norm
-  Buffer result;                      // [output_rows x vocab or hidden]
+  Buffer logits;                      // [output_rows x vocab]
+  Buffer hidden;                      // [wanted rows x hidden], after the final norm
 };
 
 void fill_ropes(const cpu::Context& context, std::span<const cpu::RopeConfig> configs,

@@ -6,6 +6,16 @@
 namespace pyslm::model {
 namespace {
 
+void check_ascending(const char* kind, const std::vector<int32_t>& wanted, int32_t num_rows) {
+  int32_t previous = -1;
+  for (const int32_t row : wanted) {
+    if (row <= previous || row >= num_rows)
+      fail(ErrorKind::kInvalid, kind, " row ", row, " after ", previous,
+           "; allowed: ascending, below ", num_rows);
+    previous = row;
+  }
+}
+
 void check_rows(const ArchSpec& spec, const Batch& batch) {
   const size_t rows = batch.positions.size();
   if (rows == 0) fail(ErrorKind::kInvalid, "the batch has no rows; allowed: at least 1");
@@ -18,13 +28,11 @@ void check_rows(const ArchSpec& spec, const Batch& batch) {
   for (int32_t token : batch.tokens)
     if (token < 0 || token >= spec.vocab)
       fail(ErrorKind::kInvalid, "token id ", token, "; allowed: 0 to ", spec.vocab - 1);
-  int32_t previous = -1;
-  for (int32_t row : batch.output_rows) {
-    if (row <= previous || row >= batch.num_rows())
-      fail(ErrorKind::kInvalid, "output row ", row, " after ", previous,
-           "; allowed: ascending, below ", rows);
-    previous = row;
-  }
+  check_ascending("output", batch.output_rows, batch.num_rows());
+  check_ascending("hidden", batch.hidden_rows, batch.num_rows());
+  for (const int32_t row : batch.hidden_rows)
+    if (std::binary_search(batch.output_rows.begin(), batch.output_rows.end(), row))
+      fail(ErrorKind::kInvalid, "row ", row, " is wanted both as logits and as hidden state");
 }
 
 void check_spans(const Batch& batch) {

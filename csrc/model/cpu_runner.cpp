@@ -102,23 +102,18 @@ const Decoder& CpuRunner::decoder() const {
 
 std::vector<CacheGroupInfo> CpuRunner::cache_groups() const {
   std::vector<CacheGroupInfo> groups;
+  if (encoder_) return groups;
   for (const CacheGroupSpec& group : model::cache_groups(spec_))
-    groups.push_back({group.window, decoder_ ? sizes_.num_blocks : 0, config_.block_tokens});
+    groups.push_back({group.window, sizes_.num_blocks, config_.block_tokens});
   return groups;
 }
 
-const float* CpuRunner::forward(const Batch& batch) {
+StepOutputs CpuRunner::forward(const Batch& batch) {
+  if (encoder_) return encode(batch);
   const Decoder& model = decoder();
   check_batch(spec_, caches_, batch);
   const std::lock_guard lock(mutex_);
-  return model.logits(batch, caches_, workspace_);
-}
-
-const float* CpuRunner::hidden(const Batch& batch) {
-  const Decoder& model = decoder();
-  check_batch(spec_, caches_, batch);
-  const std::lock_guard lock(mutex_);
-  return model.hidden(batch, caches_, workspace_);
+  return model.forward(batch, caches_, workspace_);
 }
 
 ModelInfo CpuRunner::info() const {
@@ -167,7 +162,7 @@ void CpuRunner::each_row(const std::vector<std::span<const int32_t>>& sequences,
   const auto step = [&](const Batch& batch, std::span<const PagedCache> caches) {
     check_batch(spec_, caches, batch);
     const std::lock_guard lock(mutex_);
-    return model.logits(batch, caches, workspace);
+    return model.forward(batch, caches, workspace).logits;
   };
   evaluate(spec_, evaluation, spec_.vocab, step, sink);
 }

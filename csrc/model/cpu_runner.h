@@ -53,8 +53,8 @@ struct ModelInfo : FileInfo {
   std::string weight_cache;  // where the weights came from, and why
 };
 
-// Thread-safe: one computation runs at a time. What forward and hidden return lives until their
-// next call; embed and logits have buffers of their own and do not disturb it.
+// Thread-safe: one computation runs at a time. What forward returns lives until its next call;
+// logits has buffers of its own and does not disturb it.
 class CpuRunner final : public Runner {
  public:
   CpuRunner(const std::string& path, const RunnerConfig& config);
@@ -63,11 +63,12 @@ class CpuRunner final : public Runner {
   int num_vocab() const override { return spec_.vocab; }
   int hidden_size() const override { return spec_.hidden; }
   int context_length() const override { return sizes_.context_length; }
+  Pooling pooling() const override { return spec_.pooling; }
   int max_batch_rows() const override { return config_.max_batch_rows; }
   std::vector<CacheGroupInfo> cache_groups() const override;
-  // Error(kInvalid) for an encoder, or a batch that does not fit the model.
-  const float* forward(const Batch& batch) override;
-  const float* hidden(const Batch& batch) override;
+  bool whole_sequences() const override { return !spec_.causal; }
+  // Error(kInvalid) for a batch that does not fit the model, or logits of an encoder.
+  StepOutputs forward(const Batch& batch) override;
   int64_t block_bytes(int group) const override;
   void read_block(int group, int32_t block, uint8_t* out) const override;
   void write_block(int group, int32_t block, const uint8_t* data) override;
@@ -88,8 +89,6 @@ class CpuRunner final : public Runner {
   // ones: [tokens - 1], the token itself first. Memory does not grow with tokens x vocab.
   std::vector<std::vector<TokenLogprob>> token_logprobs(std::span<const int32_t> sequence,
                                                         int num_top);
-  // One vector of Euclidean length 1 for each text -> out [texts x hidden].
-  void embed(const std::vector<std::span<const int32_t>>& texts, float* out);
 
   // A good number of rows for a step that wants the logits of every row: of a vocabulary of 256 k
   // they are 128 MiB.
@@ -102,8 +101,7 @@ class CpuRunner final : public Runner {
   // Gives the logits of every position of fresh sequences to `sink`, as they come.
   void each_row(const std::vector<std::span<const int32_t>>& sequences,
                 const std::vector<int>& chunks, const RowSink& sink);
-  void embed_with_decoder(const std::vector<std::span<const int32_t>>& texts, float* out);
-  void embed_with_encoder(const std::vector<std::span<const int32_t>>& texts, float* out);
+  StepOutputs encode(Batch batch);
 
   RunnerConfig config_;
   DType kv_type_;
@@ -117,6 +115,7 @@ class CpuRunner final : public Runner {
   std::optional<Decoder> decoder_;
   std::optional<Encoder> encoder_;
   std::vector<PagedCache> caches_;
+  std::optional<PagedCache> scratch_;  // of the encoder
   Workspace workspace_;
   std::mutex mutex_;  // of the pool and the workspace
 };

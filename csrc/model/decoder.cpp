@@ -1,11 +1,32 @@
 #include "model/decoder.h"
 
+#include <algorithm>
 #include <cstring>
+#include <iterator>
 
 #include "core/error.h"
 
 namespace pyslm::model {
 namespace {
+
+// Rows of either kind, ascending.
+std::vector<int32_t> wanted_rows(const Batch& batch) {
+  std::vector<int32_t> rows;
+  std::merge(batch.output_rows.begin(), batch.output_rows.end(), batch.hidden_rows.begin(),
+             batch.hidden_rows.end(), std::back_inserter(rows));
+  return rows;
+}
+
+// Where each of `rows` stands in `all`, which has them.
+std::vector<int32_t> places_of(std::span<const int32_t> rows, std::span<const int32_t> all) {
+  std::vector<int32_t> places;
+  auto at = all.begin();
+  for (const int32_t row : rows) {
+    at = std::lower_bound(at, all.end(), row);
+    places.push_back(static_cast<int32_t>(at - all.begin()));
+  }
+  return places;
+}
 
 // Moves the wanted rows to the front. They ascend, so a row never lands on one still to be moved.
 void keep_rows(float* x, int64_t stride, std::span<const int32_t> rows) {
@@ -67,8 +88,8 @@ void Decoder::finish_layer(const LayerWeights& weights, int rows, Workspace& wor
   add_branch(weights.down, weights.ffn_post_norm, rows, workspace);
 }
 
-void Decoder::run_layers(const Batch& batch, std::span<const PagedCache> caches,
-                         Workspace& workspace) const {
+void Decoder::run_layers(const Batch& batch, std::span<const int32_t> wanted,
+                         std::span<const PagedCache> caches, Workspace& workspace) const {
   embed(batch, workspace);
   fill_ropes(context_, ropes_, batch, workspace);
   int rows = batch.num_rows();
@@ -81,12 +102,11 @@ void Decoder::run_layers(const Batch& batch, std::span<const PagedCache> caches,
     project_qkv(context_, spec_, i, weights, batch, cache, workspace);
     if (i == spec_.num_layers() - 1) {
       // Nobody reads the other rows after the last layer's cache is written.
-      rows = static_cast<int>(batch.output_rows.size());
+      rows = static_cast<int>(wanted.size());
       if (rows == 0) return;
       attend(context_, spec_, i, batch, cache, workspace);
-      keep_rows(workspace.attn.data(), int64_t{spec_.num_heads} * spec_.value_dim,
-                batch.output_rows);
-      keep_rows(workspace.x.data(), spec_.hidden, batch.output_rows);
+      keep_rows(workspace.attn.data(), int64_t{spec_.num_heads} * spec_.value_dim, wanted);
+      keep_rows(workspace.x.data(), spec_.hidden, wanted);
     } else {
       attend(context_, spec_, i, batch, cache, workspace);
     }
@@ -94,12 +114,28 @@ void Decoder::run_layers(const Batch& batch, std::span<const PagedCache> caches,
   }
 }
 
-const float* Decoder::logits(const Batch& batch, std::span<const PagedCache> caches,
+StepOutputs Decoder::forward(const Batch& batch, std::span<const PagedCache> caches,
                              Workspace& workspace) const {
-  run_layers(batch, caches, workspace);
-  const int rows = static_cast<int>(batch.output_rows.size());
-  float* logits = workspace.result.resize(int64_t{rows} * spec_.vocab);
-  if (rows == 0) return logits;
+  const std::vector<int32_t> wanted = wanted_rows(batch);
+  run_layers(batch, wanted, caches, workspace);
+  StepOutputs outputs;
+  if (!batch.hidden_rows.empty()) {
+    const int rows = static_cast<int>(wanted.size());
+    float* hidden = workspace.hidden.resize(int64_t{rows} * spec_.hidden);
+    cpu::rms_norm(context_, workspace.x.data(), spec_.hidden, weights_.output_norm.weight.data(),
+                  spec_.norm_eps, hidden, spec_.hidden, rows, spec_.hidden);
+    keep_rows(hidden, spec_.hidden, places_of(batch.hidden_rows, wanted));
+    outputs.hidden = hidden;
+  }
+  if (!batch.output_rows.empty()) {
+    keep_rows(workspace.x.data(), spec_.hidden, places_of(batch.output_rows, wanted));
+    outputs.logits = logits(static_cast<int>(batch.output_rows.size()), workspace);
+  }
+  return outputs;
+}
+
+const float* Decoder::logits(int rows, Workspace& workspace) const {
+  float* logits = workspace.logits.resize(int64_t{rows} * spec_.vocab);
   const PackedWeight& head = weights_.head();
   workspace.outer.set_rms_norm(context_, cpu::Activations::forms_for(head.type()),
                                workspace.x.data(), spec_.hidden, rows, spec_.hidden,
@@ -115,17 +151,6 @@ const float* Decoder::logits(const Batch& batch, std::span<const PagedCache> cac
   if (spec_.logit_softcap > 0.0f)
     cpu::softcap(context_, logits, spec_.vocab, spec_.logit_softcap, rows, spec_.vocab);
   return logits;
-}
-
-const float* Decoder::hidden(const Batch& batch, std::span<const PagedCache> caches,
-                             Workspace& workspace) const {
-  run_layers(batch, caches, workspace);
-  const int rows = static_cast<int>(batch.output_rows.size());
-  float* hidden = workspace.result.resize(int64_t{rows} * spec_.hidden);
-  if (rows > 0)
-    cpu::rms_norm(context_, workspace.x.data(), spec_.hidden, weights_.output_norm.weight.data(),
-                  spec_.norm_eps, hidden, spec_.hidden, rows, spec_.hidden);
-  return hidden;
 }
 
 }  // namespace pyslm::model

@@ -6,6 +6,7 @@
 #include "backend/cpu/ops.h"
 #include "kv/paged_cache.h"
 #include "model/block.h"
+#include "model/runner.h"
 #include "model/spec.h"
 #include "model/weights.h"
 #include "sched/batch.h"
@@ -22,17 +23,16 @@ class Decoder {
   Decoder(cpu::Context context, const ArchSpec& spec, const Weights& weights,
           std::vector<cpu::RopeConfig> ropes);
 
-  // -> [output_rows x vocab], in the workspace until its next use.
-  const float* logits(const Batch& batch, std::span<const PagedCache> caches,
-                      Workspace& workspace) const;
-  // -> [output_rows x hidden] after the final norm.
-  const float* hidden(const Batch& batch, std::span<const PagedCache> caches,
+  // In the workspace until its next use.
+  StepOutputs forward(const Batch& batch, std::span<const PagedCache> caches,
                       Workspace& workspace) const;
 
  private:
-  // Leaves the residual stream of the output rows, and no other, in workspace.x.
-  void run_layers(const Batch& batch, std::span<const PagedCache> caches,
-                  Workspace& workspace) const;
+  // Leaves the residual stream of `wanted`, which ascend, and of no other rows in workspace.x.
+  void run_layers(const Batch& batch, std::span<const int32_t> wanted,
+                  std::span<const PagedCache> caches, Workspace& workspace) const;
+  // [rows x hidden] in workspace.x -> [rows x vocab]
+  const float* logits(int rows, Workspace& workspace) const;
   void embed(const Batch& batch, Workspace& workspace) const;
   void finish_layer(const LayerWeights& weights, int rows, Workspace& workspace) const;
   void add_branch(const Linear& linear, const Norm& post_norm, int rows,

@@ -16,7 +16,7 @@ class Encoder {
           std::vector<cpu::RopeConfig> ropes);
 
   // Whole texts, each a span that starts at position 0; `scratch` is a cache of one layer, for the
-  // duration of the call. -> [rows x hidden], in the workspace until its next use.
+  // duration of the call. -> [hidden_rows x hidden], in the workspace until its next use.
   const float* hidden(const Batch& batch, const PagedCache& scratch, Workspace& workspace) const;
 
  private:

@@ -54,8 +54,7 @@ void Evaluator::add_span(size_t s, int32_t rows) {
   for (int32_t i = 0; i < rows; ++i) {
     batch_.tokens.push_back(evaluation_.sequences[s][span.start + i]);
     batch_.positions.push_back(span.start + i);
-    const bool last = span.start + i + 1 == length(s);
-    if (last || !evaluation_.last_rows_only) batch_.output_rows.push_back(span.first_row + i);
+    batch_.output_rows.push_back(span.first_row + i);
   }
   done_[s] += rows;
   while (static_cast<int64_t>(blocks_[s].size()) * evaluation_.block_tokens < done_[s])
@@ -95,11 +94,8 @@ void Evaluator::deliver(const float* rows, int width, const RowSink& sink) const
   int64_t taken = 0;
   for (size_t i = 0; i < members_.size(); ++i) {
     const SequenceSpan& span = batch_.spans[i];
-    const bool ends = span.start + span.num_rows == length(members_[i]);
-    const int64_t count = evaluation_.last_rows_only ? (ends ? 1 : 0) : span.num_rows;
-    if (count == 0) continue;
-    sink(members_[i], span.start + span.num_rows - count, count, rows + taken * width);
-    taken += count;
+    sink(members_[i], span.start, span.num_rows, rows + taken * width);
+    taken += span.num_rows;
   }
 }
 

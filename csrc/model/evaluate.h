@@ -1,5 +1,5 @@
 // Runs whole sequences through a causal model, outside of any engine: logits of every position,
-// embeddings, tests of determinism.
+// tests of determinism.
 #pragma once
 
 #include <functional>
@@ -18,7 +18,6 @@ struct Evaluation {
   int max_rows = 512;       // of a step, over all sequences
   DType kv_type = DType::kF16;
   int block_tokens = 32;
-  bool last_rows_only = false;  // else the output of every row is wanted
 };
 
 // Computes one batch over the given caches; returns [output_rows x width].

@@ -1,42 +1,30 @@
 #include "model/pooling.h"
 
-#include <algorithm>
 #include <cmath>
-#include <vector>
 
-namespace pyslm::model {
-namespace {
+namespace pyslm {
 
-void mean(const float* rows, int64_t num_rows, int dim, float* out) {
-  std::vector<double> sums(dim, 0.0);
-  for (int64_t r = 0; r < num_rows; ++r)
-    for (int c = 0; c < dim; ++c) sums[c] += rows[r * dim + c];
-  for (int c = 0; c < dim; ++c) out[c] = static_cast<float>(sums[c] / num_rows);
-}
-
-void normalize(float* x, int dim) {
-  double squares = 0.0;
-  for (int c = 0; c < dim; ++c) squares += static_cast<double>(x[c]) * x[c];
-  if (squares == 0.0) return;
-  const double scale = 1.0 / std::sqrt(squares);
-  for (int c = 0; c < dim; ++c) x[c] = static_cast<float>(x[c] * scale);
-}
-
-}  // namespace
-
-void pool_and_normalize(Pooling pooling, const float* rows, int64_t num_rows, int dim, float* out) {
-  switch (pooling) {
-    case Pooling::kMean:
-      mean(rows, num_rows, dim, out);
-      break;
-    case Pooling::kCls:
-      std::copy_n(rows, dim, out);
-      break;
-    case Pooling::kLast:
-      std::copy_n(rows + (num_rows - 1) * dim, dim, out);
-      break;
+void Pooler::add(const float* row) {
+  if (num_rows_++ > 0 && pooling_ == Pooling::kCls) return;  // only the first counts
+  if (pooling_ == Pooling::kMean) {
+    for (size_t c = 0; c < sums_.size(); ++c) sums_[c] += row[c];
+  } else {
+    sums_.assign(row, row + sums_.size());
   }
-  normalize(out, dim);
 }
 
-}  // namespace pyslm::model
+std::vector<float> Pooler::finish() const {
+  const double count = pooling_ == Pooling::kMean ? static_cast<double>(num_rows_) : 1.0;
+  std::vector<float> result(sums_.size());
+  double squares = 0.0;
+  for (size_t c = 0; c < sums_.size(); ++c) {
+    result[c] = static_cast<float>(sums_[c] / count);
+    squares += static_cast<double>(result[c]) * result[c];
+  }
+  if (squares == 0.0) return result;
+  const double scale = 1.0 / std::sqrt(squares);
+  for (float& value : result) value = static_cast<float>(value * scale);
+  return result;
+}
+
+}  // namespace pyslm

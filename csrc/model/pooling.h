@@ -1,14 +1,31 @@
 // Sentence embeddings from the hidden states of a text's tokens.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
+#include <vector>
 
-#include "model/spec.h"
+namespace pyslm {
 
-namespace pyslm::model {
+enum class Pooling { kMean, kCls, kLast };
 
-// rows [num_rows x dim], first to last token of one text -> out [dim], of Euclidean length 1 (or
-// all zero). With kLast only the last row is looked at, with kCls the first.
-void pool_and_normalize(Pooling pooling, const float* rows, int64_t num_rows, int dim, float* out);
+// Takes the hidden states of one text's tokens as they come, first to last.
+class Pooler {
+ public:
+  Pooler(Pooling pooling, int dim) : pooling_(pooling), sums_(static_cast<size_t>(dim), 0.0) {}
 
-}  // namespace pyslm::model
+  // Rows before this one, of a text of `num_tokens`, are of no use.
+  static int32_t first_needed(Pooling pooling, int32_t num_tokens) {
+    return pooling == Pooling::kLast ? num_tokens - 1 : 0;
+  }
+  void add(const float* row);  // [dim]
+  // Of Euclidean length 1, or all zero.
+  std::vector<float> finish() const;
+
+ private:
+  Pooling pooling_;
+  std::vector<double> sums_;  // [dim]
+  int64_t num_rows_ = 0;
+};
+
+}  // namespace pyslm

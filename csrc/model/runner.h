@@ -6,6 +6,7 @@
 #include <span>
 #include <vector>
 
+#include "model/pooling.h"
 #include "sched/batch.h"
 
 namespace pyslm {
@@ -16,18 +17,24 @@ struct CacheGroupInfo {
   int32_t block_tokens = 32;
 };
 
+struct StepOutputs {
+  const float* logits = nullptr;  // [output_rows x num_vocab]
+  const float* hidden = nullptr;  // [hidden_rows x hidden_size], after the final norm
+};
+
 class Runner {
  public:
   virtual ~Runner() = default;
   virtual int num_vocab() const = 0;
   virtual int hidden_size() const = 0;
-  virtual int context_length() const = 0;  // tokens one sequence may hold
-  virtual int max_batch_rows() const = 0;  // rows one step may compute
+  virtual int context_length() const = 0;                     // tokens one sequence may hold
+  virtual Pooling pooling() const { return Pooling::kLast; }  // of embeddings
+  virtual int max_batch_rows() const = 0;                     // rows one step may compute
   virtual std::vector<CacheGroupInfo> cache_groups() const = 0;
-  // Computes the batch; returns logits [output_rows x num_vocab], valid until the next call.
-  virtual const float* forward(const Batch& batch) = 0;
-  // As forward, but the final normed hidden states [output_rows x hidden_size].
-  virtual const float* hidden(const Batch& batch) = 0;
+  // A span is a whole sequence, from position 0 to its end: encoders, which keep no cache.
+  virtual bool whole_sequences() const { return false; }
+  // Computes the batch. What it returns is valid until the next call.
+  virtual StepOutputs forward(const Batch& batch) = 0;
 
   // The keys and values of whole blocks, over all layers of a cache group; of blocks that no
   // forward() is using. A runner that keeps its cache to itself leaves these as they are.

@@ -6,13 +6,14 @@
 #include <string>
 #include <vector>
 
+#include "model/pooling.h"
+
 namespace pyslm::model {
 
 enum class Activation { kSilu, kGeluTanh, kGeluErf };
 // Which channels a rotation pairs: neighbours (GGUF calls it NORM), or i with i + n_rot / 2 (NEOX).
 enum class RopePairs { kAdjacent, kHalves };
 enum class RopeScaling { kNone, kLinear, kYarn, kLongRope };
-enum class Pooling { kMean, kCls, kLast };
 enum class Presence { kAbsent, kOptional, kRequired };
 
 // Where the norms of a layer sit.

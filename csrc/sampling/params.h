@@ -34,6 +34,7 @@ struct SamplingParams {
   std::vector<int32_t> allowed_token_ids;           // empty: all
   std::vector<std::vector<int32_t>> bad_token_ids;  // sequences that the output never holds
   std::vector<std::string> bad_words;               // byte strings likewise
+  std::vector<int32_t> forced_tokens;               // the output begins with these, come what may
   uint64_t seed = 0;
   uint32_t sample_index = 0;  // tells apart the samples of one seed
   int32_t logprobs = -1;      // -1: none; n: the token's own and the n most likely

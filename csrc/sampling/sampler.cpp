@@ -46,7 +46,9 @@ int32_t Sampler::sample(const float* logits, const TokenHistory& history, int64_
                         SamplerWorkspace& work, std::vector<TokenLogprob>* logprobs,
                         const uint32_t* grammar) const {
   work.reserve(static_cast<size_t>(num_vocab_));
-  const int32_t token = choose(adjust(logits, history, grammar, work), position, work, grammar);
+  int32_t token = choose(adjust(logits, history, grammar, work), position, work, grammar);
+  const auto index = static_cast<size_t>(position - history.prompt_length);
+  if (index < params_.forced_tokens.size()) token = params_.forced_tokens[index];
   if (logprobs != nullptr && params_.logprobs >= 0) {
     *logprobs = top_logprobs(logits, num_vocab_, token, params_.logprobs, work);
   }

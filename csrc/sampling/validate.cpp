@@ -130,6 +130,7 @@ void validate(const SamplingParams& params, int num_vocab) {
   check_stops(params, num_vocab);
   check_dry(params);
   check_restrictions(params, num_vocab);
+  for (const int32_t token : params.forced_tokens) check_token("forced_tokens", token, num_vocab);
   check_grammar(params);
 }
 

@@ -30,7 +30,8 @@ struct Batch {
   std::vector<int32_t> positions;  // [rows]
   std::vector<SequenceSpan> spans;
   std::vector<GroupTable> groups;
-  std::vector<int32_t> output_rows;  // rows whose logits or hidden state are wanted, ascending
+  std::vector<int32_t> output_rows;  // rows whose logits are wanted, ascending
+  std::vector<int32_t> hidden_rows;  // rows whose hidden states are, ascending; none is in both
   int32_t num_rows() const { return static_cast<int32_t>(positions.size()); }
 };
 

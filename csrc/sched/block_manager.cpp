@@ -63,7 +63,7 @@ std::vector<PrefixNode*> BlockManager::find_units(const Sequence& sequence) cons
   const PrefixNode* node =
       sequence.prefix_end ? sequence.prefix_end : tree_.find_root(sequence.scope);
   for (int32_t index = sequence.num_units; node != nullptr; ++index) {
-    if ((index + 1) * unit_tokens >= sequence.num_tokens()) break;
+    if ((index + 1) * unit_tokens > sequence.most_cached()) break;
     PrefixNode* next = tree_.find_child(node, unit(sequence, index));
     const auto whole = [&](const Group& g) { return g.info.window > 0 || has_blocks(*next, g); };
     if (next == nullptr || !std::all_of(groups_.begin(), groups_.end(), whole)) break;
@@ -220,7 +220,7 @@ void BlockManager::release(Sequence& sequence) {
 bool BlockManager::may_wait_for_unit(const Sequence& sequence) const {
   const int32_t unit_tokens = tree_.unit_tokens();
   return prefix_caching_ && sequence.num_computed == sequence.num_units * unit_tokens &&
-         (sequence.num_units + 1) * unit_tokens < sequence.num_tokens();
+         (sequence.num_units + 1) * unit_tokens <= sequence.most_cached();
 }
 
 bool BlockManager::same_unit(const Sequence& earlier, const Sequence& later) const {

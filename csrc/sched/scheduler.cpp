@@ -1,12 +1,16 @@
 #include "sched/scheduler.h"
 
 #include <algorithm>
+#include <numeric>
 
 #include "core/error.h"
 #include "sched/fair_shares.h"
 
 namespace pyslm {
 namespace {
+
+// Logits of a vocabulary of 256 k in so many rows are 128 MiB.
+constexpr int32_t kMaxScoredRows = 128;
 
 int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
@@ -19,7 +23,7 @@ void insert_in_order(std::vector<Sequence*>& sequences, Sequence* sequence) {
 }  // namespace
 
 Scheduler::Scheduler(const SchedulerConfig& config, const std::vector<CacheGroupInfo>& groups)
-    : config_(config), blocks_(groups, config.prefix_caching) {}
+    : config_(config), blocks_(groups, config.prefix_caching && !groups.empty()) {}
 
 void Scheduler::check_fits(int64_t cached_tokens) const {
   for (size_t g = 0; g < blocks_.num_groups(); ++g) {
@@ -51,7 +55,7 @@ std::vector<ScheduledSpan> Scheduler::schedule() {
     if (!sequence->decoding()) take_hit(*sequence, blocks_.find_hit(*sequence));
   }
   admit();
-  const std::vector<int32_t> rows = choose_rows();
+  std::vector<int32_t> rows = config_.whole_sequences ? choose_whole() : choose_rows();
   // Oldest first, and only the youngest yields: who has its blocks here keeps them.
   size_t num_secured = 0;
   while (num_secured < running_.size()) {
@@ -61,6 +65,8 @@ std::vector<ScheduledSpan> Scheduler::schedule() {
       preempt_youngest();
     }
   }
+  rows.resize(num_secured);
+  add_drafts(rows);
   std::vector<ScheduledSpan> plan;
   for (size_t i = 0; i < num_secured; ++i) {
     if (rows[i] > 0) plan.push_back({running_[i], rows[i]});
@@ -70,9 +76,10 @@ std::vector<ScheduledSpan> Scheduler::schedule() {
   return plan;
 }
 
-void Scheduler::commit(const ScheduledSpan& span) {
-  span.sequence->num_computed += span.num_rows;
-  blocks_.publish(*span.sequence);
+void Scheduler::commit(Sequence& sequence, int32_t num_rows) {
+  sequence.num_computed += num_rows;
+  sequence.draft.clear();
+  blocks_.publish(sequence);
 }
 
 void Scheduler::verify() const {
@@ -162,17 +169,28 @@ bool Scheduler::waits_for_another(size_t index) const {
   return std::any_of(running_.begin(), running_.begin() + static_cast<int64_t>(index), computes_it);
 }
 
+// Of running sequences that do not decode, in their order.
+std::vector<int32_t> Scheduler::owed_to_prompts() const {
+  std::vector<int32_t> owed;
+  int32_t scored_rows = kMaxScoredRows;
+  for (size_t i = 0; i < running_.size(); ++i) {
+    const Sequence& sequence = *running_[i];
+    if (sequence.decoding()) continue;
+    int32_t rows = waits_for_another(i) ? 0 : sequence.num_owed();
+    if (!sequence.wants_hidden && sequence.next_output < sequence.num_tokens() - 1) {
+      const int32_t before = sequence.next_output - sequence.num_computed;
+      rows = std::min(rows, before + scored_rows);
+      scored_rows -= std::max(0, rows - before);
+    }
+    owed.push_back(rows);
+  }
+  return owed;
+}
+
 // Rows of the next step for each running sequence; 0: not in this step.
 std::vector<int32_t> Scheduler::choose_rows() const {
-  std::vector<int32_t> owed;
-  int32_t num_decodes = 0;
-  for (size_t i = 0; i < running_.size(); ++i) {
-    if (running_[i]->decoding()) {
-      ++num_decodes;
-    } else {
-      owed.push_back(waits_for_another(i) ? 0 : running_[i]->num_owed());
-    }
-  }
+  const std::vector<int32_t> owed = owed_to_prompts();
+  const auto num_decodes = static_cast<int32_t>(running_.size() - owed.size());
   const int32_t budget = std::min(config_.prefill_chunk, config_.max_batch_rows - num_decodes);
   const std::vector<int32_t> shares = fair_shares(owed, budget);
   std::vector<int32_t> rows;
@@ -181,10 +199,35 @@ std::vector<int32_t> Scheduler::choose_rows() const {
   return rows;
 }
 
+std::vector<int32_t> Scheduler::choose_whole() const {
+  std::vector<int32_t> rows;
+  int32_t left = config_.max_batch_rows;
+  for (const Sequence* sequence : running_) {
+    rows.push_back(sequence->num_owed() <= left ? sequence->num_owed() : 0);
+    left -= rows.back();
+  }
+  return rows;
+}
+
+// Only sequences that decode have drafts.
+void Scheduler::add_drafts(std::vector<int32_t>& rows) {
+  int32_t left = config_.max_batch_rows - std::accumulate(rows.begin(), rows.end(), 0);
+  for (size_t i = 0; i < rows.size(); ++i) {
+    Sequence& sequence = *running_[i];
+    if (sequence.draft.empty()) continue;
+    auto length = std::min(static_cast<int32_t>(sequence.draft.size()), left);
+    if (!sequence.decoding() || !blocks_.reserve(sequence, 1 + length)) length = 0;
+    sequence.draft.resize(static_cast<size_t>(length));
+    rows[i] += length;
+    left -= length;
+  }
+}
+
 void Scheduler::preempt_youngest() {
   Sequence* victim = running_.back();
   running_.pop_back();
   blocks_.release(*victim);
+  victim->draft.clear();
   victim->was_preempted = true;
   victim->status = SequenceStatus::kWaiting;
   insert_in_order(waiting_, victim);
@@ -210,10 +253,13 @@ Batch build_batch(const std::vector<ScheduledSpan>& plan, size_t num_groups) {
                            .start = start,
                            .adapter = sequence.scope.second});
     for (int32_t i = start; i < start + span.num_rows; ++i) {
-      batch.tokens.push_back(sequence.tokens[static_cast<size_t>(i)]);
+      if (i >= sequence.next_output) {
+        auto& wanted = sequence.wants_hidden ? batch.hidden_rows : batch.output_rows;
+        wanted.push_back(batch.num_rows());
+      }
+      batch.tokens.push_back(sequence.token_at(i));
       batch.positions.push_back(i);
     }
-    if (span.gives_output()) batch.output_rows.push_back(batch.num_rows() - 1);
     for (size_t g = 0; g < num_groups; ++g) {
       const std::vector<int32_t>& blocks = sequence.tables[g].blocks;
       std::vector<int32_t>& table = batch.groups[g].block_table;

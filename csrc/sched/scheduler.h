@@ -1,7 +1,8 @@
 // Continuous batching: which sequences compute how many tokens in the next step, and which blocks
 // hold them.
 //
-//   decodes first, one row each; then prompts, under a budget of rows shared fairly
+//   decodes first, one row each; then prompts, under a budget of rows shared fairly; then drafts,
+//   in rows and blocks that nobody else wants
 //   order:       by priority, then first come first served; "older" means earlier in this order
 //   admission:   once the blocks of the whole prompt are free. For one of a better priority, those
 //                of worse priority give way.
@@ -15,6 +16,7 @@
 // Not thread-safe; the engine calls it under its lock.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <vector>
@@ -31,6 +33,7 @@ struct SchedulerConfig {
   int32_t prefill_chunk = 512;  // rows of a step that prompts may take
   int32_t max_batch_rows = 512;
   bool prefix_caching = true;
+  bool whole_sequences = false;  // a sequence is computed in one step or not at all (encoders)
 };
 
 // One sequence's part of a step.
@@ -38,8 +41,11 @@ struct ScheduledSpan {
   Sequence* sequence;
   int32_t num_rows;
 
-  // The step computes its newest token, so that the next can be chosen.
-  bool gives_output() const { return num_rows == sequence->num_owed(); }
+  // Its last rows, whose outputs are wanted. Of a sequence that generates: its newest token and its
+  // draft.
+  int32_t num_outputs() const {
+    return std::max(0, sequence->num_computed + num_rows - sequence->next_output);
+  }
 };
 
 class Scheduler {
@@ -56,11 +62,14 @@ class Scheduler {
   // Plans a step and reserves its blocks. Empty only where there is nothing to do.
   std::vector<ScheduledSpan> schedule();
 
-  // The step's rows are in the cache.
-  void commit(const ScheduledSpan& span);
+  // So many of the sequence's next tokens are in the cache. What the step computed beyond them, of
+  // a draft that came out wrong, is computed again.
+  void commit(Sequence& sequence, int32_t num_rows);
 
   int32_t num_waiting() const { return static_cast<int32_t>(waiting_.size()); }
   int32_t num_running() const { return static_cast<int32_t>(running_.size()); }
+  // Oldest first. Their drafts may be set between steps; the next step takes what fits.
+  const std::vector<Sequence*>& running() const { return running_; }
   int64_t num_preemptions() const { return num_preemptions_; }
   BlockManager& blocks() { return blocks_; }
   const BlockManager& blocks() const { return blocks_; }
@@ -77,6 +86,9 @@ class Scheduler {
   int64_t blocks_promised(size_t group) const;
   bool waits_for_another(size_t index) const;
   std::vector<int32_t> choose_rows() const;
+  std::vector<int32_t> choose_whole() const;
+  std::vector<int32_t> owed_to_prompts() const;
+  void add_drafts(std::vector<int32_t>& rows);
   void preempt_youngest();
 
   SchedulerConfig config_;

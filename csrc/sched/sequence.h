@@ -2,6 +2,8 @@
 // that hold them.
 #pragma once
 
+#include <algorithm>
+#include <cstddef>
 #include <cstdint>
 #include <tuple>
 #include <vector>
@@ -27,6 +29,9 @@ struct Sequence {
   std::vector<int32_t> tokens;  // prompt, then output
   int32_t prompt_length = 0;
   int32_t num_computed = 0;        // leading tokens whose keys and values are in the cache
+  int32_t next_output = 0;         // the first row whose output is still wanted, by position
+  bool wants_hidden = false;       // ... as hidden states, not as logits
+  std::vector<int32_t> draft;      // guesses at the tokens to come, checked by the next step
   std::vector<BlockTable> tables;  // one per cache group
   SequenceStatus status = SequenceStatus::kWaiting;
   int32_t priority = 0;    // the lower, the earlier
@@ -40,6 +45,13 @@ struct Sequence {
 
   int32_t num_tokens() const { return static_cast<int32_t>(tokens.size()); }
   int32_t num_owed() const { return num_tokens() - num_computed; }
+  // Rows up to here must be computed, not found: their outputs are wanted.
+  int32_t most_cached() const { return std::min(next_output, num_tokens() - 1); }
+  // Its tokens, then its draft.
+  int32_t token_at(int32_t position) const {
+    const int32_t beyond = position - num_tokens();
+    return beyond < 0 ? tokens[static_cast<size_t>(position)] : draft[static_cast<size_t>(beyond)];
+  }
   // Only its newest token is missing: one row gives the next. Otherwise it computes its prompt, or
   // after a preemption all that it had.
   bool decoding() const { return num_computed > 0 && num_owed() == 1; }

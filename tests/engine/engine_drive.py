@@ -5,11 +5,23 @@ from __future__ import annotations
 import random
 from typing import Any
 
+from hypothesis import strategies as st
+
 from pyslm._native import Engine, SamplingParams, testing
 
 NUM_VOCAB = 48
 TOKEN_BYTES = [bytes([65 + i]) for i in range(NUM_VOCAB)]
 EOS = 0
+
+group_lists = st.lists(
+    st.tuples(
+        st.sampled_from([0, 0, 1, 3, 8, 17]),  # window
+        st.integers(16, 60),  # blocks
+        st.sampled_from([1, 2, 4, 8]),  # tokens of a block
+    ),
+    min_size=1,
+    max_size=3,
+)
 
 
 class Request:
@@ -72,3 +84,43 @@ def random_request(rng: random.Random, longest: int) -> tuple[list[int], Samplin
         ignore_eos=rng.random() < 0.5,
     )
     return prompt, params
+
+
+def run_random_schedule(
+    rng: random.Random,
+    runner: testing.TestRunner,
+    engine: Engine,
+    groups: list[tuple[int, int, int]],
+) -> None:
+    """Adds, aborts, steps and polls at random; each request must give what it gives alone."""
+    initial = engine.stats().free_blocks
+    assert initial == [blocks for _, blocks, _ in groups]
+    longest = min(blocks * block_tokens for _, blocks, block_tokens in groups)
+    requests: list[Request] = []
+    aborted: set[int] = set()
+    for _ in range(rng.randint(1, 60)):
+        action = rng.random()
+        if action < 0.4:
+            requests.append(Request(engine, *random_request(rng, longest)))
+        elif action < 0.5 and requests:
+            request = rng.choice(requests)
+            if engine.abort(request.id):
+                aborted.add(request.id)
+        else:
+            engine.step()
+        if requests:
+            rng.choice(requests).poll()
+        engine.verify()
+    finish_all(engine, requests)
+    engine.verify()
+    for request in requests:
+        expected, finish = run_alone(runner, request.prompt, request.params)
+        if request.id in aborted:
+            assert request.finish == "abort"
+            assert request.tokens == expected[: len(request.tokens)]
+        else:
+            assert (request.tokens, request.finish) == (expected, finish)
+            shown = request.tokens[:-1] if finish == "stop" else request.tokens
+            assert request.text == b"".join(TOKEN_BYTES[t] for t in shown)
+    assert engine.stats().free_blocks == initial
+    assert engine.stats().num_running == engine.stats().num_waiting == 0

@@ -5,22 +5,22 @@ from __future__ import annotations
 import random
 
 import pytest
-from engine_drive import EOS, NUM_VOCAB, TOKEN_BYTES, Request, finish_all, random_request, run_alone
+from engine_drive import (
+    EOS,
+    NUM_VOCAB,
+    TOKEN_BYTES,
+    Request,
+    finish_all,
+    group_lists,
+    random_request,
+    run_alone,
+    run_random_schedule,
+)
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pyslm._native import Engine, SamplingParams, testing
 from pyslm.errors import ContextLengthError
-
-group_lists = st.lists(
-    st.tuples(
-        st.sampled_from([0, 0, 1, 3, 8, 17]),  # window
-        st.integers(16, 60),  # blocks
-        st.sampled_from([1, 2, 4, 8]),  # tokens of a block
-    ),
-    min_size=1,
-    max_size=3,
-)
 
 
 @settings(max_examples=120, deadline=None)
@@ -38,42 +38,11 @@ def test_every_request_gives_what_it_gives_alone(
     prefill_chunk: int,
     max_batch_rows: int,
 ) -> None:
-    rng = random.Random(seed)
     runner = testing.TestRunner(
         num_vocab=NUM_VOCAB, context_length=480, max_batch_rows=max_batch_rows, groups=groups
     )
     engine = Engine(runner, max_sequences, prefill_chunk, TOKEN_BYTES, [EOS])
-    initial = engine.stats().free_blocks
-    assert initial == [blocks for _, blocks, _ in groups]
-    longest = min(blocks * block_tokens for _, blocks, block_tokens in groups)
-    requests: list[Request] = []
-    aborted: set[int] = set()
-    for _ in range(rng.randint(1, 60)):
-        action = rng.random()
-        if action < 0.4:
-            requests.append(Request(engine, *random_request(rng, longest)))
-        elif action < 0.5 and requests:
-            request = rng.choice(requests)
-            if engine.abort(request.id):
-                aborted.add(request.id)
-        else:
-            engine.step()
-        if requests:
-            rng.choice(requests).poll()
-        engine.verify()
-    finish_all(engine, requests)
-    engine.verify()
-    for request in requests:
-        expected, finish = run_alone(runner, request.prompt, request.params)
-        if request.id in aborted:
-            assert request.finish == "abort"
-            assert request.tokens == expected[: len(request.tokens)]
-        else:
-            assert (request.tokens, request.finish) == (expected, finish)
-            shown = request.tokens[:-1] if finish == "stop" else request.tokens
-            assert request.text == b"".join(TOKEN_BYTES[t] for t in shown)
-    assert engine.stats().free_blocks == initial
-    assert engine.stats().num_running == engine.stats().num_waiting == 0
+    run_random_schedule(random.Random(seed), runner, engine, groups)
 
 
 def test_preemption_happens_and_changes_nothing() -> None:

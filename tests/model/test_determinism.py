@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pytest
+from embedded import embed
 
 from pyslm import _native
 
@@ -114,7 +115,7 @@ def test_decoder_embedding_is_that_of_the_last_token(files: Files) -> None:
     """Whatever the batch: so the last layer computes the last row alone as it does among others."""
     ours = model(files.path("tiny-qwen2", "q4_0"), max_batch_rows=48)
     texts = [ids(n, 3) for n in (1, 40, 100)]
-    together = ours.embed(texts)
+    together = embed(ours, texts)
     for text, row in zip(texts, together, strict=True):
-        np.testing.assert_array_equal(ours.embed([text])[0], row)
+        np.testing.assert_array_equal(embed(ours, [text])[0], row)
         assert np.linalg.norm(row) == pytest.approx(1, abs=1e-6)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from embedded import embed
 from reference.minilm import MiniLM, find_folder
 
 from pyslm import _native
@@ -43,6 +44,6 @@ def converted(minilm: MiniLM, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_embeddings_of_the_converted_file(minilm: MiniLM, converted: Path) -> None:
     model = _native.Model(str(converted), threads=2, kv_type="f16", context_length=512)
-    ours = model.embed([np.array(minilm.ids(text), np.int32) for text in TEXTS])
+    ours = embed(model, [np.array(minilm.ids(text), np.int32) for text in TEXTS])
     cosine = np.sum(ours * minilm.embed(TEXTS), axis=1)
     assert cosine.min() > 0.9999

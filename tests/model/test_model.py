@@ -12,6 +12,7 @@ import gguf
 import numpy as np
 import numpy.typing as npt
 import pytest
+from embedded import embed
 from tiny_gguf import (
     CONTEXT,
     HEAD_DIM,
@@ -102,7 +103,7 @@ def test_token_out_of_range(llama: Path, bad: int) -> None:
 def test_sequences_that_are_too_short_or_long(llama: Path, bert: Path) -> None:
     for path in (llama, bert):
         model = _native.Model(str(path))
-        call = model.logits if path == llama else lambda ids, m=model: m.embed([ids])
+        call = model.logits if path == llama else lambda ids, m=model: embed(m, [ids])
         with pytest.raises(InvalidRequestError, match="no tokens"):
             call(np.empty(0, np.int32))
         with pytest.raises(ContextLengthError, match=f"257 tokens.* holds {CONTEXT}"):
@@ -207,17 +208,17 @@ def test_several_threads_may_ask_at_once(llama: Path) -> None:
 def test_texts_of_one_call_do_not_touch_each_other(bert: Path) -> None:
     model = _native.Model(str(bert), max_batch_rows=64)
     texts = [np.arange(n, dtype=np.int32) % VOCAB for n in (1, 5, 32, 33, 200, 256, 3)]
-    together = model.embed(texts)
+    together = embed(model, texts)
     assert together.shape == (7, HIDDEN)
     np.testing.assert_allclose(np.linalg.norm(together, axis=1), 1, atol=1e-6)
     for text, row in zip(texts, together, strict=True):
-        np.testing.assert_array_equal(model.embed([text])[0], row)
+        np.testing.assert_array_equal(embed(model, [text])[0], row)
 
 
 def test_a_token_sees_those_after_it(bert: Path) -> None:
     """With cls pooling only the first state counts: it moves with the last token of the text."""
     path = write_encoder(bert.with_name("cls.gguf"), pooling_type=2)
-    a, b = _native.Model(str(path)).embed([IDS, np.append(IDS[:-1], np.int32(77))])
+    a, b = embed(_native.Model(str(path)), [IDS, np.append(IDS[:-1], np.int32(77))])
     assert np.abs(a - b).max() > 1e-4
 
 

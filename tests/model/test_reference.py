@@ -8,6 +8,7 @@ from typing import Any
 import gguf
 import numpy as np
 import pytest
+from embedded import embed
 from reference import reference_embedding, reference_logits
 from reference.agreement import Ids, largest_error, not_greedy, rms_error
 from reference.rewrite import Kind
@@ -102,7 +103,7 @@ def test_embeddings(tmp_path: Path, arch: str, pooling: gguf.PoolingType, kind: 
     which is far smaller than the vectors themselves."""
     path = write_tiny_encoder(tmp_path / "encoder.gguf", arch, pooling=pooling, kind=kind)
     texts = [token_ids(n, seed=n) for n in (1, 7, 32, 33, 100)]
-    ours = open_model(path, 256).embed(texts)
+    ours = embed(open_model(path, 256), texts)
     truth = np.stack([reference_embedding(path, text, "f16") for text in texts])
     assert ours.shape == truth.shape
     spread = (truth - truth.mean(axis=0)).std()

@@ -19,6 +19,7 @@ import gguf
 import numpy as np
 import numpy.typing as npt
 import pytest
+from embedded import embed
 from tiny_gguf import HIDDEN, decoder_tensors, write_decoder, write_encoder
 
 from pyslm import LLM, InvalidRequestError, ModelFileError, _native
@@ -95,7 +96,7 @@ def test_second_load_is_mapped_and_equal_to_the_bit(model: Path, cache: Path) ->
 
 def test_encoders_too(tmp_path: Path, cache: Path) -> None:
     model = settled(write_encoder(tmp_path / "encoder.gguf"))
-    vectors = [load(model, cache)[0].embed([IDS, IDS[:5]]) for _ in range(2)]
+    vectors = [embed(load(model, cache)[0], [IDS, IDS[:5]]) for _ in range(2)]
     assert load(model, cache)[1].startswith("mapped")
     np.testing.assert_array_equal(vectors[0], vectors[1])
 
@@ -242,7 +243,7 @@ def test_a_damaged_body_fails_loudly_and_is_removed(model: Path, cache: Path) ->
     with pytest.raises(ModelFileError, match=r"damaged.*does not match its checksum.*load the"):
         damaged.logits(IDS)
     with pytest.raises(ModelFileError, match="damaged"):
-        damaged.embed([IDS])
+        embed(damaged, [IDS])
     assert_packed_afresh(model, cache, "there was no entry")
 
 
