@@ -104,12 +104,9 @@ def _too_large(max_bytes: int) -> ServeError:
 def request_schema(model: type[BaseModel], *, required: bool = True) -> dict[str, Any]:
     """For a route's `openapi_extra`: that its body is this model. The app adds the definitions."""
     known_models[model.__name__] = model
-    reference = {"$ref": f"#/components/schemas/{model.__name__}"}
+    schema = {"$ref": f"#/components/schemas/{model.__name__}"}
     return {
-        "requestBody": {
-            "required": required,
-            "content": {"application/json": {"schema": reference}},
-        }
+        "requestBody": {"required": required, "content": {"application/json": {"schema": schema}}}
     }
 
 

@@ -8,7 +8,14 @@ from collections.abc import Callable
 from pyslm.generation import draw_seed
 from pyslm.llm import LLM
 from pyslm.request import GenerationResult, StreamChunk, TokenLogprobs
-from pyslm.serve.protocol.event import Event, Finished, FinishReason, Started, TokensDelta
+from pyslm.serve.protocol.event import (
+    Event,
+    Finished,
+    FinishReason,
+    Started,
+    TokenEntry,
+    TokensDelta,
+)
 from pyslm.serve.protocol.request import GenerateRequest
 from pyslm.serve.worker.parser import AnswerParser, PlainText
 from pyslm.serve.worker.prompt import MadePrompt
@@ -30,7 +37,6 @@ class Answer:
         emit: Callable[[list[Event]], None],
     ) -> None:
         self._engine = engine
-        self._llm = llm
         self._request = request
         self._prompt = prompt
         self._emit = emit
@@ -73,8 +79,14 @@ class Answer:
             len(prompt.ids),
             prompt.text if request.echo else None,
             prompt.ids if request.return_token_ids else None,
-            None if top is None else await self._tokens.of_prompt(self._llm, prompt.ids, top),
+            None if top is None else await self._prompt_logprobs(top),
         )
+
+    async def _prompt_logprobs(self, num_top: int) -> list[TokenEntry]:
+        ids = self._prompt.ids
+        if len(ids) < 2:
+            return []
+        return self._tokens.entries(ids[1:], await self._engine.score(ids, num_top))
 
     async def _run_choice(self, index: int, stream: AsyncStream) -> None:
         parser = self._parser(index)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from pyslm.llm import LLM
 from pyslm.request import SamplingParams
@@ -34,12 +35,12 @@ class Host:
 
     def __init__(self, llm: LLM) -> None:
         self._llm = llm
-        self._engine = AsyncEngine(llm) if llm.info.generates else None
+        self._engine = AsyncEngine(llm)
         self._prompts = PromptMaker(llm)
         self.load_seconds = llm._load_seconds
         self.info = _plain_info(llm)
         self.capabilities = self._prompts.capabilities()
-        self._num_blocks = 0 if self._engine is None else sum(self._engine.stats().free_blocks)
+        self._num_blocks = sum(self._engine.stats().free_blocks)
 
     @classmethod
     async def load(cls, spec: WorkerSpec, progress: Callable[[float], None]) -> Host:
@@ -64,16 +65,16 @@ class Host:
 
     async def _warm_up(self) -> None:
         """One token, or vector: faults in what the first request would wait for."""
-        if self._engine is None:
-            await asyncio.to_thread(self._llm.embed, "a")
-            return
         ids = self._llm.tokenize("a") or [0]
+        if not self._llm.info.generates:
+            await self._engine.embed([np.asarray(ids, np.int32)])
+            return
         async for _ in self._engine.stream(ids, SamplingParams(max_tokens=1), seed=0):
             pass
 
     async def generate(self, request: GenerateRequest, emit: Callable[[list[Event]], None]) -> None:
         """Runs a request to its end; cancelling the task takes it out of the engine."""
-        if self._engine is None:
+        if not self._llm.info.generates:
             raise ServeError(
                 "not_supported",
                 f"{self._llm.info.architecture} models make embeddings, not text; "
@@ -84,11 +85,21 @@ class Host:
 
     async def embed(self, request: EmbedRequest) -> EmbedResult:
         """Vectors of texts."""
-        return await asyncio.to_thread(self._embed, request)
+        ids = await asyncio.to_thread(self._input_ids, request)
+        rows = await self._engine.embed([np.asarray(tokens, np.int32) for tokens in ids])
+        dimensions = self._llm.info.hidden_size
+        if request.dimensions is not None:
+            dimensions = request.dimensions
+            rows = [_shortened(row, dimensions) for row in rows]
+        return EmbedResult(
+            vectors=[row.astype("<f4").tobytes() for row in rows],
+            dimensions=dimensions,
+            num_tokens=[len(tokens) for tokens in ids],
+        )
 
-    def _embed(self, request: EmbedRequest) -> EmbedResult:
+    def _input_ids(self, request: EmbedRequest) -> list[list[int]]:
         limit = self._llm.info.context_length
-        ids = [self._llm.tokenize(i) if isinstance(i, str) else i for i in request.inputs]
+        ids = [self._llm._prompt_ids(text) for text in request.inputs]
         for position, tokens in enumerate(ids):
             if len(tokens) > limit and request.truncate:
                 ids[position] = tokens[:limit]
@@ -101,14 +112,7 @@ class Host:
                     prompt_tokens=len(tokens),
                     context_length=limit,
                 )
-        vectors = self._llm.embed(ids)  # type: ignore[arg-type]  # token ids are taken as well
-        if request.dimensions is not None:
-            vectors = _shortened(vectors, request.dimensions)
-        return EmbedResult(
-            vectors=[row.astype("<f4").tobytes() for row in vectors],
-            dimensions=vectors.shape[1],
-            num_tokens=[len(tokens) for tokens in ids],
-        )
+        return ids
 
     async def tokenize(self, request: TokenizeRequest) -> TokenizeResult:
         """Token ids of a text or a conversation."""
@@ -122,8 +126,6 @@ class Host:
 
     def stats(self) -> WorkerStats:
         """The engine's numbers."""
-        if self._engine is None:
-            return WorkerStats()
         stats = self._engine.stats()
         return WorkerStats(
             num_running=stats.num_running,
@@ -142,14 +144,12 @@ def _plain_info(llm: LLM) -> dict[str, Any]:
     return {key: str(value) if isinstance(value, Path) else value for key, value in info.items()}
 
 
-def _shortened(vectors: np.ndarray[Any, Any], dimensions: int) -> np.ndarray[Any, Any]:
-    if not 1 <= dimensions <= vectors.shape[1]:
+def _shortened(vector: npt.NDArray[np.float32], dimensions: int) -> npt.NDArray[np.float32]:
+    if not 1 <= dimensions <= len(vector):
         raise ServeError(
             "invalid_request",
-            f"dimensions is {dimensions}; allowed: 1 to {vectors.shape[1]}",
+            f"dimensions is {dimensions}; allowed: 1 to {len(vector)}",
             param="dimensions",
         )
-    short = vectors[:, :dimensions]
-    lengths: np.ndarray[Any, Any] = np.linalg.norm(short, axis=1, keepdims=True)
-    result: np.ndarray[Any, Any] = short / np.maximum(lengths, 1e-12)
-    return result
+    short = vector[:dimensions]
+    return short / np.float32(max(float(np.linalg.norm(short)), 1e-12))

@@ -10,12 +10,15 @@ import asyncio
 import contextlib
 import threading
 from collections import deque
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import TYPE_CHECKING
 
+import numpy as np
+import numpy.typing as npt
+
 from pyslm.errors import EngineError, InvalidRequestError
-from pyslm.generation import Generation
-from pyslm.request import SamplingParams, StreamChunk
+from pyslm.generation import Generation, token_logprobs
+from pyslm.request import SamplingParams, StreamChunk, TokenLogprobs
 from pyslm.step_loop import StepLoop
 
 if TYPE_CHECKING:
@@ -30,7 +33,6 @@ class AsyncEngine:
 
     def __init__(self, llm: LLM) -> None:
         """To be called on the event loop that shall be told."""
-        assert llm._loop is not None
         self._llm = llm
         self._thread = _StepThread(llm._loop.engine, asyncio.get_running_loop())
         llm._loop = self._thread
@@ -41,6 +43,40 @@ class AsyncEngine:
         """Queues a request; its errors are raised here."""
         generation = self._llm._start(prompt, params, seed=seed, sample_index=sample_index)
         return AsyncStream(self._thread, generation)
+
+    async def embed(self, texts: Sequence[npt.NDArray[np.int32]]) -> list[npt.NDArray[np.float32]]:
+        """The vector of each text, float32 [hidden]; all run together."""
+        ids: list[int] = []
+        try:
+            for text in texts:
+                ids.append(self._thread.watch(self._thread.engine.add_embedding(text)))
+            return [await self._embedding(request_id) for request_id in ids]
+        finally:
+            for request_id in ids:
+                self._thread.abort(request_id)
+
+    async def _embedding(self, request_id: int) -> npt.NDArray[np.float32]:
+        while True:
+            update = await self._thread.take_update(request_id)
+            if update.embedding is not None:
+                return update.embedding
+            if update.finish is not None:
+                raise EngineError(update.error or "the request was aborted")
+
+    async def score(self, ids: list[int], num_top: int) -> list[TokenLogprobs]:
+        """How likely each token after the first is, with the most likely ones."""
+        request_id = self._thread.watch(self._thread.engine.add_scoring(ids, num_top=num_top))
+        found: list[TokenLogprobs] = []
+        try:
+            while True:
+                update = await self._thread.take_update(request_id)
+                found += map(token_logprobs, update.logprobs)
+                if update.finish == "error":
+                    raise EngineError(update.error or "scoring failed")
+                if update.finish is not None:
+                    return found
+        finally:
+            self._thread.abort(request_id)
 
     def stats(self) -> _native.EngineStats:
         """The engine's own numbers."""
@@ -94,7 +130,10 @@ class _StepThread(StepLoop):
     def add(self, prompt: list[int], params: _native.SamplingParams) -> int:
         if self._fault is not None:
             raise self._fault
-        request_id = self.engine.add(prompt, params)
+        return self.watch(self.engine.add(prompt, params))
+
+    def watch(self, request_id: int) -> int:
+        """Collects the updates of a request just added."""
         self._inboxes[request_id] = _Inbox()
         with self._work:
             self._num_added += 1
@@ -115,6 +154,11 @@ class _StepThread(StepLoop):
         if update.finish is not None:
             del self._inboxes[request_id]
         return update
+
+    async def take_update(self, request_id: int) -> _native.RequestUpdate:
+        """The next one."""
+        await self.wait_for_update(request_id)
+        return self.next_update(request_id)
 
     async def wait_for_update(self, request_id: int) -> None:
         inbox = self._inboxes[request_id]

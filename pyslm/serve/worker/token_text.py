@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 
-import numpy as np
-
-from pyslm.generation import token_logprobs
-from pyslm.llm import LLM
 from pyslm.request import TokenLogprobs
 from pyslm.serve.protocol.event import TokenEntry
 from pyslm.tokenizer import Tokenizer
@@ -29,12 +24,6 @@ class TokenText:
         if logprobs is None:
             return [TokenEntry(token, *self._text(token)) for token in ids]
         return [self._entry(known) for known in logprobs]
-
-    async def of_prompt(self, llm: LLM, ids: list[int], num_top: int) -> list[TokenEntry]:
-        """How likely each token of a prompt was, after the first."""
-        runner = llm._open_runner()
-        rows = await asyncio.to_thread(runner.token_logprobs, np.asarray(ids, np.int32), num_top)
-        return [self._entry(token_logprobs(row)) for row in rows]
 
     def _entry(self, known: TokenLogprobs) -> TokenEntry:
         top = tuple((token, *self._text(token), logprob) for token, logprob in known.top)
