@@ -9,7 +9,7 @@ from fastapi.exceptions import RequestValidationError
 from pydantic.json_schema import models_json_schema
 from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import ASGIApp
 
@@ -28,6 +28,7 @@ from pyslm.serve.system import system_router
 __all__ = ["build_app"]
 
 _LOCAL_PAGES = r"https?://(localhost|127\.\d+\.\d+\.\d+|\[::1\])(:\d+)?"
+_CLIENT_GONE = 499  # nginx's; nobody reads it
 _KINDS: dict[int, ErrorKind] = {404: "not_found", 405: "method_not_allowed", 413: "too_large"}
 
 
@@ -63,6 +64,10 @@ def _handle_errors(app: FastAPI, dialects: Dialects) -> None:
     async def on_error(request: Request, error: Exception) -> Response:
         return dialects.error_response(request.url.path, _serve_error(error))
 
+    async def on_gone(_request: Request, _error: Exception) -> Response:
+        return Response(status_code=_CLIENT_GONE)
+
+    app.add_exception_handler(ClientDisconnect, on_gone)
     for kind in (PyslmError, HTTPException, RequestValidationError, Exception):
         app.add_exception_handler(kind, on_error)
 

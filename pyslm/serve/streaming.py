@@ -5,18 +5,21 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Mapping, Sequence
-from typing import Protocol
+from collections.abc import Awaitable, Mapping, Sequence
+from typing import Protocol, TypeVar
 
-from starlette.requests import ClientDisconnect
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from pyslm.serve.protocol.completion import Completion, collect
 from pyslm.serve.protocol.dispatcher import EventStream
 from pyslm.serve.protocol.error import ServeError
 from pyslm.serve.protocol.event import Event
 
-__all__ = ["EventWriter", "stream_response"]
+__all__ = ["EventWriter", "collect_response", "stream_response", "until_gone"]
+
+_T = TypeVar("_T")
 
 PING_SECONDS = 15.0
 SEND_SECONDS = 30.0
@@ -123,3 +126,28 @@ async def _send(send: Send, body: bytes) -> None:
 async def _until_gone(receive: Receive) -> None:
     while (await receive())["type"] != "http.disconnect":
         pass
+
+
+async def until_gone(request: Request, work: Awaitable[_T]) -> _T:
+    """The result of some work, which is cancelled when the client of a request goes away."""
+    working = asyncio.ensure_future(work)
+    watching = asyncio.ensure_future(_until_gone(request.receive))
+    watching.add_done_callback(lambda _: working.cancel())
+    try:
+        return await working
+    except asyncio.CancelledError:
+        if watching.done():
+            raise ClientDisconnect from None
+        working.cancel()
+        raise
+    finally:
+        watching.cancel()
+
+
+async def collect_response(request: Request, stream: EventStream, num_choices: int) -> Completion:
+    """`collect`, until the client goes away.
+
+    Raises:
+        ServeError: the request failed under way.
+    """
+    return await until_gone(request, collect(stream, num_choices))

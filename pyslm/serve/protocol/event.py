@@ -50,7 +50,7 @@ class Started(msgspec.Struct, frozen=True, tag="started", omit_defaults=True):
     prompt_token_ids: list[int] | None = None
     """With `return_token_ids`."""
     prompt_logprobs: list[TokenEntry] | None = None
-    """With `sampling.prompt_logprobs`: of each token after the first."""
+    """With `sampling.prompt_logprobs`: of each token; the first has none."""
 
 
 class ContentDelta(msgspec.Struct, frozen=True, tag="content"):

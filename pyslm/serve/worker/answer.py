@@ -84,9 +84,8 @@ class Answer:
 
     async def _prompt_logprobs(self, num_top: int) -> list[TokenEntry]:
         ids = self._prompt.ids
-        if len(ids) < 2:
-            return []
-        return self._tokens.entries(ids[1:], await self._engine.score(ids, num_top))
+        scores = await self._engine.score(ids, num_top) if len(ids) > 1 else []
+        return self._tokens.entries(ids[:1], None) + self._tokens.entries(ids[1:], scores)
 
     async def _run_choice(self, index: int, stream: AsyncStream) -> None:
         parser = self._parser(index)
