@@ -29,7 +29,7 @@ class RuntimeFolder:
     def __init__(self) -> None:
         base = os.environ.get("XDG_RUNTIME_DIR")
         # The path of a socket has 100 characters at most.
-        usable = base is not None and os.path.isdir(base) and len(base) < 60
+        usable = base is not None and os.path.isdir(base) and len(base) < 80
         self._folder = tempfile.TemporaryDirectory(
             prefix="pyslm-", dir=base if usable else None, ignore_cleanup_errors=True
         )

@@ -7,7 +7,9 @@ import contextlib
 import logging
 import time
 from collections.abc import AsyncIterator, Iterable
-from typing import Self, TypeVar
+from typing import Self
+
+import msgspec
 
 from pyslm.errors import PyslmError
 from pyslm.serve.caller import current_caller, require_scope
@@ -40,7 +42,6 @@ from pyslm.serve.wire import WorkerSpec, WorkerStats
 __all__ = ["Registry"]
 
 _log = logging.getLogger(__name__)
-_R = TypeVar("_R")
 _BUDGET_FRACTION = 0.8
 _REAP_SECONDS = 0.5
 
@@ -97,12 +98,13 @@ class Registry:
         options: LoadOptions | None = None,
     ) -> EventStream:
         slot = self._admit(model, request.sampling.num_samples)
+        options = _bounded(options, slot.card)
         tracked = TrackedStream(slot, request, self.metrics, self.limits)
         try:
             if keep_alive is not None:
                 slot.keep_alive = keep_alive
             began = time.monotonic()
-            channel = await self._channel(slot, options or LoadOptions())
+            channel = await self._channel(slot, options)
             tracked.load_seconds = time.monotonic() - began
             salt = current_caller.get().cache_salt
             if salt and not request.sampling.cache_salt:
@@ -153,7 +155,7 @@ class Registry:
             slot.pinned = pin
         slot.enter()
         try:
-            await self._loaded(slot, options or LoadOptions(), asked_for=True)
+            await self._loaded(slot, _bounded(options, slot.card), asked_for=True)
         finally:
             slot.leave()
         described = slot.describe()
@@ -258,9 +260,10 @@ class Registry:
 
     def _spec(self, card: ModelCard, options: LoadOptions) -> WorkerSpec:
         config = self.config
+        context = options.context_length or config.context_length
         return WorkerSpec(
             path=str(card.path),
-            context_length=options.context_length or config.context_length,
+            context_length=_at_most(context, card.trained_context_length),
             kv_type=options.kv_type or config.kv_type,
             threads=options.threads or config.threads,
             max_sequences=config.max_sequences,
@@ -305,6 +308,17 @@ class Registry:
                 yield slot.card.id, slot.supervisor.stats
 
 
+def _bounded(options: LoadOptions | None, card: ModelCard) -> LoadOptions:
+    """A context longer than the model was trained for asks for all that it was trained for."""
+    options = options or LoadOptions()
+    context = _at_most(options.context_length, card.trained_context_length)
+    return msgspec.structs.replace(options, context_length=context)
+
+
+def _at_most(context: int | None, trained: int) -> int | None:
+    return context if context is None or not trained else min(context, trained)
+
+
 def _suffices(spec: WorkerSpec, options: LoadOptions) -> bool:
     enough = options.context_length is None or (spec.context_length or 0) >= options.context_length
     same_kv = options.kv_type is None or options.kv_type == spec.kv_type
@@ -313,7 +327,5 @@ def _suffices(spec: WorkerSpec, options: LoadOptions) -> bool:
 
 
 def _salted(request: GenerateRequest, salt: str) -> GenerateRequest:
-    import msgspec
-
     sampling = request.sampling.replace(cache_salt=salt)
     return msgspec.structs.replace(request, sampling=sampling)
