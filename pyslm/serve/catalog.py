@@ -37,15 +37,18 @@ class Catalog:
         self._cards: dict[str, ModelCard] = {}
         self._by_name: dict[str, ModelCard] = {}
 
-    async def open(self) -> None:
-        """Reads the metadata of all files.
+    async def open(self) -> list[ModelCard]:
+        """Reads the metadata of all files; gives their cards.
 
         Raises:
             PyslmError: one of them is missing or not sound.
         """
+        cards = []
         for position, model in enumerate(self._models):
             names = self._served_names if position == 0 else ()
-            self.add(await asyncio.to_thread(read_card, model, names))
+            cards.append(await asyncio.to_thread(read_card, model, names))
+            self.add(cards[-1])
+        return cards
 
     def add(self, card: ModelCard) -> None:
         """Makes a model known; a name that is taken stays with its first bearer."""

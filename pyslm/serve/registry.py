@@ -64,10 +64,10 @@ class Registry:
 
     async def __aenter__(self) -> Self:
         """Reads the catalog and loads the models that the server was started with."""
-        await self._catalog.open()
+        named = await self._catalog.open()
         self._reaper = asyncio.create_task(self._reap(), name="reaper")
         try:
-            for card in self._catalog.cards()[: self.config.max_loaded_models]:
+            for card in named:
                 slot = self._slot(card)
                 slot.pinned = True
                 await self._loaded(slot, LoadOptions())
@@ -224,7 +224,7 @@ class Registry:
     ) -> Supervisor:
         """The model's supervisor; starts it where there is none, or one with too little."""
         current = slot.supervisor
-        if current is not None and not slot.draining and _suffices(current.spec, options):
+        if current is not None and not slot.draining and _suffices(current, options):
             return current
         # A task of its own: a client that goes away does not end what others wait for.
         loading = asyncio.create_task(self._load(slot, options, asked_for))
@@ -233,7 +233,7 @@ class Registry:
 
     async def _load(self, slot: Slot, options: LoadOptions, asked_for: bool) -> Supervisor:
         async with slot.lock:
-            if slot.supervisor is not None and not _suffices(slot.supervisor.spec, options):
+            if slot.supervisor is not None and not _suffices(slot.supervisor, options):
                 await self._stop(slot)
             if slot.supervisor is None:
                 if not (asked_for or slot.pinned or self.config.load_on_demand):
@@ -319,8 +319,11 @@ def _at_most(context: int | None, trained: int) -> int | None:
     return context if context is None or not trained else min(context, trained)
 
 
-def _suffices(spec: WorkerSpec, options: LoadOptions) -> bool:
-    enough = options.context_length is None or (spec.context_length or 0) >= options.context_length
+def _suffices(supervisor: Supervisor, options: LoadOptions) -> bool:
+    """Whether a worker, as it was loaded, will do."""
+    spec = supervisor.spec
+    context = spec.context_length or supervisor.context_length
+    enough = options.context_length is None or context >= options.context_length
     same_kv = options.kv_type is None or options.kv_type == spec.kv_type
     known = all(spec.adapters.get(name) == path for name, path in options.adapters.items())
     return enough and same_kv and known

@@ -34,6 +34,8 @@ class Supervisor:
         self.state: Literal["loading", "ready", "restarting"] = "loading"
         self.stats = wire.WorkerStats()
         self.num_restarts = 0
+        self.context_length = 0
+        """As loaded."""
         self._name = name
         self._folder = folder
         self._process: WorkerProcess | None = None
@@ -49,6 +51,7 @@ class Supervisor:
             ServeError: it did not load. There is nothing to be stopped then.
         """
         self._process = await WorkerProcess.start(self.spec, self._folder)
+        self.context_length = int(self._process.info["context_length"])
         self.state = "ready"
         self._task = asyncio.create_task(self._watch(), name=f"supervisor {self._name}")
 
@@ -63,11 +66,11 @@ class Supervisor:
         Raises:
             ServeError: the last attempt to start it failed.
         """
-        while self._process is None:
-            if self._error is not None:
+        while (process := self._process) is None or process.channel.lost.is_set():
+            if process is None and self._error is not None:
                 raise self._error
             await self._changed.wait()
-        return self._process
+        return process
 
     async def stop(self) -> None:
         """Ends the worker; returns when its process, and its memory, are gone."""
@@ -91,7 +94,8 @@ class Supervisor:
         channel = process.channel
         while not channel.lost.is_set():
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(channel.lost.wait(), PING_SECONDS)
+                async with asyncio.timeout(PING_SECONDS):
+                    await channel.lost.wait()
                 return
             try:
                 async with asyncio.timeout(SILENCE_SECONDS):
