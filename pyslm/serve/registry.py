@@ -58,6 +58,7 @@ class Registry:
         self._folder = RuntimeFolder()
         budget = config.memory_budget or int(available_bytes() * _BUDGET_FRACTION)
         self._room = Room(self._slots.values(), config.max_loaded_models, budget, self._end)
+        self._stopping: set[asyncio.Task[None]] = set()
         self._reaper: asyncio.Task[None] | None = None
         self.is_closing = False
         """Set once the server has been told to stop: new work is refused elsewhere."""
@@ -85,6 +86,7 @@ class Registry:
         if self._reaper is not None:
             self._reaper.cancel()
         await asyncio.gather(*(self._end(slot) for slot in self._slots.values()))
+        await asyncio.gather(*self._stopping)
         self._folder.close()
 
     # --- what dialects call -----------------------------------------------------------------
@@ -288,7 +290,11 @@ class Registry:
     async def _stop(self, slot: Slot) -> None:
         supervisor, slot.supervisor = slot.supervisor, None
         if supervisor is not None:
-            await supervisor.stop()
+            # A task of its own: whoever asked may be cancelled, the process must end.
+            stopping = asyncio.create_task(supervisor.stop())
+            self._stopping.add(stopping)
+            stopping.add_done_callback(self._stopping.discard)
+            await asyncio.shield(stopping)
             _log.info("unloaded %s", slot.card.id)
 
     async def _reap(self) -> None:

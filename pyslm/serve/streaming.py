@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 from collections.abc import Awaitable, Mapping, Sequence
 from typing import Protocol, TypeVar
@@ -23,6 +22,7 @@ _T = TypeVar("_T")
 
 PING_SECONDS = 15.0
 SEND_SECONDS = 30.0
+LOOK_SECONDS = 2.0
 
 _log = logging.getLogger(__name__)
 
@@ -80,47 +80,88 @@ class _StreamedResponse(Response):
         self.init_headers({"cache-control": "no-cache", "x-accel-buffering": "no"} | dict(headers))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002
-        writing = asyncio.ensure_future(self._write(send))
+        clock = _Clock(send, self._writer)
+        writing = asyncio.ensure_future(self._write(send, clock))
         watching = asyncio.ensure_future(_until_gone(receive))
         watching.add_done_callback(lambda _: writing.cancel())
+        clock.start(writing)
         try:
             await writing
         except asyncio.CancelledError:
-            if not watching.done():  # we are cancelled ourselves
+            if not watching.done() and not clock.expired:  # we are cancelled ourselves
                 writing.cancel()
                 raise
-        except (TimeoutError, ClientDisconnect, OSError) as error:
-            _log.info("a client took nothing more of its stream: %s", error or "timed out")
+        except (ClientDisconnect, OSError) as error:
+            _log.info("a client took nothing more of its stream: %s", error)
         finally:
+            clock.stop()
             watching.cancel()
             await self._stream.aclose()
 
-    async def _write(self, send: Send) -> None:
+    async def _write(self, send: Send, clock: _Clock) -> None:
         await send(
             {"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers}
         )
-        writer = self._writer
-        await _send(send, writer.begin())
+        writer, batch = self._writer, self._stream.batch
+        await clock.send(writer.begin())
         try:
-            while (events := await self._next()) != []:
-                await _send(send, writer.ping() if events is None else writer.events(events))
-            await _send(send, writer.end())
+            while events := await batch():
+                await clock.send(writer.events(events))
+            await clock.send(writer.end())
         except ServeError as error:
-            await _send(send, writer.error(error))
+            await clock.send(writer.error(error))
+        clock.stop()
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
-    async def _next(self) -> Sequence[Event] | None:
-        """The events of a step; none at the end; None when nothing came for a while."""
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(PING_SECONDS):
-                return await self._stream.batch()
-        return None
 
+class _Clock:
+    """Sends pieces; pings where there are none, and gives up where they are not taken.
 
-async def _send(send: Send, body: bytes) -> None:
-    if body:
-        async with asyncio.timeout(SEND_SECONDS):
-            await send({"type": "http.response.body", "body": body, "more_body": True})
+    Looks at the time every few seconds, since a timer for each piece costs more than the piece.
+    """
+
+    def __init__(self, send: Send, writer: EventWriter) -> None:
+        self.expired = False
+        self._send = send
+        self._writer = writer
+        self._loop = asyncio.get_running_loop()
+        self._writing: asyncio.Future[None] | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._ping: asyncio.Future[None] | None = None
+        self._is_sending = False
+        self._num_sent = self._num_seen = 0
+        self._seen_at = 0.0
+
+    async def send(self, body: bytes) -> None:
+        if body:
+            self._is_sending = True
+            await self._send({"type": "http.response.body", "body": body, "more_body": True})
+            self._is_sending = False
+            self._num_sent += 1
+
+    def start(self, writing: asyncio.Future[None]) -> None:
+        """Begins to look; `writing` is cancelled when the client takes nothing."""
+        self._writing = writing
+        self._seen_at = self._loop.time()
+        self._timer = self._loop.call_later(LOOK_SECONDS, self._look)
+
+    def stop(self) -> None:
+        """Ends it."""
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def _look(self) -> None:
+        now = self._loop.time()
+        self._timer = self._loop.call_later(LOOK_SECONDS, self._look)
+        if self._num_sent != self._num_seen:
+            self._num_seen, self._seen_at = self._num_sent, now
+        elif self._is_sending and now - self._seen_at >= SEND_SECONDS:
+            self.expired = True
+            _log.info("a client has taken nothing of its stream for %g s", SEND_SECONDS)
+            assert self._writing is not None
+            self._writing.cancel()
+        elif not self._is_sending and now - self._seen_at >= PING_SECONDS:
+            self._ping = asyncio.ensure_future(self.send(self._writer.ping()))
 
 
 async def _until_gone(receive: Receive) -> None:

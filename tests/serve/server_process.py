@@ -31,6 +31,7 @@ class ServerProcess:
             env={**os.environ, **(environment or {})},
         )
         self.lines: list[str] = []
+        self._clients: list[openai.OpenAI] = []
         self._reader = threading.Thread(target=self._read_log, daemon=True)
         self._reader.start()
         assert self.process.stdout is not None
@@ -52,7 +53,9 @@ class ServerProcess:
     def openai(self, **options: Any) -> openai.OpenAI:
         """A client that does not try again."""
         settings = {"api_key": "none", "max_retries": 0, "timeout": 60.0, **options}
-        return openai.OpenAI(base_url=f"{self.url}/v1", **settings)
+        client = openai.OpenAI(base_url=f"{self.url}/v1", **settings)
+        self._clients.append(client)
+        return client
 
     def http(self, **options: Any) -> httpx.Client:
         """A plain client."""
@@ -87,6 +90,8 @@ class ServerProcess:
             if self.process.poll() is None:
                 self.process.kill()
                 self.process.wait()
+        for client in self._clients:
+            client.close()
         self._reader.join(5)
         for pipe in (self.process.stdout, self.process.stderr):
             assert pipe is not None

@@ -23,8 +23,8 @@ class Outbox:
         if not events:
             return
         if not self._deltas:
-            # What one step woke runs in this turn of the loop; the turn after it, all is here.
-            self._loop.call_soon(self._loop.call_soon, self._flush)
+            # What one step woke runs in this turn of the loop; in the next one, all is here.
+            self._loop.call_soon(self._flush)
         self._deltas.setdefault(channel, []).extend(events)
 
     def fail(self, channel: int, error: Exception) -> None:
