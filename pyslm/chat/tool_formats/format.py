@@ -7,9 +7,11 @@ from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
 from pyslm.chat.events import ToolCall
+from pyslm.chat.marked import join
 from pyslm.chat.reader import Reader, Steps, new_call_id
 from pyslm.chat.reasoning import ReasoningStyle
 from pyslm.chat.tool_formats.lark import ANY_TEXT, Lark, escaped
+from pyslm.chat.tool_formats.values import json_text
 from pyslm.chat.tools import Tool
 from pyslm.errors import InvalidRequestError
 
@@ -49,9 +51,19 @@ class ToolFormat(ABC):
     def rest(self, lark: Lark, tools: Sequence[Tool], parallel: bool) -> str:
         """The grammar of what follows the trigger, to the end of the output."""
 
-    def system_text(self, tools: Sequence[Tool]) -> str:  # noqa: ARG002
-        """What tells a model of the tools, for templates that do not; "" if they all do."""
-        return ""
+    def system_text(self, tools: Sequence[Tool]) -> str:
+        """What tells a model of the tools and of the format, where its template does not."""
+        listed = "\n".join(json_text(tool.described()["function"]) for tool in tools)
+        example = self.write([ToolCall("<name of the tool>", '{"<argument>": "<value>"}')])
+        return join(
+            (
+                f"You can call these tools:\n{listed}\n\n"
+                "To call one, answer with nothing but this, filled in:\n",
+                example,
+                "\nYou then get the result, and answer. "
+                "If no tool is needed, answer in plain text.",
+            )
+        )
 
     def new_id(self) -> str:
         """An id for a call, such as the model's template takes."""
