@@ -12,7 +12,7 @@ from jinja2.exceptions import SecurityError
 
 from pyslm.chat import limits
 from pyslm.chat.environment import ChatEnvironment
-from pyslm.chat.marked import literal, marks_of
+from pyslm.chat.marked import Marked, literal, marks_of
 from pyslm.errors import ChatTemplateError
 from pyslm.tokenizer import Tokenizer
 
@@ -194,6 +194,8 @@ def _plain(value: Any, depth: int = 0) -> Any:
     if depth > _MAX_DEPTH:
         raise ChatTemplateError(f"messages and tools may be nested {_MAX_DEPTH} deep, not more")
     if value is None or isinstance(value, (bool, int, float)):
+        return value
+    if isinstance(value, Marked):  # nobody makes these but us
         return value
     if isinstance(value, str):
         return str.__str__(value)

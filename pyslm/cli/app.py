@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from pyslm import __version__
-from pyslm.cli import bench, doctor, files, perplexity, run, text
+from pyslm.cli import bench, doctor, files, perplexity, run, serve, text
 
 __all__ = ["build_app"]
 
@@ -26,12 +26,14 @@ def build_app() -> typer.Typer:
     app.callback(invoke_without_command=True)(_root)
     for panel, verbs in (
         ("Use a model", (run.run, text.embed, text.tokenize)),
+        ("Serve it to others", (serve.serve,)),
         ("Look at it and measure it", (files.inspect, perplexity.perplexity, bench.bench)),
         ("Make model files", (files.convert, files.quantize)),
         ("This machine", (doctor.doctor,)),
     ):
         for verb in verbs:
             app.command(rich_help_panel=panel)(verb)
+    app.add_typer(serve.keys_app, rich_help_panel="Serve it to others")
     return app
 
 

@@ -1,0 +1,331 @@
+"""`pyslm serve` and `pyslm keys`."""
+
+from __future__ import annotations
+
+import importlib.util
+import time
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from pyslm.cli.console import output_console
+from pyslm.errors import InvalidRequestError
+
+__all__ = ["keys_app", "serve"]
+
+_NEEDED = ("fastapi", "uvicorn", "httptools", "pydantic", "prometheus_client", "limits", "msgspec")
+
+_MODELS = "Models"
+_ADDRESS = "Address"
+_ACCESS = "Who may ask"
+_LOADING = "How models are loaded"
+_LIMITS = "How much may be asked"
+_LOGS = "Logs and numbers"
+
+
+def _option(*names: str, panel: str, **settings: Any) -> Any:
+    return typer.Option(*names, rich_help_panel=panel, **settings)
+
+
+def serve(
+    models: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[MODEL]...",
+            help="GGUF files. The first answers requests that name none; all stay loaded.",
+            show_default=False,
+        ),
+    ] = None,
+    name: Annotated[
+        list[str] | None,
+        _option("--name", panel=_MODELS, help="What clients call the first model."),
+    ] = None,
+    max_loaded: Annotated[
+        int,
+        _option("--max-loaded-models", panel=_MODELS, min=1, help="Loaded at the same time."),
+    ] = 3,
+    keep_alive: Annotated[
+        str,
+        _option(
+            "--keep-alive",
+            panel=_MODELS,
+            help="How long an idle model stays: 5m, 1h, 30; -1: for ever.",
+        ),
+    ] = "5m",
+    memory_budget: Annotated[
+        str | None,
+        _option(
+            "--memory-budget",
+            panel=_MODELS,
+            help="What all models may take: 8G, 500M. Default: 80 % of what is free.",
+        ),
+    ] = None,
+    load_on_demand: Annotated[
+        bool,
+        _option(
+            "--load-on-demand/--no-load-on-demand",
+            panel=_MODELS,
+            help="Load a model when a request names it.",
+        ),
+    ] = True,
+    host: Annotated[
+        str, _option("--host", panel=_ADDRESS, help="Address to listen on.")
+    ] = "127.0.0.1",
+    port: Annotated[
+        int, _option("--port", "-p", panel=_ADDRESS, min=0, max=65535, help="0: any free one.")
+    ] = 8000,
+    tls_cert: Annotated[
+        Path | None, _option("--tls-cert", panel=_ADDRESS, help="Certificate (PEM).")
+    ] = None,
+    tls_key: Annotated[Path | None, _option("--tls-key", panel=_ADDRESS, help="Its key.")] = None,
+    api_key: Annotated[
+        list[str] | None,
+        _option(
+            "--api-key",
+            panel=_ACCESS,
+            envvar="PYSLM_API_KEY",
+            show_envvar=True,
+            help="Ask for this key. Better: `pyslm keys create`, whose keys are kept hashed.",
+        ),
+    ] = None,
+    require_key: Annotated[
+        bool,
+        _option("--require-key", panel=_ACCESS, help="Ask for a key of `pyslm keys`."),
+    ] = False,
+    allow_host: Annotated[
+        list[str] | None,
+        _option("--allow-host", panel=_ACCESS, help="A name by which clients reach this server."),
+    ] = None,
+    cors_origin: Annotated[
+        list[str] | None,
+        _option("--cors-origin", panel=_ACCESS, help="Pages that may ask; this machine's may."),
+    ] = None,
+    insecure: Annotated[
+        bool,
+        _option(
+            "--insecure", panel=_ACCESS, help="Listen beyond this machine without a key or TLS."
+        ),
+    ] = False,
+    ctx: Annotated[
+        int | None,
+        _option(
+            "--ctx",
+            "--max-model-len",
+            panel=_LOADING,
+            min=1,
+            help="Context in tokens. Default: the model's, at most 4096.",
+        ),
+    ] = None,
+    parallel: Annotated[
+        int,
+        _option(
+            "--parallel",
+            "--max-num-seqs",
+            panel=_LOADING,
+            min=1,
+            help="Requests computed together.",
+        ),
+    ] = 16,
+    batch: Annotated[
+        int,
+        _option("--batch", panel=_LOADING, min=1, help="Prompt tokens that one step may compute."),
+    ] = 512,
+    threads: Annotated[
+        int | None,
+        _option("--threads", "-t", panel=_LOADING, min=1, help="Default: the physical cores."),
+    ] = None,
+    kv_type: Annotated[
+        str,
+        _option("--kv-type", panel=_LOADING, help="How keys and values are kept: f16, bf16, q8_0."),
+    ] = "f16",
+    weight_cache: Annotated[
+        bool,
+        _option(
+            "--weight-cache/--no-weight-cache",
+            panel=_LOADING,
+            help="Keep packed weights on disk, so that the next start is faster.",
+        ),
+    ] = True,
+    max_queued: Annotated[
+        int,
+        _option(
+            "--max-queued", panel=_LIMITS, min=0, help="Requests that may wait; more get a 429."
+        ),
+    ] = 256,
+    rate_limit: Annotated[
+        list[str] | None,
+        _option("--rate-limit", panel=_LIMITS, help="Requests of each key or address: 60/minute."),
+    ] = None,
+    token_limit: Annotated[
+        list[str] | None,
+        _option("--token-limit", panel=_LIMITS, help="Tokens of each key or address: 100000/hour."),
+    ] = None,
+    max_body: Annotated[
+        str, _option("--max-body", panel=_LIMITS, help="Largest request body.")
+    ] = "16M",
+    log_level: Annotated[
+        str, _option("--log-level", panel=_LOGS, help="debug, info, warning or error.")
+    ] = "info",
+    log_json: Annotated[
+        bool, _option("--log-json", panel=_LOGS, help="One JSON object a line.")
+    ] = False,
+    vllm_metrics: Annotated[
+        bool, _option("--vllm-metrics", panel=_LOGS, help="/metrics has vLLM's names as well.")
+    ] = False,
+) -> None:
+    """Serve models to the clients you have: OpenAI's, and those that speak its API.
+
+    Listens on this machine alone, unless told otherwise. Ctrl-C lets running requests end.
+
+    [dim]Examples:[/dim]
+
+      pyslm serve model.gguf
+
+      pyslm serve model.gguf --name tiny --ctx 8192 --port 8080
+
+      curl localhost:8000/v1/chat/completions -d '{"messages":[{"role":"user","content":"Hi"}]}'
+    """
+    _check_extra()
+    from pyslm.serve.config import ServeConfig
+    from pyslm.serve.durations import keep_alive_seconds
+    from pyslm.serve.keys import default_keys_path
+    from pyslm.serve.server import serve as run_server
+
+    keys_file = default_keys_path() if require_key else None
+    seconds = keep_alive_seconds(keep_alive)
+    config = ServeConfig(
+        models=tuple(models or ()),
+        served_names=tuple(name or ()),
+        max_loaded_models=max(max_loaded, len(models or ())),
+        keep_alive=300.0 if seconds is None else seconds,
+        memory_budget=None if memory_budget is None else parse_bytes(memory_budget),
+        load_on_demand=load_on_demand,
+        host=host,
+        port=port,
+        tls_cert=tls_cert,
+        tls_key=tls_key,
+        api_keys=tuple(api_key or ()),
+        keys_file=keys_file,
+        require_key=require_key,
+        allowed_hosts=tuple(allow_host or ()),
+        cors_origins=tuple(cors_origin or ()),
+        allow_insecure=insecure,
+        context_length=ctx,
+        max_sequences=parallel,
+        batch_size=batch,
+        threads=threads,
+        kv_type=kv_type,
+        weight_cache=None if weight_cache else False,
+        max_queued=max_queued,
+        rate_limits=tuple(rate_limit or ()),
+        token_limits=tuple(token_limit or ()),
+        max_body_bytes=parse_bytes(max_body),
+        log_level=log_level,
+        log_json=log_json,
+        vllm_metrics=vllm_metrics,
+    )
+    run_server(config, _announce)
+
+
+def _announce(url: str) -> None:
+    print(f"pyslm serves at {url}  (OpenAI clients: base_url={url}/v1)", flush=True)
+
+
+def _check_extra() -> None:
+    missing = [name for name in _NEEDED if importlib.util.find_spec(name) is None]
+    if missing:
+        raise InvalidRequestError(
+            f"pyslm serve needs {missing[0]}, which is not installed; "
+            "run: pip install 'pyslm[serve]'"
+        )
+
+
+def parse_bytes(text: str) -> int:
+    """A size such as 500M or 8G, in bytes; an InvalidRequestError for anything else."""
+    number, unit = text.strip().upper().removesuffix("IB").removesuffix("B"), 1
+    for power, letter in enumerate("KMGT", 1):
+        if number.endswith(letter):
+            number, unit = number[:-1], 1024**power
+    try:
+        size = int(float(number) * unit)
+    except (ValueError, OverflowError):
+        size = 0
+    if size < 1:
+        raise InvalidRequestError(f"{text!r} is not a size; allowed: such as 500M or 8G")
+    return size
+
+
+keys_app = typer.Typer(
+    name="keys",
+    help="API keys for `pyslm serve --require-key`.",
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+)
+
+FileOption = Annotated[Path | None, typer.Option("--file", help="Default: the user's own.")]
+
+
+@keys_app.command()
+def create(
+    name: Annotated[str, typer.Argument(help="Whom it is for.")],
+    scope: Annotated[
+        list[str] | None,
+        typer.Option("--scope", help="inference, manage or metrics; default: inference."),
+    ] = None,
+    days: Annotated[
+        float | None, typer.Option("--days", min=0, help="Days that it is valid. Default: ever.")
+    ] = None,
+    file: FileOption = None,
+) -> None:
+    """Make a key. It is shown once; only its hash is kept."""
+    keys = _keys_file(file)
+    from pyslm.serve.caller import SCOPES
+    from pyslm.serve.keys import new_key
+
+    scopes = [known for known in SCOPES if known in (scope or ["inference"])]
+    unknown = [given for given in scope or () if given not in SCOPES]
+    if unknown:
+        raise InvalidRequestError(f"--scope is {unknown[0]!r}; allowed: {', '.join(SCOPES)}")
+    key, record = new_key(name, scopes, days)
+    keys.write([*keys.read(), record])
+    print(key)
+
+
+@keys_app.command("list")
+def list_keys(file: FileOption = None) -> None:
+    """Show the keys there are, without the keys."""
+    from rich.table import Table
+
+    table = Table("ID", "NAME", "SCOPES", "EXPIRES", "STATE")
+    for record in _keys_file(file).read():
+        state = "revoked" if record.revoked else "valid" if record.is_valid else "expired"
+        table.add_row(record.id, record.name, " ".join(record.scopes), _day(record.expires), state)
+    output_console().print(table)
+
+
+@keys_app.command()
+def revoke(
+    key: Annotated[str, typer.Argument(metavar="ID|NAME", help="As `pyslm keys list` shows it.")],
+    file: FileOption = None,
+) -> None:
+    """End a key. A server that runs refuses it from its next request on."""
+    import msgspec
+
+    keys = _keys_file(file)
+    records = keys.read()
+    found = [record for record in records if key in (record.id, record.name)]
+    if not found:
+        raise InvalidRequestError(f"there is no key {key!r}; `pyslm keys list` shows them")
+    keys.write([msgspec.structs.replace(r, revoked=True) if r in found else r for r in records])
+
+
+def _keys_file(path: Path | None) -> Any:
+    _check_extra()
+    from pyslm.serve.keys import KeyFile, default_keys_path
+
+    return KeyFile(path or default_keys_path())
+
+
+def _day(when: float | None) -> str:
+    return "never" if when is None else time.strftime("%Y-%m-%d", time.localtime(when))

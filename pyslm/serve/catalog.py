@@ -1,0 +1,117 @@
+"""The models that can be asked for by name."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Sequence
+from typing import Literal
+
+from pyslm.inspect_model import ModelSummary, inspect_model
+from pyslm.model_info import check_model_path
+from pyslm.serve.protocol.error import ServeError
+from pyslm.serve.protocol.model import ModelCard
+
+__all__ = ["Catalog", "read_card"]
+
+Capability = Literal["completion", "tools", "insert", "embedding", "thinking"]
+_ENCODERS = ("bert", "nomic-bert", "modern-bert", "jina-bert-v2", "jina-bert-v3")
+
+
+class Catalog:
+    """Models named at the start of the server.
+
+    Clients choose among these; what they send is never taken for a path of the file system, unless
+    it is one that the server was started with.
+    """
+
+    def __init__(self, models: Sequence[str], served_names: Sequence[str] = ()) -> None:
+        """Reads no file yet.
+
+        Args:
+            models: paths of GGUF files.
+            served_names: names of the first in place of its file's.
+        """
+        self._models = tuple(models)
+        self._served_names = tuple(served_names)
+        self._cards: dict[str, ModelCard] = {}
+        self._by_name: dict[str, ModelCard] = {}
+
+    async def open(self) -> list[ModelCard]:
+        """Reads the metadata of all files; gives their cards.
+
+        Raises:
+            PyslmError: one of them is missing or not sound.
+        """
+        cards = []
+        for position, model in enumerate(self._models):
+            names = self._served_names if position == 0 else ()
+            cards.append(await asyncio.to_thread(read_card, model, names))
+            self.add(cards[-1])
+        return cards
+
+    def add(self, card: ModelCard) -> None:
+        """Makes a model known; a name that is taken stays with its first bearer."""
+        self._cards.setdefault(card.id, card)
+        for name in (card.id, *card.aliases):
+            self._by_name.setdefault(name, card)
+
+    def cards(self) -> list[ModelCard]:
+        """All of them, the default one first."""
+        return list(self._cards.values())
+
+    def find(self, name: str) -> ModelCard:
+        """What a client means by a name; "" is the default model.
+
+        Raises:
+            ServeError: "model_not_found".
+        """
+        if not name and self._cards:
+            return next(iter(self._cards.values()))
+        for spelling in (name, name.removesuffix(":latest")):
+            card = self._by_name.get(spelling)
+            if card is not None:
+                return card
+        known = ", ".join(list(self._cards)[:10]) or "none"
+        raise ServeError(
+            "model_not_found",
+            f"The model {name[:200]!r} does not exist here; this server has: {known}",
+            param="model",
+        )
+
+
+def read_card(model: str | os.PathLike[str], names: Sequence[str] = ()) -> ModelCard:
+    """The card of a GGUF file, from its metadata.
+
+    Args:
+        names: the id and further names; none: the file's own name.
+    """
+    path = check_model_path(model)
+    summary = inspect_model(path)
+    stem = path.name.removesuffix(".gguf")
+    ident = names[0] if names else stem
+    aliases = [*names, stem, path.name, os.fspath(model)]
+    return ModelCard(
+        id=ident,
+        aliases=tuple(dict.fromkeys(name for name in aliases if name != ident)),
+        path=path.resolve(),
+        created=int(path.stat().st_mtime),
+        size_bytes=summary.file_bytes,
+        architecture=summary.architecture,
+        file_type=max(summary.types, key=lambda name: summary.types[name].bytes, default="F32"),
+        num_parameters=summary.parameters,
+        trained_context_length=summary.context_length or 0,
+        capabilities=_capabilities(summary),
+    )
+
+
+def _capabilities(summary: ModelSummary) -> tuple[Capability, ...]:
+    if summary.architecture in _ENCODERS:
+        return ("embedding",)
+    template = str(summary.metadata.get("tokenizer.chat_template", ""))
+    found: list[Capability] = ["completion"]
+    if "tools" in template:
+        found.append("tools")
+    if "think" in template:
+        found.append("thinking")
+    return tuple(found)

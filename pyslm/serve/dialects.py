@@ -1,0 +1,62 @@
+"""Finds the dialects, which are the folders of this package that have one, and asks them."""
+
+from __future__ import annotations
+
+import importlib
+import math
+import pkgutil
+from collections.abc import Callable
+
+from starlette.responses import Response
+
+from pyslm.serve.protocol.dialect import Dialect, Services
+from pyslm.serve.protocol.error import ServeError
+
+__all__ = ["Dialects"]
+
+_DEFAULT = "openai"
+_NOT_DIALECTS = frozenset(("protocol", "worker"))
+
+
+class Dialects:
+    """All dialects of one app."""
+
+    def __init__(self, services: Services) -> None:
+        self.all = [make(services) for make in _factories()]
+        self._by_prefix = sorted(
+            ((prefix, dialect) for dialect in self.all for prefix in dialect.prefixes),
+            key=lambda pair: len(pair[0]),
+            reverse=True,
+        )
+        self._uploads = tuple(path for dialect in self.all for path in dialect.uploads)
+
+    def error_response(self, path: str, error: ServeError) -> Response:
+        """An error as the clients of a path read it."""
+        response = self._of(path).error_response(error)
+        if error.retry_after is not None:
+            response.headers["retry-after"] = str(max(math.ceil(error.retry_after), 1))
+        if error.kind == "unauthenticated":
+            response.headers["www-authenticate"] = "Bearer"
+        return response
+
+    def is_upload(self, path: str) -> bool:
+        """Whether the route reads its body itself, piece by piece."""
+        return bool(self._uploads) and path.startswith(self._uploads)
+
+    def _of(self, path: str) -> Dialect:
+        for prefix, dialect in self._by_prefix:
+            if path.startswith(prefix):
+                return dialect
+        return next(dialect for dialect in self.all if dialect.name == _DEFAULT)
+
+
+def _factories() -> list[Callable[[Services], Dialect]]:
+    import pyslm.serve
+
+    found = []
+    for module in pkgutil.iter_modules(pyslm.serve.__path__):
+        if module.ispkg and module.name not in _NOT_DIALECTS:
+            package = importlib.import_module(f"pyslm.serve.{module.name}")
+            if hasattr(package, "dialect"):
+                found.append(package.dialect)
+    return found

@@ -1,0 +1,42 @@
+"""How a dialect presents itself to the app."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from fastapi import APIRouter
+from starlette.responses import Response
+
+from pyslm.serve.protocol.dispatcher import Dispatcher
+from pyslm.serve.protocol.error import ServeError
+
+if TYPE_CHECKING:
+    from pyslm.serve.config import ServeConfig
+
+__all__ = ["Dialect", "Services"]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Services:
+    """What the app gives a dialect."""
+
+    models: Dispatcher
+    config: ServeConfig
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Dialect:
+    """One API that clients know."""
+
+    name: str
+    router: APIRouter
+    prefixes: tuple[str, ...]
+    """Paths that begin so are this dialect's, for errors that come up before a route is found. The
+    longest prefix wins; paths of nobody are OpenAI's."""
+    error_response: Callable[[ServeError], Response]
+    """Writes an error as the dialect's clients read it. `retry_after` is added as a header by the
+    app."""
+    uploads: tuple[str, ...] = ()
+    """Paths that begin so have bodies of any size, which their routes read piece by piece."""

@@ -1,0 +1,156 @@
+"""Runs a server: binds, loads, listens, and ends when it is told."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import signal
+import socket
+import ssl
+from collections.abc import Callable, Iterator
+
+import uvicorn
+
+from pyslm.errors import InvalidRequestError
+from pyslm.serve.app import build_app, key_ring
+from pyslm.serve.config import ServeConfig
+from pyslm.serve.logs import configure_logs
+from pyslm.serve.origins import is_loopback
+from pyslm.serve.registry import Registry
+
+__all__ = ["check_exposure", "serve"]
+
+_log = logging.getLogger(__name__)
+_BACKLOG = 2048
+_KEEP_ALIVE_SECONDS = 30
+
+
+def serve(config: ServeConfig, on_ready: Callable[[str], None] = lambda url: None) -> None:
+    """Serves until SIGTERM or SIGINT; requests that run then get `drain_seconds`, unless a second
+    signal comes.
+
+    Args:
+        on_ready: called with the URL once requests are taken.
+
+    Raises:
+        InvalidRequestError: the settings would expose the server without protection.
+        OSError: the address cannot be bound.
+        PyslmError: a model named in the settings cannot be loaded.
+    """
+    check_exposure(config)
+    configure_logs(config.log_level, as_json=config.log_json)
+    listener = _bind(config)
+    try:
+        import uvloop
+    except ImportError:
+        asyncio.run(_serve(config, listener, on_ready))
+    else:
+        uvloop.run(_serve(config, listener, on_ready))
+
+
+def check_exposure(config: ServeConfig) -> None:
+    """Beyond this machine a server needs a key and TLS, or that one says it does not."""
+    if is_loopback(config.host) or config.allow_insecure:
+        return
+    missing = []
+    if key_ring(config).is_empty:
+        missing.append("an API key (--api-key, or `pyslm keys create`)")
+    if config.tls_cert is None:
+        missing.append("TLS (--tls-cert and --tls-key)")
+    if missing:
+        raise InvalidRequestError(
+            f"--host {config.host} can be reached from other machines, which needs "
+            f"{' and '.join(missing)}; --insecure serves without"
+        )
+
+
+async def _serve(
+    config: ServeConfig, listener: socket.socket, on_ready: Callable[[str], None]
+) -> None:
+    async with Registry(config) as registry:
+        server = _Server(config, registry)
+        with _signals(server.stop):
+            url = _url(config, listener)
+            announcing = asyncio.create_task(server.announce(lambda: on_ready(url)))
+            await server.serve(sockets=[listener])
+            announcing.cancel()
+
+
+class _Server(uvicorn.Server):
+    """uvicorn, with our meaning of signals."""
+
+    def __init__(self, config: ServeConfig, registry: Registry) -> None:
+        settings = uvicorn.Config(
+            build_app(config, registry),
+            log_config=None,
+            access_log=False,
+            lifespan="off",
+            http="httptools",
+            ws="none",
+            server_header=False,
+            timeout_keep_alive=_KEEP_ALIVE_SECONDS,
+            timeout_graceful_shutdown=int(config.drain_seconds),
+            backlog=_BACKLOG,
+            proxy_headers=False,
+            ssl_certfile=config.tls_cert,
+            ssl_keyfile=config.tls_key,
+        )
+        settings.load()
+        if settings.ssl is not None:
+            settings.ssl.minimum_version = ssl.TLSVersion.TLSv1_2
+        super().__init__(settings)
+        self._registry = registry
+
+    def stop(self) -> None:
+        """The first time: take nothing new and finish what runs. The second: stop."""
+        if self.should_exit:
+            _log.warning("stopping at once")
+            self.force_exit = True
+            for task in self.server_state.tasks:
+                task.cancel()
+            return
+        _log.info("stopping: running requests may end (a second signal stops at once)")
+        self._registry.is_closing = True
+        self.should_exit = True
+
+    async def announce(self, ready: Callable[[], None]) -> None:
+        """Calls `ready` once requests are taken."""
+        while not self.started:
+            await asyncio.sleep(0.005)
+        ready()
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield  # they are ours already
+
+
+@contextlib.contextmanager
+def _signals(stop: Callable[[], None]) -> Iterator[None]:
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop)
+    try:
+        yield
+    finally:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.remove_signal_handler(number)
+
+
+def _bind(config: ServeConfig) -> socket.socket:
+    family = socket.AF_INET6 if ":" in config.host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((config.host, config.port))
+    except OSError as error:
+        listener.close()
+        where = f"{config.host}:{config.port}"
+        raise OSError(f"cannot listen on {where}: {error.strerror or error}") from None
+    return listener
+
+
+def _url(config: ServeConfig, listener: socket.socket) -> str:
+    scheme = "http" if config.tls_cert is None else "https"
+    host = f"[{config.host}]" if ":" in config.host else config.host
+    return f"{scheme}://{host}:{listener.getsockname()[1]}"
