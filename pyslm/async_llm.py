@@ -103,7 +103,8 @@ class AsyncLLM:
     def stream(self, prompt: Prompt, params: SamplingParams | None = None) -> AsyncChunkStream:
         """As `generate` for one prompt, in pieces as they come; the last one has the result.
 
-        The request is queued, and its errors are raised, when the first piece is awaited.
+        The request is queued, and its errors are raised, when the first piece is awaited, or
+        `start` of the stream.
         """
         params = params or SamplingParams()
         check_streams(params)
@@ -228,15 +229,23 @@ class AsyncChunkStream(AsyncIterator[StreamChunk]):
             raise ValueError("the stream has not ended; its result comes with the last chunk")
         return self._request.transcript.result
 
+    async def start(self) -> None:
+        """Queues the request, unless that is done; its errors are raised here."""
+        if self._closed or self._running is not None:
+            return
+        try:
+            # Long prompts take a while to tokenize, a first grammar a second to get ready.
+            self._request = await asyncio.to_thread(self._prepare)
+            self._running = self._steps.start(self._request.ask)
+        except BaseException:
+            self._leave()
+            raise
+
     async def __anext__(self) -> StreamChunk:
-        if self._closed:
+        await self.start()
+        if self._closed or self._running is None or self._request is None:
             raise StopAsyncIteration
         try:
-            if self._request is None:
-                # Long prompts take a while to tokenize, a first grammar a second to get ready.
-                self._request = await asyncio.to_thread(self._prepare)
-                self._running = self._steps.start(self._request.ask)
-            assert self._running is not None
             chunk = self._request.transcript.take(await self._running.next_update())
         except BaseException:  # cancellation too: nothing of ours stays in the engine
             self._leave()

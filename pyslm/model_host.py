@@ -92,7 +92,7 @@ class ModelHost:
             self._runner: _native.Model | None = _open_runner(path, options)
             self.tokenizer: Tokenizer = tokenizer.result()
         self._draft = _open_draft(options, self.tokenizer)
-        self._load_seconds = time.perf_counter() - started
+        self.load_seconds = time.perf_counter() - started
         self.info = ModelInfo.from_native(path, self._runner.info)
         self._template: ChatTemplate | None = None
         self._lazy_lock = threading.Lock()
@@ -114,7 +114,7 @@ class ModelHost:
         runner, self._runner = self._runner, None
         self._draft = None
         if runner is not None:
-            finish_writing(runner, self._load_seconds)
+            finish_writing(runner, self.load_seconds)
 
     @property
     def runner(self) -> _native.Model:

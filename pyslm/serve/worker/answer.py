@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from functools import partial
 
+from pyslm.async_llm import AsyncChunkStream
 from pyslm.generation import draw_seed
-from pyslm.llm import LLM
+from pyslm.model_host import ModelHost
 from pyslm.request import GenerationResult, StreamChunk, TokenLogprobs
+from pyslm.scores import logprobs_of
 from pyslm.serve.protocol.event import (
     Event,
     Finished,
@@ -19,7 +22,6 @@ from pyslm.serve.protocol.event import (
 from pyslm.serve.protocol.request import GenerateRequest
 from pyslm.serve.worker.parser import AnswerParser, PlainText
 from pyslm.serve.worker.prompt import MadePrompt
-from pyslm.serve.worker.step_thread import AsyncEngine, AsyncStream
 from pyslm.serve.worker.token_text import TokenText
 
 __all__ = ["Answer"]
@@ -30,18 +32,17 @@ class Answer:
 
     def __init__(
         self,
-        engine: AsyncEngine,
-        llm: LLM,
+        host: ModelHost,
         request: GenerateRequest,
         prompt: MadePrompt,
         emit: Callable[[list[Event]], None],
     ) -> None:
-        self._engine = engine
+        self._host = host
         self._request = request
         self._prompt = prompt
         self._emit = emit
         self._params = request.sampling
-        self._tokens = TokenText(llm._tokenizer)
+        self._tokens = TokenText(host.tokenizer)
         self._wants_tokens = self._params.logprobs is not None or request.return_token_ids
 
     async def run(self) -> None:
@@ -51,12 +52,14 @@ class Answer:
         drawn = params.replace(logprobs=0) if chooses and params.logprobs is None else params
         single = drawn.replace(n=1, best_of=None, prompt_logprobs=None)
         seed = draw_seed(params)
-        streams: list[AsyncStream] = []
+        streams: list[AsyncChunkStream] = []
         try:
             for index in range(params.num_samples):
-                streams.append(
-                    self._engine.stream(self._prompt.ids, single, seed=seed, sample_index=index)
+                prepare = partial(
+                    self._host.prepare, self._prompt.ids, single, seed=seed, sample_index=index
                 )
+                streams.append(AsyncChunkStream(self._host.async_steps, prepare))
+                await streams[-1].start()
             self._emit([await self._started()])
             if chooses:
                 await self._run_best(streams)
@@ -70,7 +73,7 @@ class Answer:
             raise errors.exceptions[0] from None
         finally:
             for stream in streams:
-                stream.close()
+                await stream.aclose()
 
     async def _started(self) -> Started:
         request, prompt = self._request, self._prompt
@@ -84,10 +87,14 @@ class Answer:
 
     async def _prompt_logprobs(self, num_top: int) -> list[TokenEntry]:
         ids = self._prompt.ids
-        scores = await self._engine.score(ids, num_top) if len(ids) > 1 else []
+        scores: tuple[TokenLogprobs, ...] = ()
+        if len(ids) > 1:
+            steps = self._host.async_steps
+            asking = steps.start(lambda engine: engine.add_scoring(ids, 1, num_top))
+            scores = logprobs_of(await asking.all_updates())
         return self._tokens.entries(ids[:1], None) + self._tokens.entries(ids[1:], scores)
 
-    async def _run_choice(self, index: int, stream: AsyncStream) -> None:
+    async def _run_choice(self, index: int, stream: AsyncChunkStream) -> None:
         parser = self._parser(index)
         async for chunk in stream:
             events = self._token_events(index, chunk.token_ids, chunk.logprobs)
@@ -97,7 +104,7 @@ class Answer:
                 events.append(self._finished(index, chunk.result, parser))
             self._emit(events)
 
-    async def _run_best(self, streams: list[AsyncStream]) -> None:
+    async def _run_best(self, streams: list[AsyncChunkStream]) -> None:
         """Draws all samples, then reports the best as if they had come alone."""
         results = [chunk.result for chunk in await asyncio.gather(*map(_last, streams))]
         drawn = [result for result in results if result is not None]
@@ -138,7 +145,7 @@ class Answer:
         )
 
 
-async def _last(stream: AsyncStream) -> StreamChunk:
+async def _last(stream: AsyncChunkStream) -> StreamChunk:
     async for chunk in stream:
         last = chunk
     return last

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-import functools
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
+from pyslm.async_llm import AsyncLLM
+from pyslm.async_steps import Running
 from pyslm.llm import LLM
 from pyslm.request import SamplingParams
+from pyslm.scores import vector_of
 from pyslm.serve.protocol.embedding import EmbedRequest, EmbedResult
 from pyslm.serve.protocol.error import ServeError
 from pyslm.serve.protocol.event import Event
@@ -23,7 +26,9 @@ from pyslm.serve.protocol.tokens import DetokenizeRequest, TokenizeRequest, Toke
 from pyslm.serve.wire import WorkerSpec, WorkerStats
 from pyslm.serve.worker.answer import Answer
 from pyslm.serve.worker.prompt import PromptMaker
-from pyslm.serve.worker.step_thread import AsyncEngine
+
+if TYPE_CHECKING:
+    from pyslm import _native
 
 __all__ = ["Host"]
 
@@ -35,18 +40,19 @@ class Host:
 
     def __init__(self, llm: LLM) -> None:
         self._llm = llm
-        self._engine = AsyncEngine(llm)
+        self._model = llm._host
+        self._async = AsyncLLM(llm)
         self._prompts = PromptMaker(llm)
-        self.load_seconds = llm._load_seconds
+        self.load_seconds = llm._host.load_seconds
         self.info = _plain_info(llm)
         self.capabilities = self._prompts.capabilities()
-        self._num_blocks = sum(self._engine.stats().free_blocks)
+        self._num_blocks = sum(self._model.loop.engine.stats().free_blocks)
 
     @classmethod
     async def load(cls, spec: WorkerSpec, progress: Callable[[float], None]) -> Host:
         """Loads a model; raises what `LLM` raises."""
         sys.setswitchinterval(_SWITCH_SECONDS)
-        load = functools.partial(
+        load = partial(
             LLM,
             spec.path,
             context_length=spec.context_length,
@@ -67,10 +73,9 @@ class Host:
         """One token, or vector: faults in what the first request would wait for."""
         ids = self._llm.tokenize("a") or [0]
         if not self._llm.info.generates:
-            await self._engine.embed([np.asarray(ids, np.int32)])
+            await self._vectors([ids])
             return
-        async for _ in self._engine.stream(ids, SamplingParams(max_tokens=1), seed=0):
-            pass
+        await self._async.generate(ids, SamplingParams(max_tokens=1, seed=0))
 
     async def generate(self, request: GenerateRequest, emit: Callable[[list[Event]], None]) -> None:
         """Runs a request to its end; cancelling the task takes it out of the engine."""
@@ -81,12 +86,12 @@ class Host:
                 "ask for /v1/embeddings",
             )
         prompt = await self._prompts.make(request)
-        await Answer(self._engine, self._llm, request, prompt, emit).run()
+        await Answer(self._model, request, prompt, emit).run()
 
     async def embed(self, request: EmbedRequest) -> EmbedResult:
         """Vectors of texts."""
         ids = await asyncio.to_thread(self._input_ids, request)
-        rows = await self._engine.embed([np.asarray(tokens, np.int32) for tokens in ids])
+        rows = await self._vectors(ids)
         dimensions = self._llm.info.hidden_size
         if request.dimensions is not None:
             dimensions = request.dimensions
@@ -97,9 +102,20 @@ class Host:
             num_tokens=[len(tokens) for tokens in ids],
         )
 
+    async def _vectors(self, batch: list[list[int]]) -> list[npt.NDArray[np.float32]]:
+        """Of token ids; all run together."""
+        steps, running = self._model.async_steps, list[Running]()
+        try:
+            for ids in batch:
+                running.append(steps.start(partial(_ask_vector, ids)))
+            return [vector_of(await request.all_updates()) for request in running]
+        finally:
+            for request in running:
+                request.abort()
+
     def _input_ids(self, request: EmbedRequest) -> list[list[int]]:
         limit = self._llm.info.context_length
-        ids = [self._llm._prompt_ids(text) for text in request.inputs]
+        ids = [self._model.prompt_ids(text) for text in request.inputs]
         for position, tokens in enumerate(ids):
             if len(tokens) > limit and request.truncate:
                 ids[position] = tokens[:limit]
@@ -126,7 +142,7 @@ class Host:
 
     def stats(self) -> WorkerStats:
         """The engine's numbers."""
-        stats = self._engine.stats()
+        stats = self._model.loop.engine.stats()
         return WorkerStats(
             num_running=stats.num_running,
             num_waiting=stats.num_waiting + stats.num_compiling,
@@ -137,6 +153,10 @@ class Host:
             prompt_tokens=stats.prompt_tokens,
             cached_tokens=stats.cached_tokens,
         )
+
+
+def _ask_vector(ids: list[int], engine: _native.Engine) -> int:
+    return engine.add_embedding(ids)
 
 
 def _plain_info(llm: LLM) -> dict[str, Any]:

@@ -121,7 +121,7 @@ class PromptMaker:
                 written = self._llm.chat_template.render(
                     request.messages, tools=request.tools, **options
                 )
-        tokenizer = self._llm._tokenizer
+        tokenizer = self._llm._host.tokenizer
         return TokenizeResult(
             ids=ids,
             context_length=self._llm.info.context_length,
@@ -130,7 +130,7 @@ class PromptMaker:
         )
 
     def _find_infill(self) -> tuple[int, int, int] | None:
-        tokenizer = self._llm._tokenizer
+        tokenizer = self._llm._host.tokenizer
         for names in _INFILL_TOKENS:
             prefix, suffix, middle = (tokenizer.token_id(name) for name in names)
             if prefix is not None and suffix is not None and middle is not None:
@@ -150,7 +150,7 @@ class PromptMaker:
                 "invalid_request", "a prompt with a suffix must be text, not ids", param="prompt"
             )
         before, after, middle = self._infill
-        tokenizer = self._llm._tokenizer
+        tokenizer = self._llm._host.tokenizer
         start = [tokenizer.bos_id] if tokenizer.add_bos and tokenizer.bos_id is not None else []
         head = self._llm.tokenize(prompt, add_special_tokens=False) if prompt else []
         tail = self._llm.tokenize(suffix, add_special_tokens=False)
