@@ -30,6 +30,7 @@ from pyslm.errors import (
 )
 
 if TYPE_CHECKING:
+    from pyslm.adapters import Adapter
     from pyslm.async_llm import AsyncLLM
     from pyslm.llm import LLM
     from pyslm.model_info import ModelInfo
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "LLM",
+    "Adapter",
     "AsyncLLM",
     "ChatTemplateError",
     "ContextLengthError",
@@ -74,6 +76,7 @@ __version__ = "0.1.0"
 
 # Loaded on first use: NumPy and the native core take longer than everything else together.
 _LAZY = {
+    "Adapter": "pyslm.adapters",
     "AsyncLLM": "pyslm.async_llm",
     "ContinuationScore": "pyslm.scores",
     "LLM": "pyslm.llm",

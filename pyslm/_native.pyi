@@ -78,6 +78,7 @@ class SamplingParams:
     max_tokens: int
     priority: int
     cache_salt: str
+    adapter: int
     min_tokens: int
     temperature: float
     top_k: int
@@ -216,6 +217,9 @@ class Model(Runner):
     ) -> None: ...
     @property
     def info(self) -> dict[str, Any]: ...
+    def load_adapter(self, path: str, scale: float = 1.0) -> int:
+        """Reads a LoRA adapter (GGUF); returns its number, for SamplingParams.adapter."""
+
     def logits(
         self, ids: npt.NDArray[np.int32], chunk: int | None = None
     ) -> npt.NDArray[np.float32]: ...
@@ -252,6 +256,7 @@ class Engine:
         *,
         cache_salt: str = "",
         priority: int = 0,
+        adapter: int = -1,
     ) -> int:
         """Asks how likely ids[first:] are; the updates have them with their logprobs."""
 
@@ -261,9 +266,11 @@ class Engine:
         *,
         cache_salt: str = "",
         priority: int = 0,
+        adapter: int = -1,
     ) -> int:
         """Asks for the vector of a text; the last update has it."""
 
+    def unload_adapter(self, adapter: int) -> None: ...
     def abort(self, id: int) -> bool: ...
     def step(self) -> int: ...
     def poll(self, id: int) -> RequestUpdate | None: ...

@@ -185,7 +185,10 @@ class AsyncLLM:
         updates: list[_native.RequestUpdate] = []
         if len(ids) > 1:  # nothing stands before the first
             top = params.prompt_logprobs
-            running = self._steps.start(lambda engine: engine.add_scoring(ids, 1, top))
+            adapter = self._host.adapters.id_of(params.adapter)
+            running = self._steps.start(
+                lambda engine: engine.add_scoring(ids, 1, top, adapter=adapter)
+            )
             updates = await running.all_updates()
         return dataclasses.replace(result, prompt_logprobs=logprobs_of(updates))
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeAlias, overload
 import numpy as np
 import numpy.typing as npt
 
+from pyslm.adapters import Adapter
 from pyslm.generation import ChunkStream, Generation
 from pyslm.model_host import LoadOptions, ModelHost
 from pyslm.model_info import ModelInfo
@@ -65,6 +66,7 @@ class LLM:
         max_draft_tokens: tokens that a step may check ahead for one request, 1 to 64.
         draft_model: a smaller GGUF model of the same vocabulary that guesses where the text itself
             does not say.
+        adapters: LoRA adapters to load, as name -> path of a GGUF file; see `load_adapter`.
         weight_cache: keep the weights as packed for this machine on disk, for the next start to
             map. None: of files of 64 MiB and more. See `pyslm.weight_cache` for where.
         gpu_layers, memory_lock, numa: accepted for the sake of callers that set them. The CPU
@@ -97,6 +99,7 @@ class LLM:
         speculation: str = "ngram",
         max_draft_tokens: int = 8,
         draft_model: str | os.PathLike[str] | None = None,
+        adapters: Mapping[str, str | os.PathLike[str]] | None = None,
         weight_cache: bool | None = None,
         gpu_layers: int = 0,
         memory_lock: bool = False,
@@ -117,6 +120,7 @@ class LLM:
             speculation=speculation,
             max_draft_tokens=max_draft_tokens,
             draft_model=draft_model,
+            adapters=adapters,
             weight_cache=weight_cache,
             gpu_layers=gpu_layers,
             memory_lock=memory_lock,
@@ -277,6 +281,33 @@ class LLM:
         """The text of token ids."""
         return self._host.tokenizer.decode(list(token_ids), skip_special_tokens=skip_special_tokens)
 
+    # --- adapters ---------------------------------------------------------------------------
+
+    def load_adapter(
+        self, path: str | os.PathLike[str], name: str | None = None, *, scale: float = 1.0
+    ) -> Adapter:
+        """Loads a LoRA adapter (GGUF), for requests with `SamplingParams(adapter=name)`.
+
+        Args:
+            name: None: that of the file, without its ending.
+            scale: a factor on top of the alpha / rank that the file states.
+
+        Raises:
+            ModelFileError, GGUFError, UnsupportedModelError: the file is none, is damaged, or is
+                for another model.
+            InvalidRequestError: the name is taken.
+        """
+        return self._host.adapters.load(path, name, scale)
+
+    def unload_adapter(self, name: str) -> None:
+        """Forgets an adapter; an InvalidRequestError while requests use it."""
+        self._host.adapters.unload(name)
+
+    @property
+    def adapters(self) -> Mapping[str, Adapter]:
+        """Those loaded, by name."""
+        return self._host.adapters.loaded
+
     # --- memory -----------------------------------------------------------------------------
 
     def save_prefix_cache(self, path: str | os.PathLike[str]) -> None:
@@ -361,7 +392,9 @@ class LLM:
         ids = self._host.prompt_ids(prompt)
         rows: tuple[TokenLogprobs, ...] = ()
         if len(ids) > 1:  # nothing stands before the first
-            ask = partial(self._engine.add_scoring, ids, 1, params.prompt_logprobs)
+            adapter = self._host.adapters.id_of(params.adapter)
+            top = params.prompt_logprobs
+            ask = partial(self._engine.add_scoring, ids, 1, top, adapter=adapter)
             with self._queued([ask]) as found:
                 rows = logprobs_of(found[0])
         return dataclasses.replace(result, prompt_logprobs=rows)

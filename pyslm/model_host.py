@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pyslm._checks import check_choice, check_count, warn_unsupported
+from pyslm.adapters import Adapters
 from pyslm.errors import ContextLengthError, EngineError, InvalidRequestError, UnsupportedModelError
 from pyslm.generation import PreparedRequest, Transcript, draw_seed, native_params
 from pyslm.model_info import ModelInfo, check_model_path
@@ -51,6 +52,7 @@ class LoadOptions:
     speculation: str = "ngram"
     max_draft_tokens: int = 8
     draft_model: str | os.PathLike[str] | None = None
+    adapters: Mapping[str, str | os.PathLike[str]] | None = None
     weight_cache: bool | None = None
     gpu_layers: int = 0
     memory_lock: bool = False
@@ -100,6 +102,9 @@ class ModelHost:
         self._knows_grammars = False
         self._async_steps: AsyncSteps | None = None
         self.loop = StepLoop(_open_engine(self._runner, self._draft, self.tokenizer, options))
+        self.adapters = Adapters(self._runner, self.loop)
+        for name, adapter in (options.adapters or {}).items():
+            self.adapters.load(adapter, name, 1.0)
         if options.prefix_cache is not None:
             from pyslm.prefix_cache import load_prefixes
 
@@ -174,6 +179,7 @@ class ModelHost:
         seed = draw_seed(params) if seed is None else seed
         native = native_params(params, seed, room)
         native.sample_index = sample_index
+        native.adapter = self.adapters.id_of(params.adapter)
         return PreparedRequest(ids, native, Transcript(seed, params.logprobs is not None))
 
     def prompt_ids(self, prompt: Prompt) -> list[int]:

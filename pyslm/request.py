@@ -154,6 +154,9 @@ class SamplingParams:
     cache_salt: str = ""
     """Computed prompts are shared only between requests of the same salt: a caller cannot find out
     by the time its requests take what those of others, with salts of their own, have asked."""
+    adapter: str | None = None
+    """The loaded LoRA adapter to run with. Requests of several adapters, and of none, share their
+    steps."""
     json_schema: Mapping[str, Any] | bool | str | None = None
     """The output is JSON, valid under this schema (given as an object or as JSON text). Its
     properties come in the schema's order, white space is one space after a comma or colon at most.
@@ -180,6 +183,8 @@ class SamplingParams:
         for name in _BOOLS:
             if not isinstance(getattr(self, name), bool):
                 raise wrong(name, getattr(self, name), "True or False")
+        if self.adapter is not None and not isinstance(self.adapter, str):
+            raise wrong("adapter", self.adapter, "the name of a loaded adapter, or None")
         if not isinstance(self.cache_salt, str):
             raise wrong("cache_salt", self.cache_salt, "text")
         self._set("logit_bias", checked_bias(self.logit_bias))

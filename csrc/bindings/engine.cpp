@@ -92,18 +92,19 @@ void bind_params(py::module_& m) {
                     "leave the model's distribution as it is. Engine.add() checks the ranges.");
   cls.def(py::init(&make_params));
   const py::tuple fields = py::make_tuple(
-      "max_tokens", "min_tokens", "priority", "cache_salt", "temperature", "top_k", "top_p",
-      "min_p", "typical_p", "top_n_sigma", "xtc_probability", "xtc_threshold", "repetition_penalty",
-      "presence_penalty", "frequency_penalty", "penalty_last_n", "dry_multiplier", "dry_base",
-      "dry_allowed_length", "dry_penalty_last_n", "dry_sequence_breakers", "logit_bias",
-      "allowed_token_ids", "bad_token_ids", "bad_words", "seed", "sample_index", "logprobs",
-      "stop_token_ids", "stop", "include_stop_text", "ignore_eos", "grammar_type", "grammar",
-      "forced_tokens");
+      "max_tokens", "min_tokens", "priority", "cache_salt", "adapter", "temperature", "top_k",
+      "top_p", "min_p", "typical_p", "top_n_sigma", "xtc_probability", "xtc_threshold",
+      "repetition_penalty", "presence_penalty", "frequency_penalty", "penalty_last_n",
+      "dry_multiplier", "dry_base", "dry_allowed_length", "dry_penalty_last_n",
+      "dry_sequence_breakers", "logit_bias", "allowed_token_ids", "bad_token_ids", "bad_words",
+      "seed", "sample_index", "logprobs", "stop_token_ids", "stop", "include_stop_text",
+      "ignore_eos", "grammar_type", "grammar", "forced_tokens");
   cls.attr("fields") = fields;
   cls.def_readwrite("max_tokens", &P::max_tokens)
       .def_readwrite("min_tokens", &P::min_tokens)
       .def_readwrite("priority", &P::priority)
       .def_readwrite("cache_salt", &P::cache_salt)
+      .def_readwrite("adapter", &P::adapter)
       .def_readwrite("temperature", &P::temperature)
       .def_readwrite("top_k", &P::top_k)
       .def_readwrite("top_p", &P::top_p)
@@ -308,24 +309,27 @@ void bind_engine(py::module_& m) {
       .def(
           "add_scoring",
           [](Engine& engine, const py::object& ids, int32_t first, int32_t num_top,
-             const std::string& cache_salt, int32_t priority) {
+             const std::string& cache_salt, int32_t priority, int32_t adapter) {
             std::vector<int32_t> tokens = token_ids(ids);
             const py::gil_scoped_release no_gil;
-            return engine.add_scoring(std::move(tokens), first, num_top, {cache_salt, priority});
+            return engine.add_scoring(std::move(tokens), first, num_top,
+                                      {cache_salt, priority, adapter});
           },
           py::arg("ids"), py::arg("first") = 1, py::arg("num_top") = 0, py::kw_only(),
-          py::arg("cache_salt") = "", py::arg("priority") = 0,
+          py::arg("cache_salt") = "", py::arg("priority") = 0, py::arg("adapter") = -1,
           "Asks how likely ids[first:] are; the updates have them with their logprobs.")
       .def(
           "add_embedding",
-          [](Engine& engine, const py::object& ids, const std::string& cache_salt,
-             int32_t priority) {
+          [](Engine& engine, const py::object& ids, const std::string& cache_salt, int32_t priority,
+             int32_t adapter) {
             std::vector<int32_t> tokens = token_ids(ids);
             const py::gil_scoped_release no_gil;
-            return engine.add_embedding(std::move(tokens), {cache_salt, priority});
+            return engine.add_embedding(std::move(tokens), {cache_salt, priority, adapter});
           },
           py::arg("ids"), py::kw_only(), py::arg("cache_salt") = "", py::arg("priority") = 0,
-          "Asks for the vector of a text; the last update has it.")
+          py::arg("adapter") = -1, "Asks for the vector of a text; the last update has it.")
+      .def("unload_adapter", &Engine::unload_adapter, py::arg("adapter"), NoGil(),
+           "InvalidRequestError where requests still use it.")
       .def("abort", &Engine::abort, py::arg("id"), NoGil(),
            "Ends a request, within a step; False where it is unknown or has finished.")
       .def("step", &Engine::step, NoGil(),

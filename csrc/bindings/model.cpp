@@ -207,6 +207,9 @@ void bind_model(py::module_& m) {
            py::arg("checks") = true, py::call_guard<py::gil_scoped_release>(),
            "Waits until packed weights are stored, and checked; whether that is so.")
       .def_property_readonly("info", &info)
+      .def("load_adapter", &CpuRunner::load_adapter, py::arg("path"), py::arg("scale") = 1.0f,
+           py::call_guard<py::gil_scoped_release>(),
+           "Reads a LoRA adapter (GGUF); returns its number, for SamplingParams.adapter.")
       .def("logits", &logits, py::arg("ids"), py::arg("chunk") = py::none(),
            "ids int32 [n] -> float32 [n, vocab], as a fresh sequence, `chunk` rows a step.")
       .def("forward_batch", &run_together, py::arg("sequences"), py::arg("chunks"),

@@ -56,6 +56,12 @@ Engine::Impl::Impl(Runner* runner_in, const EngineConfig& settings, std::vector<
   }
 }
 
+// Under the lock, so that it is not unloaded before the request is known.
+void Engine::Impl::check_adapter(int32_t adapter) const {
+  if (adapter == -1 || runner->has_adapter(adapter)) return;
+  fail(ErrorKind::kInvalid, "adapter ", adapter, " is not loaded; load it first, or take -1");
+}
+
 void Engine::Impl::check_queue() const {
   const int64_t most = int64_t{config.max_sequences} + config.max_queued;
   if (config.max_queued < 0 || num_unfinished < most) return;
@@ -103,7 +109,7 @@ void Engine::Impl::check_prompt(const std::vector<int32_t>& tokens, int64_t num_
 RequestId Engine::Impl::add(std::unique_ptr<Request> request, const RequestScope& scope) {
   Sequence& sequence = request->sequence;
   sequence.priority = scope.priority;
-  sequence.scope.first = scope.cache_salt;
+  sequence.scope = {scope.cache_salt, scope.adapter};
   if (request->compiling()) {
     compiling.push_back(sequence.id);
   } else {
@@ -122,6 +128,7 @@ RequestId Engine::Impl::add_row_request(std::vector<int32_t> tokens, std::unique
   scheduler.check_fits(static_cast<int64_t>(tokens.size()));
   const std::lock_guard lock(mutex);
   check_queue();
+  check_adapter(scope.adapter);
   auto request = std::make_unique<Request>(next_id++, std::move(tokens), std::move(task));
   request->sequence.next_output = next_output;
   request->sequence.wants_hidden = wants_hidden;
@@ -166,6 +173,7 @@ RequestId Engine::add(std::vector<int32_t> prompt, const SamplingParams& params)
 
   const std::lock_guard lock(impl_->mutex);
   impl_->check_queue();
+  impl_->check_adapter(params.adapter);
   if (!params.grammar_type.empty()) {
     if (!impl_->compiler) {
       fail(ErrorKind::kInvalid, "this engine has no compiler for grammars; call use_grammars()");
@@ -177,7 +185,7 @@ RequestId Engine::add(std::vector<int32_t> prompt, const SamplingParams& params)
   }
   return impl_->add(
       std::make_unique<Request>(impl_->next_id++, std::move(prompt), std::move(generation)),
-      {params.cache_salt, params.priority});
+      {params.cache_salt, params.priority, params.adapter});
 }
 
 RequestId Engine::add_scoring(std::vector<int32_t> tokens, int32_t first, int32_t num_top,
@@ -206,6 +214,21 @@ RequestId Engine::add_embedding(std::vector<int32_t> tokens, const RequestScope&
   return impl_->add_row_request(std::move(tokens),
                                 std::make_unique<Embedding>(pooling, impl_->runner->hidden_size()),
                                 scope, first, true);
+}
+
+void Engine::unload_adapter(int32_t adapter) {
+  const std::lock_guard lock(impl_->mutex);
+  impl_->check_adapter(adapter);
+  const auto users =
+      std::count_if(impl_->requests.begin(), impl_->requests.end(), [&](const auto& entry) {
+        return !entry.second->finished() && entry.second->sequence.scope.second == adapter;
+      });
+  if (users > 0) {
+    fail(ErrorKind::kInvalid, users,
+         " requests still use the adapter; unload it when they have "
+         "ended, or abort them");
+  }
+  if (adapter >= 0) impl_->runner->unload_adapter(adapter);
 }
 
 bool Engine::abort(RequestId id) {

@@ -54,6 +54,7 @@ struct EngineConfig {
 struct RequestScope {
   std::string cache_salt;  // only those of the same salt
   int32_t priority = 0;    // the lower, the earlier
+  int32_t adapter = -1;    // LoRA adapter of the runner; -1: none
 };
 
 // Since the engine was made.
@@ -100,6 +101,8 @@ class Engine {
                         const RequestScope& scope);
   // One vector of the text, pooled as the runner says.
   RequestId add_embedding(std::vector<int32_t> tokens, const RequestScope& scope);
+  // Error(kInvalid) where requests that have not ended use it, or it is not loaded.
+  void unload_adapter(int32_t adapter);
   bool abort(RequestId id);
   // One step over all running requests. Returns how many requests remain unfinished. What the
   // runner throws comes out here; the requests stay as they were before the step.

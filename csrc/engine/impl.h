@@ -55,6 +55,7 @@ struct Engine::Impl {
   void finish(Request& request, FinishReason reason);
   RequestUpdate take_update(Request& request);
   void check_queue() const;
+  void check_adapter(int32_t adapter) const;
   void release_unused_memory();
 
   Runner* const runner;

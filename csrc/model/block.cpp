@@ -95,10 +95,14 @@ void project_qkv(const cpu::Context& context, const ArchSpec& spec, int layer,
   if (weights.qkv) {
     const cpu::MatmulJob jobs[] = {job(weights.qkv, q, stride)};
     cpu::matmul(context, workspace.outer, jobs);
+    workspace.adapters.add(context, layer, LinearKind::kQkv, workspace.outer, q, stride);
   } else {
     const cpu::MatmulJob jobs[] = {job(weights.q, q, stride), job(weights.k, k, stride),
                                    job(weights.v, v, stride)};
     cpu::matmul(context, workspace.outer, jobs);
+    workspace.adapters.add(context, layer, LinearKind::kQ, workspace.outer, q, stride);
+    workspace.adapters.add(context, layer, LinearKind::kK, workspace.outer, k, stride);
+    workspace.adapters.add(context, layer, LinearKind::kV, workspace.outer, v, stride);
   }
   rope_and_norm(context, spec, layer, weights, rows, workspace);
   cpu::write_kv(context, attention_args(spec, layer, batch, cache), k, stride, v, stride);
@@ -112,8 +116,8 @@ void attend(const cpu::Context& context, const ArchSpec& spec, int layer, const 
                  spec.qkv_size(), out, out_stride);
 }
 
-void feed_forward(const cpu::Context& context, const ArchSpec& spec, const LayerWeights& weights,
-                  Workspace& workspace) {
+void feed_forward(const cpu::Context& context, const ArchSpec& spec, int layer,
+                  const LayerWeights& weights, Workspace& workspace) {
   const int rows = workspace.outer.rows();
   const int64_t stride = int64_t{spec.gated ? 2 : 1} * spec.ffn;
   float* gate = workspace.ffn.resize(rows * stride);
@@ -121,12 +125,16 @@ void feed_forward(const cpu::Context& context, const ArchSpec& spec, const Layer
   if (weights.gate) {
     const cpu::MatmulJob jobs[] = {job(weights.gate, gate, stride), job(weights.up, up, stride)};
     cpu::matmul(context, workspace.outer, jobs);
+    workspace.adapters.add(context, layer, LinearKind::kGate, workspace.outer, gate, stride);
+    workspace.adapters.add(context, layer, LinearKind::kUp, workspace.outer, up, stride);
   } else {  // fused rows of gate and up, or no gate at all
     const cpu::MatmulJob jobs[] = {job(weights.up, gate, stride)};
     cpu::matmul(context, workspace.outer, jobs);
+    workspace.adapters.add(context, layer, LinearKind::kUp, workspace.outer, gate, stride);
   }
-  workspace.inner.set_gated(context, forms({&weights.down}), gate_of(spec.activation), gate, stride,
-                            up, stride, rows, spec.ffn);
+  const unsigned needed = forms({&weights.down}) | workspace.adapters.forms();
+  workspace.inner.set_gated(context, needed, gate_of(spec.activation), gate, stride, up, stride,
+                            rows, spec.ffn);
 }
 
 }  // namespace pyslm::model

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "backend/cpu/ops.h"
+#include "model/adapter.h"
 #include "model/rope.h"
 #include "model/spec.h"
 #include "model/weights.h"
@@ -35,6 +36,7 @@ struct Workspace {
   Buffer attn;                        // [rows x heads * value_dim]
   Buffer ffn;                         // [rows x 2 * ffn]: gate, then up
   Buffer branch;                      // [2 x rows x hidden]: before and after a post-norm
+  AdapterRows adapters;               // of the step under way
   Buffer logits;                      // [output_rows x vocab]
   Buffer hidden;                      // [wanted rows x hidden], after the final norm
 };
@@ -50,8 +52,8 @@ void project_qkv(const cpu::Context& context, const ArchSpec& spec, int layer,
 void attend(const cpu::Context& context, const ArchSpec& spec, int layer, const Batch& batch,
             const PagedCache& cache, Workspace& workspace);
 // Normed rows in workspace.outer -> the gated activations in workspace.inner, ready for `down`.
-void feed_forward(const cpu::Context& context, const ArchSpec& spec, const LayerWeights& weights,
-                  Workspace& workspace);
+void feed_forward(const cpu::Context& context, const ArchSpec& spec, int layer,
+                  const LayerWeights& weights, Workspace& workspace);
 
 // The union of the forms that matrices of one call read.
 unsigned forms(std::initializer_list<const Linear*> linears);

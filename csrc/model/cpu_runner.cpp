@@ -113,7 +113,30 @@ StepOutputs CpuRunner::forward(const Batch& batch) {
   const Decoder& model = decoder();
   check_batch(spec_, caches_, batch);
   const std::lock_guard lock(mutex_);
+  {
+    const std::lock_guard adapters(adapter_mutex_);
+    workspace_.adapters.plan(batch, adapters_);
+  }
   return model.forward(batch, caches_, workspace_);
+}
+
+int32_t CpuRunner::load_adapter(const std::string& path, float scale) {
+  const std::lock_guard lock(mutex_);
+  auto adapter =
+      std::make_shared<const Adapter>(model::load_adapter(pool_, path, scale, spec_, weights_));
+  const std::lock_guard adapters(adapter_mutex_);
+  adapters_.emplace(next_adapter_, std::move(adapter));
+  return next_adapter_++;
+}
+
+bool CpuRunner::has_adapter(int32_t id) const {
+  const std::lock_guard lock(adapter_mutex_);
+  return adapters_.contains(id);
+}
+
+void CpuRunner::unload_adapter(int32_t id) {
+  const std::lock_guard lock(adapter_mutex_);
+  adapters_.erase(id);
 }
 
 void CpuRunner::parallel(int count, const std::function<void(int thread, int index)>& body) {

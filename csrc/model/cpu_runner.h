@@ -10,6 +10,7 @@
 
 #include "core/thread_pool.h"
 #include "kv/paged_cache.h"
+#include "model/adapter.h"
 #include "model/decoder.h"
 #include "model/encoder.h"
 #include "model/evaluate.h"
@@ -68,6 +69,10 @@ class CpuRunner final : public Runner {
   bool whole_sequences() const override { return !spec_.causal; }
   // Error(kInvalid) for a batch that does not fit the model, or logits of an encoder.
   StepOutputs forward(const Batch& batch) override;
+  // Returns its number. The errors of load_adapter().
+  int32_t load_adapter(const std::string& path, float scale);
+  bool has_adapter(int32_t id) const override;
+  void unload_adapter(int32_t id) override;
   int num_threads() const override { return pool_.num_threads(); }
   void parallel(int count, const std::function<void(int thread, int index)>& body) override;
   int64_t block_bytes(int group) const override;
@@ -113,7 +118,10 @@ class CpuRunner final : public Runner {
   std::vector<PagedCache> caches_;
   std::optional<PagedCache> scratch_;  // of the encoder
   Workspace workspace_;
-  std::mutex mutex_;  // of the pool and the workspace
+  std::mutex mutex_;                  // of the pool and the workspace
+  mutable std::mutex adapter_mutex_;  // held for a moment only; taken after `mutex_`
+  AdapterSet adapters_;
+  int32_t next_adapter_ = 0;
 };
 
 }  // namespace pyslm::model

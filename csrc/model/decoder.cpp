@@ -52,8 +52,8 @@ void Decoder::embed(const Batch& batch, Workspace& workspace) const {
 }
 
 // x += residual_scale * norm(linear(inner)); the norm only where the architecture has one.
-void Decoder::add_branch(const Linear& linear, const Norm& post_norm, int rows,
-                         Workspace& workspace) const {
+void Decoder::add_branch(int layer, LinearKind kind, const Linear& linear, const Norm& post_norm,
+                         int rows, Workspace& workspace) const {
   const int64_t hidden = spec_.hidden;
   float* x = workspace.x.data();
   cpu::MatmulJob job{};
@@ -65,27 +65,32 @@ void Decoder::add_branch(const Linear& linear, const Norm& post_norm, int rows,
     job.accumulate = true;
     job.scale = spec_.residual_scale;
     cpu::matmul(context_, workspace.inner, {&job, 1});
+    workspace.adapters.add(context_, layer, kind, workspace.inner, x, hidden, spec_.residual_scale);
     return;
   }
   float* branch = workspace.branch.resize(2 * rows * hidden);
   float* normed = branch + rows * hidden;
   job.out = branch;
   cpu::matmul(context_, workspace.inner, {&job, 1});
+  workspace.adapters.add(context_, layer, kind, workspace.inner, branch, hidden);
   cpu::rms_norm(context_, branch, hidden, post_norm.weight.data(), spec_.norm_eps, normed, hidden,
                 rows, spec_.hidden);
   cpu::add(context_, x, hidden, normed, hidden, spec_.residual_scale, rows, spec_.hidden);
 }
 
 // From attention's output on, rows do not see each other any more.
-void Decoder::finish_layer(const LayerWeights& weights, int rows, Workspace& workspace) const {
+void Decoder::finish_layer(int layer, int rows, Workspace& workspace) const {
+  const LayerWeights& weights = weights_.layers[layer];
+  const unsigned more = workspace.adapters.forms();
   const int attn_dim = spec_.num_heads * spec_.value_dim;
-  workspace.inner.set(context_, forms({&weights.attn_out}), workspace.attn.data(), attn_dim, rows,
-                      attn_dim);
-  add_branch(weights.attn_out, weights.attn_post_norm, rows, workspace);
-  workspace.outer.set_rms_norm(context_, up_forms(weights), workspace.x.data(), spec_.hidden, rows,
-                               spec_.hidden, weights.ffn_norm.weight.data(), spec_.norm_eps);
-  feed_forward(context_, spec_, weights, workspace);
-  add_branch(weights.down, weights.ffn_post_norm, rows, workspace);
+  workspace.inner.set(context_, forms({&weights.attn_out}) | more, workspace.attn.data(), attn_dim,
+                      rows, attn_dim);
+  add_branch(layer, LinearKind::kAttnOut, weights.attn_out, weights.attn_post_norm, rows,
+             workspace);
+  workspace.outer.set_rms_norm(context_, up_forms(weights) | more, workspace.x.data(), spec_.hidden,
+                               rows, spec_.hidden, weights.ffn_norm.weight.data(), spec_.norm_eps);
+  feed_forward(context_, spec_, layer, weights, workspace);
+  add_branch(layer, LinearKind::kDown, weights.down, weights.ffn_post_norm, rows, workspace);
 }
 
 void Decoder::run_layers(const Batch& batch, std::span<const int32_t> wanted,
@@ -96,9 +101,9 @@ void Decoder::run_layers(const Batch& batch, std::span<const int32_t> wanted,
   for (int i = 0; i < spec_.num_layers(); ++i) {
     const LayerWeights& weights = weights_.layers[i];
     const PagedCache& cache = caches[spec_.layers[i].cache_group];
-    workspace.outer.set_rms_norm(context_, qkv_forms(weights), workspace.x.data(), spec_.hidden,
-                                 rows, spec_.hidden, weights.attn_norm.weight.data(),
-                                 spec_.norm_eps);
+    workspace.outer.set_rms_norm(context_, qkv_forms(weights) | workspace.adapters.forms(),
+                                 workspace.x.data(), spec_.hidden, rows, spec_.hidden,
+                                 weights.attn_norm.weight.data(), spec_.norm_eps);
     project_qkv(context_, spec_, i, weights, batch, cache, workspace);
     if (i == spec_.num_layers() - 1) {
       // Nobody reads the other rows after the last layer's cache is written.
@@ -107,10 +112,11 @@ void Decoder::run_layers(const Batch& batch, std::span<const int32_t> wanted,
       attend(context_, spec_, i, batch, cache, workspace);
       keep_rows(workspace.attn.data(), int64_t{spec_.num_heads} * spec_.value_dim, wanted);
       keep_rows(workspace.x.data(), spec_.hidden, wanted);
+      workspace.adapters.keep(wanted);
     } else {
       attend(context_, spec_, i, batch, cache, workspace);
     }
-    finish_layer(weights, rows, workspace);
+    finish_layer(i, rows, workspace);
   }
 }
 
@@ -128,7 +134,9 @@ StepOutputs Decoder::forward(const Batch& batch, std::span<const PagedCache> cac
     outputs.hidden = hidden;
   }
   if (!batch.output_rows.empty()) {
-    keep_rows(workspace.x.data(), spec_.hidden, places_of(batch.output_rows, wanted));
+    const std::vector<int32_t> places = places_of(batch.output_rows, wanted);
+    keep_rows(workspace.x.data(), spec_.hidden, places);
+    workspace.adapters.keep(places);
     outputs.logits = logits(static_cast<int>(batch.output_rows.size()), workspace);
   }
   return outputs;
@@ -137,15 +145,17 @@ StepOutputs Decoder::forward(const Batch& batch, std::span<const PagedCache> cac
 const float* Decoder::logits(int rows, Workspace& workspace) const {
   float* logits = workspace.logits.resize(int64_t{rows} * spec_.vocab);
   const PackedWeight& head = weights_.head();
-  workspace.outer.set_rms_norm(context_, cpu::Activations::forms_for(head.type()),
-                               workspace.x.data(), spec_.hidden, rows, spec_.hidden,
-                               weights_.output_norm.weight.data(), spec_.norm_eps);
+  workspace.outer.set_rms_norm(
+      context_, cpu::Activations::forms_for(head.type()) | workspace.adapters.forms(),
+      workspace.x.data(), spec_.hidden, rows, spec_.hidden, weights_.output_norm.weight.data(),
+      spec_.norm_eps);
   cpu::MatmulJob job{};
   job.weight = &head;
   job.bias = weights_.output.bias_or_null();
   job.out = logits;
   job.out_stride = spec_.vocab;
   cpu::matmul(context_, workspace.outer, {&job, 1});
+  workspace.adapters.add_output(context_, workspace.outer, logits, spec_.vocab);
   if (spec_.logit_scale != 1.0f)
     cpu::multiply(context_, logits, spec_.vocab, spec_.logit_scale, rows, spec_.vocab);
   if (spec_.logit_softcap > 0.0f)

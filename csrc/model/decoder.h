@@ -34,8 +34,8 @@ class Decoder {
   // [rows x hidden] in workspace.x -> [rows x vocab]
   const float* logits(int rows, Workspace& workspace) const;
   void embed(const Batch& batch, Workspace& workspace) const;
-  void finish_layer(const LayerWeights& weights, int rows, Workspace& workspace) const;
-  void add_branch(const Linear& linear, const Norm& post_norm, int rows,
+  void finish_layer(int layer, int rows, Workspace& workspace) const;
+  void add_branch(int layer, LinearKind kind, const Linear& linear, const Norm& post_norm, int rows,
                   Workspace& workspace) const;
 
   cpu::Context context_;

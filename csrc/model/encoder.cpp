@@ -50,7 +50,7 @@ void Encoder::run_layer(int layer, const Batch& batch, const PagedCache& scratch
                       attn_dim);
   add_and_norm(weights.attn_out, x, weights.attn_post_norm, middle, rows, workspace);
   workspace.outer.set(context_, up_forms(weights), middle, spec_.hidden, rows, spec_.hidden);
-  feed_forward(context_, spec_, weights, workspace);
+  feed_forward(context_, spec_, layer, weights, workspace);
   add_and_norm(weights.down, middle, weights.ffn_post_norm, x, rows, workspace);
 }
 

@@ -37,6 +37,10 @@ class Runner {
   // Computes the batch. What it returns is valid until the next call.
   virtual StepOutputs forward(const Batch& batch) = 0;
 
+  // LoRA adapters are named by numbers that are never used twice.
+  virtual bool has_adapter(int32_t /*id*/) const { return false; }
+  virtual void unload_adapter(int32_t /*id*/) {}
+
   // Runs body(thread, index) for each index below `count` on the threads that forward() uses, which
   // are idle between its calls; threads count from 0 to num_threads() - 1. body must not throw.
   virtual int num_threads() const { return 1; }

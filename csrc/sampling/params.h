@@ -12,6 +12,7 @@ struct SamplingParams {
   int32_t max_tokens = 256;
   int32_t priority = 0;      // the lower, the earlier it runs; equal: first come, first served
   std::string cache_salt;    // computed prefixes are shared only between requests of the same salt
+  int32_t adapter = -1;      // LoRA adapter of the runner; -1: none
   int32_t min_tokens = 0;    // no end token, stop token or stop string takes effect before
   float temperature = 1.0f;  // 0: greedy
   int32_t top_k = 0;         // 0: off

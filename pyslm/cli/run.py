@@ -66,6 +66,10 @@ ChoiceOption = Annotated[
     list[str] | None,
     typer.Option("--choice", help="The answer is this text, or that of another --choice."),
 ]
+AdapterOption = Annotated[
+    Path | None,
+    typer.Option("--adapter", metavar="GGUF", help="LoRA adapter to run the model with."),
+]
 StatsOption = Annotated[
     bool, typer.Option("--stats", help="Tell counts and speeds on stderr afterwards.")
 ]
@@ -85,6 +89,7 @@ def run(
     json_schema: JsonSchemaOption = None,
     regex: RegexOption = None,
     choice: ChoiceOption = None,
+    adapter: AdapterOption = None,
     ctx: ContextOption = None,
     threads: ThreadsOption = None,
     kv_type: KvTypeOption = "f16",
@@ -119,6 +124,7 @@ def run(
         json_schema=None if json_schema is None else read_schema(json_schema),
         regex=regex,
         choice=choice or None,
+        adapter=None if adapter is None else "cli",
     )
     talk = prompt is None and sys.stdin.isatty() and not as_json
     if not talk and (prompt is None or prompt == "-"):
@@ -130,6 +136,7 @@ def run(
         threads=threads,
         kv_type=kv_type,
         max_sequences=1,
+        adapters=None if adapter is None else {"cli": adapter},
         weight_cache=None if weight_cache else False,
     ) as llm:
         load_seconds = time.perf_counter() - started

@@ -239,6 +239,7 @@ def test_validate_names_the_field(name: str, value: object) -> None:
 
 def test_every_field_is_validated_or_takes_any_value() -> None:
     takes_any_value = {
+        "adapter",  # the engine looks whether the model has it
         "seed",
         "sample_index",
         "include_stop_text",
@@ -262,6 +263,7 @@ def test_values_of_the_wrong_type_are_type_errors(name: str, value: object) -> N
 def test_params_read_back_what_was_set() -> None:
     values: dict[str, Any] = {
         "max_tokens": 7, "min_tokens": 3, "priority": -3, "cache_salt": "tenant",
+        "adapter": 2,
         "temperature": 0.5, "top_k": 9, "top_p": 0.25,
         "min_p": 0.125, "typical_p": 0.75, "top_n_sigma": 1.5, "xtc_probability": 0.5,
         "xtc_threshold": 0.25, "repetition_penalty": 1.5, "presence_penalty": 1.0,

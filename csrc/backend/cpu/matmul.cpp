@@ -77,6 +77,13 @@ void Activations::set_gated(const Context& ctx, unsigned forms, Gate gate, const
   });
 }
 
+void Activations::copy_row(int32_t r, float* out) const {
+  const int32_t first = r / layout_.group * layout_.group;
+  const int32_t n = std::min(layout_.rows - first, layout_.group);
+  const float* from = layout_.f32 + int64_t{first} * dim_ + (r - first);
+  for (int k = 0; k < dim_; ++k) out[k] = from[int64_t{k} * n];
+}
+
 void matmul(const Context& ctx, const Activations& a, std::span<const MatmulJob> jobs) {
   int64_t tiles = 0;
   for (const MatmulJob& job : jobs) tiles += job.weight->tiles();

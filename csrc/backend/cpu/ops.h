@@ -46,6 +46,8 @@ class Activations {
   int dim() const { return dim_; }
   unsigned forms() const { return forms_; }
   const ActLayout& layout() const { return layout_; }
+  // Row r as float[dim]; only with kFloat.
+  void copy_row(int32_t r, float* out) const;
 
  private:
   int rows_ = 0, dim_ = 0;

@@ -90,7 +90,10 @@ class Answer:
         scores: tuple[TokenLogprobs, ...] = ()
         if len(ids) > 1:
             steps = self._host.async_steps
-            asking = steps.start(lambda engine: engine.add_scoring(ids, 1, num_top))
+            adapter = self._host.adapters.id_of(self._params.adapter)
+            asking = steps.start(
+                lambda engine: engine.add_scoring(ids, 1, num_top, adapter=adapter)
+            )
             scores = logprobs_of(await asking.all_updates())
         return self._tokens.entries(ids[:1], None) + self._tokens.entries(ids[1:], scores)
 
