@@ -5,6 +5,11 @@
 #include "core/error.h"
 
 namespace pyslm::model {
+namespace {
+
+constexpr int64_t kGrain = 8;  // rows that a thread takes at a time
+
+}  // namespace
 
 void AdapterRows::plan(const Batch& batch, const AdapterSet& adapters) {
   groups_.clear();
@@ -48,23 +53,33 @@ void AdapterRows::add(const cpu::Context& context, const LowRank& matrices,
                       const std::vector<int32_t>& rows, const cpu::Activations& x, float* out,
                       int64_t out_stride, float scale) {
   if (!matrices || rows.empty()) return;
-  const int count = static_cast<int>(rows.size()), dim = x.dim();
+  const int count = static_cast<int>(rows.size());
   const int64_t rank = matrices.a.rows(), outputs = matrices.b.rows();
-  gathered_.resize(static_cast<size_t>(count) * dim);
   inner_.resize(static_cast<size_t>(count * rank));
   delta_.resize(static_cast<size_t>(count * outputs));
-  for (int i = 0; i < count; ++i) x.copy_row(rows[i], gathered_.data() + int64_t{i} * dim);
-
-  input_.set(context, cpu::Activations::kFloat, gathered_.data(), dim, count, dim);
   cpu::MatmulJob down{.weight = &matrices.a, .out = inner_.data(), .out_stride = rank};
-  cpu::matmul(context, input_, {&down, 1});
+  cpu::matmul(context, count == x.rows() ? x : gather(context, rows, x), {&down, 1});
   middle_.set(context, cpu::Activations::kFloat, inner_.data(), rank, count,
               static_cast<int>(rank));
   cpu::MatmulJob up{.weight = &matrices.b, .out = delta_.data(), .out_stride = outputs};
   cpu::matmul(context, middle_, {&up, 1});
-  for (int i = 0; i < count; ++i)
-    context.kernels->add(out + rows[i] * out_stride, delta_.data() + i * outputs, scale,
-                         static_cast<int32_t>(outputs));
+  context.pool->parallel_for(count, kGrain, [&](int, int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i)
+      context.kernels->add(out + rows[i] * out_stride, delta_.data() + i * outputs, scale,
+                           static_cast<int32_t>(outputs));
+  });
+}
+
+const cpu::Activations& AdapterRows::gather(const cpu::Context& context,
+                                            const std::vector<int32_t>& rows,
+                                            const cpu::Activations& x) {
+  const int count = static_cast<int>(rows.size()), dim = x.dim();
+  gathered_.resize(static_cast<size_t>(count) * dim);
+  context.pool->parallel_for(count, kGrain, [&](int, int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) x.copy_row(rows[i], gathered_.data() + i * dim);
+  });
+  input_.set(context, cpu::Activations::kFloat, gathered_.data(), dim, count, dim);
+  return input_;
 }
 
 }  // namespace pyslm::model

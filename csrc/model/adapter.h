@@ -68,6 +68,9 @@ class AdapterRows {
   void add(const cpu::Context& context, const LowRank& matrices, const std::vector<int32_t>& rows,
            const cpu::Activations& x, float* out, int64_t out_stride, float scale);
 
+  const cpu::Activations& gather(const cpu::Context& context, const std::vector<int32_t>& rows,
+                                 const cpu::Activations& x);
+
   std::vector<Group> groups_;
   cpu::Activations input_, middle_;
   std::vector<float> gathered_, inner_, delta_;
