@@ -86,6 +86,9 @@ class AsyncEngine:
 class AsyncStream(AsyncIterator[StreamChunk]):
     """The chunks of one request as they come."""
 
+    raw: bytes = b""
+    """The bytes of the last chunk's text; of a character that is not whole yet, its beginning."""
+
     def __init__(self, thread: _StepThread, generation: Generation) -> None:
         self._thread = thread
         self._generation = generation
@@ -93,7 +96,7 @@ class AsyncStream(AsyncIterator[StreamChunk]):
     async def __anext__(self) -> StreamChunk:
         if self._generation.result is not None:
             raise StopAsyncIteration
-        await self._thread.wait_for_update(self._generation._id)
+        self.raw = await self._thread.next_bytes(self._generation._id)
         return self._generation.advance()
 
     def close(self) -> None:
@@ -154,6 +157,11 @@ class _StepThread(StepLoop):
         if update.finish is not None:
             del self._inboxes[request_id]
         return update
+
+    async def next_bytes(self, request_id: int) -> bytes:
+        """Those of the next update, which stays where it is."""
+        await self.wait_for_update(request_id)
+        return self._inboxes[request_id].updates[0].bytes
 
     async def take_update(self, request_id: int) -> _native.RequestUpdate:
         """The next one."""
