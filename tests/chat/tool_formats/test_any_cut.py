@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from typing import Any
 
@@ -17,7 +18,8 @@ from pyslm.chat.tool_formats import tool_format, tool_format_names
 NAMES = tool_format_names()
 JUNK = [
     " ", "\n", "\n\n", "<", "{", "}", "[", "]", '"', "'", "\\", ":", ",", "<|", "|>", "</", ">>>",
-    '{"name": "', '"arguments": {', "clock", "clock(", "get_weather\n", "all\n", "functools", "é", "日",
+    '{"name": "', '"arguments": {', "clock", "clock(", "get_weather\n", "all\n", "functools", "é",
+    "日",
     "```json\n", "```", "call:", "function", "<function=clock>", "<parameter=", "</parameter>",
     '<function name="', '<param name="', "<![CDATA[", "]]>", "name", "to=functions.clock", "final",
     "analysis", "commentary", "hello world", '{"name": "clock", "arguments": {}}', "\ud800", "null",
@@ -63,7 +65,7 @@ def cut(pieces: list[Piece], data: st.DataObject) -> list[Piece]:
             continue
         at = sorted(data.draw(st.lists(st.integers(0, len(text)), max_size=6)))
         starts = [0, *at, len(text)]
-        result += [(text[a:b], False) for a, b in zip(starts, starts[1:], strict=False)]
+        result += [(text[a:b], False) for a, b in itertools.pairwise(starts)]
     return result
 
 
