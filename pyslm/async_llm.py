@@ -224,6 +224,8 @@ class AsyncChunkStream(AsyncIterator[StreamChunk]):
         self._request: PreparedRequest | None = None
         self._running: Running | None = None
         self._closed = False
+        self.raw = b""
+        """The bytes of the last chunk's text; a character may be cut at their ends."""
 
     @property
     def result(self) -> GenerationResult:
@@ -249,7 +251,9 @@ class AsyncChunkStream(AsyncIterator[StreamChunk]):
         if self._closed or self._running is None or self._request is None:
             raise StopAsyncIteration
         try:
-            chunk = self._request.transcript.take(await self._running.next_update())
+            update = await self._running.next_update()
+            self.raw = update.bytes
+            chunk = self._request.transcript.take(update)
         except BaseException:  # cancellation too: nothing of ours stays in the engine
             self._leave()
             raise
