@@ -11,7 +11,7 @@ from typing import Any
 import jsonschema
 import pytest
 from grammar_walk import Walker
-from read_output import control_of, read
+from read_output import as_tokens, control_of, read
 
 from pyslm.chat.reasoning import REASONING_STYLES
 from pyslm.chat.tool_formats import tool_format, tool_format_names
@@ -100,13 +100,15 @@ def validate(calls: list[tuple[str, Any]]) -> None:
         validator.validate(arguments)
 
 
-def walked(name: str, choice: str, seed: int, special: bool, **options: Any) -> Any:
+def walked(
+    name: str, choice: str, seed: int, special: bool, begun: str = "", **options: Any
+) -> Any:
     fmt = tool_format(name)
     style = options.get("reasoning")
     control = {m: 257 + i for i, m in enumerate(control_of(fmt, style))} if special else {}
     grammar = fmt.grammar(tools_of(TOOLS), choice, control=control, **options)
     assert grammar is not None
-    pieces = Walker(control).walk(grammar, random.Random(seed))
+    pieces = Walker(control).walk(grammar, random.Random(seed), as_tokens(begun, control))
     options.pop("parallel", None)
     return read(fmt, pieces, tools=TOOLS, control=control, **options), pieces
 
@@ -145,6 +147,22 @@ def test_auto_gives_text_or_valid_calls(name: str, special: bool) -> None:
             assert result.content == "".join(text for text, _ in pieces)
 
 
+# How an answer begins that goes on to a call, where text may not come before the trigger.
+BEGUN = {"functionary": "mixed\n", "harmony": "<|channel|>commentary to="}
+
+
+@pytest.mark.parametrize("special", [False, True])
+@pytest.mark.parametrize("name", NAMES)
+def test_auto_is_bound_to_the_schemas_from_the_trigger_on(name: str, special: bool) -> None:
+    fmt = tool_format(name)
+    begun = BEGUN.get(name) or ("" if fmt.anchored else "Well. ") + fmt.trigger
+    for seed in range(6):
+        result, pieces = walked(name, "auto", seed, special, begun)
+        assert result.calls, pieces
+        assert result.content == ("Well." if begun.startswith("Well.") else "")
+        validate(result.calls)
+
+
 @pytest.mark.parametrize("special", [False, True])
 @pytest.mark.parametrize("opened", [False, True])
 @pytest.mark.parametrize("style", ["think", "thought_channel"])
@@ -164,7 +182,7 @@ def test_what_each_choice_asks(name: str) -> None:
     assert fmt.grammar({}, "auto") is None
     with pytest.raises(InvalidRequestError, match="there are no tools"):
         fmt.grammar({}, "required")
-    with pytest.raises(InvalidRequestError, match="tool_choice names 'nope'; allowed: .*search"):
+    with pytest.raises(InvalidRequestError, match=r"tool_choice names 'nope'; allowed: .*search"):
         fmt.grammar(tools, "nope")
 
 
