@@ -31,17 +31,14 @@ def test_control_tokens_of_gemma(shared: Path) -> None:
     control = control_tokens(tokenizer)
     fmt, style = tool_format("gemma4"), REASONING_STYLES["thought_channel"]
     assert {*fmt.markers, "<|channel>", "<channel|>"} <= control.keys()
-    call = ToolCall("get_weather", '{"city": "Oslo <|\\"|> north", "days": 2}')
+    call = ToolCall("get_weather", '{"city": "Oslo", "days": 2}')
     text = "<|channel>thought\nHm.\n<channel|>Let me see." + str.__str__(fmt.write([call]))
-    tokens = tokenizer.encode(
-        text.replace(' <|"|> north', ""), parse_special=True, add_special_tokens=False
-    )
+    tokens = tokenizer.encode(text, parse_special=True, add_special_tokens=False)
     assert control["<|tool_call>"] in tokens
     result = read(fmt, pieces_of(tokenizer, tokens, control), reasoning=style, control=control)
     assert (result.reasoning, result.content) == ("Hm.", "Let me see.")
     assert result.calls == [("get_weather", {"city": "Oslo", "days": 2})]
-    plain = tokenizer.encode(text, parse_special=False, add_special_tokens=False)
-    result = read(fmt, pieces_of(tokenizer, plain, control), reasoning=style, control=control)
+    result = read(fmt, text, reasoning=style, control=control)  # spelled by other tokens
     assert (result.reasoning, result.content, result.calls) == ("", text, [])
 
 
