@@ -13,6 +13,9 @@ from pyslm.chat.tool_formats import detect_tool_format, tool_format
 from pyslm.errors import InvalidRequestError
 
 PLAIN = "{% for m in messages %}<{{ m.role }}>{{ m.content }}{% endfor %}"
+STRICT = (
+    "{% for m in messages if m.role == 'tool' %}{{ raise_exception('no') }}{% endfor %}" + PLAIN
+)
 TOOL: dict[str, Any] = {
     "type": "function",
     "function": {"name": "clock", "description": "The time", "parameters": {
@@ -52,7 +55,7 @@ def test_a_template_without_tools_gets_the_generic_envelope() -> None:
         result("a", "noon"),
         {"role": "user", "content": "Now?"},
     ]
-    text = rendered(ChatTemplate(PLAIN), messages)
+    text = rendered(ChatTemplate(STRICT), messages)
     assert text.startswith("<system>You can call these tools:\n")
     assert '"name": "clock"' in text
     assert text.endswith(
@@ -107,18 +110,21 @@ def test_ids_that_a_template_refuses_are_replaced(shared: Path) -> None:
 
 
 def test_tools_that_a_template_fails_on_are_described(shared: Path) -> None:
-    """This one describes a list by calling itself for ever."""
+    """This one describes a type that is null by calling itself for ever."""
     template = load(shared, "NousResearch-Hermes-3-Llama-3.1-8B-tool_use")
-    array = {"type": "object", "properties": {"a": {"type": "array", "items": {"type": "integer"}}}}
-    tool = {"type": "function", "function": {"name": "plot", "parameters": array}}
+    schema = {"type": "object", "properties": {"a": {"type": ["string", "null"]}}}
+    tool = {"type": "function", "function": {"name": "plot", "parameters": schema}}
     assert "You can call these tools" in rendered(template, [USER], [tool])
     assert "You can call these tools" not in rendered(template, [USER])
 
 
 @pytest.mark.parametrize(
     ("name", "opening"),
-    [("LFM2.5-Instruct", "<|tool_call_start|>"), ("ibm-granite-granite-3.3-2B-Instruct", "<|tool_call|>")],
-)  # fmt: skip
+    [
+        ("LFM2.5-Instruct", "<|tool_call_start|>"),
+        ("ibm-granite-granite-3.3-2B-Instruct", "<|tool_call|>"),
+    ],
+)
 def test_written_calls_are_control_tokens_and_quoted_ones_are_not(
     shared: Path, name: str, opening: str
 ) -> None:
@@ -156,7 +162,7 @@ def test_malformed_tools_are_refused(tools: Any, message: str) -> None:
 
 
 def test_unknown_formats_are_refused_with_those_there_are() -> None:
-    with pytest.raises(InvalidRequestError, match="no tool format 'nope'; allowed: .*hermes"):
+    with pytest.raises(InvalidRequestError, match=r"no tool format 'nope'; allowed: .*hermes"):
         tool_format("nope")
 
 

@@ -35,7 +35,7 @@ def told(style: str | None, output: str, opened: bool = False) -> tuple[str, str
         ("think", "<thin", False, ("", "<thin")),
         ("think_brackets", "[THINK]Hm.[/THINK]Hello", False, ("Hm.", "Hello")),
         ("thought_channel", "<|channel>thought\nHm.\n<channel|>Hello", False, ("Hm.", "Hello")),
-        ("thought_channel", "<|channel>other\n<channel|>", False, ("", "<|channel>other\n<channel|>")),
+        ("thought_channel", "<|channel>other\n", False, ("", "<|channel>other\n")),
         (None, "<think>Hm.</think>Hello", False, ("", "<think>Hm.</think>Hello")),
     ],
 )  # fmt: skip

@@ -63,7 +63,7 @@ PUBLISHED: list[tuple[str, str, list[Any], str]] = [
      "<｜tool▁calls▁end｜>", [PARIS, ROME], ""),
     ("deepseek31", "<｜tool▁calls▁begin｜><｜tool▁call▁begin｜>get_weather<｜tool▁sep｜>"
      '{"city": "Paris"}<｜tool▁call▁end｜><｜tool▁calls▁end｜>', [PARIS], ""),
-    ("harmony", "<|channel|>analysis<|message|>Need the weather.<|end|><|start|>assistant<|channel|>"
+    ("harmony", "<|channel|>analysis<|message|>Hm.<|end|><|start|>assistant<|channel|>"
      'commentary to=functions.get_weather <|constrain|>json<|message|>{"city": "Paris"}<|call|>',
      [PARIS], ""),
     ("harmony", "<|channel|>analysis<|message|>Easy.<|end|><|start|>assistant<|channel|>final"
@@ -97,7 +97,8 @@ MALFORMED = {
                  "[get_weather(city=" + "[" * 100 + "]" * 100 + ")]"],
     "phi4": ["functools[]", "functools[1]", "import functools", "functools[{", "<|tool_call|>x"],
     "mistral": ["[TOOL_CALLS][]", "[TOOL_CALLS]", "[TOOL_CALLS]get_weather", "[TOOL_CALLS][{]"],
-    "mistral11": ["[TOOL_CALLS]a b[ARGS]{}", "[TOOL_CALLS]get_weather[ARGS]{", "[TOOL_CALLS]f[ARGS]1"],
+    "mistral11": ["[TOOL_CALLS]a b[ARGS]{}", "[TOOL_CALLS]get_weather[ARGS]{",
+                  "[TOOL_CALLS]f[ARGS]1"],
     "granite": ["<|tool_call|>", "<|tool_call|>{}", "<|tool_call|>[{}]"],
     "granite4": ["<tool_call>{}</tool_call>"],
     "gemma4": ["<|tool_call>call:f{a:1<tool_call|>", "<|tool_call>call:f<tool_call|>",
@@ -105,10 +106,12 @@ MALFORMED = {
     "lfm2": ["<|tool_call_start|>[get_weather(]<|tool_call_end|>", "<|tool_call_start|>f()",
              "<|tool_call_start|>[]<|tool_call_end|>"],
     "smollm3": ["<tool_call>x</tool_call>"],
-    "deepseek": ["<｜tool▁calls▁begin｜>", "<｜tool▁call▁begin｜>function<｜tool▁sep｜>f\n```json\n{"],
+    "deepseek": ["<｜tool▁calls▁begin｜>",
+                 "<｜tool▁call▁begin｜>function<｜tool▁sep｜>f\n```json\n{"],
     "deepseek31": ["<｜tool▁call▁begin｜>f<｜tool▁sep｜>[1]<｜tool▁call▁end｜>"],
     "minicpm": ['<function name="get_weather"><param name="city">Paris</function>',
-                '<function name="unknown"></function>', '<function name="get_weather">x</function>'],
+                '<function name="unknown"></function>',
+                '<function name="get_weather">x</function>'],
     "generic": ['{"tool_calls": []}', '{"tool_calls": [{"name": "unknown"}]}', '{"a": 1}', "{",
                 '```json\n{"a": 1}\n```', '{"tool_calls": [{"name": "get_weather"'],
 }  # fmt: skip
@@ -146,7 +149,8 @@ def test_every_format_is_published_and_spoiled() -> None:
     [
         "Hello", "<|channel|>final<|message|>", "<|channel|>analysis", "<|message|>Hi", "all",
         "<|channel|>commentary to=functions.f <|constrain|>json<|message|>{bad", "unknown\n{}",
-        "<|start|>assistant<|channel|>final<|message|>Hi<|end|>", "get_weather\nnot json", "<|end|>",
+        "<|start|>assistant<|channel|>final<|message|>Hi<|end|>", "get_weather\nnot json",
+        "<|end|>",
         "<|channel|>" * 100, "get_weather\n{" * 100, ">>>all\n" * 100,
     ],
 )  # fmt: skip
