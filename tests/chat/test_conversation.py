@@ -171,3 +171,15 @@ def test_messages_are_left_alone() -> None:
     before = repr(message)
     ToolPrompts(ChatTemplate(PLAIN), tool_format("generic")).prepare([USER, message], [TOOL])
     assert repr(message) == before
+
+
+@pytest.mark.parametrize("key", ["reasoning", "reasoning_content"])
+@pytest.mark.parametrize("content", [None, "Let me see."])
+@pytest.mark.parametrize(
+    "name", ["openai-gpt-oss-120b", "Qwen-Qwen3-0.6B", "google-gemma-4-31B-it"]
+)
+def test_reasoning_before_a_call_is_told(shared: Path, name: str, content: Any, key: str) -> None:
+    message = said(call("a", "CET"), content=content) | {key: "Which clock?"}
+    text = rendered(load(shared, name), [USER, message, result("a", "noon")])
+    assert "CET" in text
+    assert ("Let me see." if content and "gpt-oss" in name else "Which clock?") in text

@@ -148,7 +148,12 @@ def test_auto_gives_text_or_valid_calls(name: str, special: bool) -> None:
 
 
 # How an answer begins that goes on to a call, where text may not come before the trigger.
-BEGUN = {"functionary": "mixed\n", "harmony": "<|channel|>commentary to="}
+BEGUN = {
+    "functionary": "mixed\n",
+    "harmony": "<|channel|>commentary to=",
+    "llama3": '{"name": "mixed", "parameters": ',
+    "pythonic": "[mixed(",
+}
 
 
 @pytest.mark.parametrize("special", [False, True])
@@ -161,6 +166,17 @@ def test_auto_is_bound_to_the_schemas_from_the_trigger_on(name: str, special: bo
         assert result.calls, pieces
         assert result.content == ("Well." if begun.startswith("Well.") else "")
         validate(result.calls)
+
+
+@pytest.mark.parametrize(
+    ("name", "begun"),
+    [("llama3", '{"name": "Bob", "age": '), ("pythonic", "[1, 2"), ("pythonic", "[mix](http"),
+     ("generic", '{"tool": ')],
+)  # fmt: skip
+def test_auto_leaves_answers_that_begin_alike(name: str, begun: str) -> None:
+    result, pieces = walked(name, "auto", 0, False, begun)
+    assert result.calls == []
+    assert result.content == "".join(text for text, _ in pieces)
 
 
 @pytest.mark.parametrize("special", [False, True])
