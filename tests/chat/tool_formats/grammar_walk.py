@@ -12,7 +12,7 @@ EOS = 256
 # Once a text has become long, these are tried, and what ends it soon.
 _ENDINGS = ["\n</parameter>\n", "</param>", "]]></param>", "</think>", "<channel|>", "<|end|>",
             "<tool_call|>", '<|"|>']  # fmt: skip
-_CLOSING = [EOS, *b'"]})']
+_CLOSING = [EOS, *b'"]})@']
 
 
 class _Bytes:
