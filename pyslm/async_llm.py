@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pyslm.async_steps import AsyncSteps, Running
+from pyslm.errors import InvalidRequestError
 from pyslm.generation import PreparedRequest
 from pyslm.llm import LLM, Message
 from pyslm.model_info import ModelInfo
@@ -152,7 +153,10 @@ class AsyncLLM:
         return await _together(partial(self._score, prompt, text) for text in continuations)
 
     async def close(self) -> None:
-        """Ends what runs with an `EngineError`; closes the model if `load` made it."""
+        """Closes the model if `load` made it, which ends what runs with an `EngineError`.
+
+        One that was given stays open, and so do its streams.
+        """
         if self._owns_llm:
             await asyncio.to_thread(self._llm.close)
 
@@ -216,13 +220,19 @@ class AsyncLLM:
 
 
 class AsyncChunkStream(AsyncIterator[StreamChunk]):
-    """The chunks of one request as they come. Closing it takes the request out of the engine."""
+    """The chunks of one request as they come, for one reader.
+
+    Closing it, from any task, takes the request out of the engine and ends the reading; so does
+    cancelling the reader, or letting go of the stream.
+    """
 
     def __init__(self, steps: AsyncSteps, prepare: Callable[[], PreparedRequest]) -> None:
         self._steps = steps
         self._prepare = prepare
         self._request: PreparedRequest | None = None
         self._running: Running | None = None
+        self._starting = asyncio.Lock()
+        self._reading = False
         self._closed = False
 
     @property
@@ -237,19 +247,41 @@ class AsyncChunkStream(AsyncIterator[StreamChunk]):
         if self._closed or self._running is not None:
             return
         try:
-            # Long prompts take a while to tokenize, a first grammar a second to get ready.
-            self._request = await asyncio.to_thread(self._prepare)
-            self._running = self._steps.start(self._request.ask)
-        except BaseException:
+            async with self._starting:
+                await self._start()
+        except BaseException:  # cancellation too
             self._leave()
             raise
 
+    async def _start(self) -> None:
+        if self._closed or self._running is not None:  # by another task, while this one waited
+            return
+        # Long prompts take a while to tokenize, a first grammar a second to get ready.
+        self._request = await asyncio.to_thread(self._prepare)
+        if not self._closed:
+            self._running = self._steps.start(self._request.ask)
+
     async def __anext__(self) -> StreamChunk:
-        await self.start()
+        """Raises InvalidRequestError where another task is already waiting for the same."""
+        if self._reading:
+            raise InvalidRequestError(
+                "another task is waiting for the next piece of this stream; read it from one task"
+            )
+        self._reading = True
+        try:
+            await self.start()
+            return await self._next_chunk()
+        finally:
+            self._reading = False
+
+    async def _next_chunk(self) -> StreamChunk:
         if self._closed or self._running is None or self._request is None:
             raise StopAsyncIteration
         try:
-            chunk = self._request.transcript.take(await self._running.next_update())
+            update = await self._running.next_update()
+            if update is None or self._closed:  # by another task, while this one waited
+                raise StopAsyncIteration
+            chunk = self._request.transcript.take(update)
         except BaseException:  # cancellation too: nothing of ours stays in the engine
             self._leave()
             raise
@@ -260,6 +292,8 @@ class AsyncChunkStream(AsyncIterator[StreamChunk]):
     async def aclose(self) -> None:
         """Ends the stream and frees what it held in the engine."""
         self._leave()
+        if self._running is not None:
+            self._running.put(None)
 
     def _leave(self) -> None:
         self._closed = True
@@ -275,7 +309,7 @@ class AsyncChunkStream(AsyncIterator[StreamChunk]):
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._leave()
+        await self.aclose()
 
     def __del__(self) -> None:
         if not getattr(self, "_closed", True):

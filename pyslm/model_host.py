@@ -6,6 +6,7 @@ import dataclasses
 import os
 import threading
 import time
+import weakref
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -136,6 +137,8 @@ class ModelHost:
         with self._lazy_lock:
             if self._async_steps is None:
                 self._async_steps = AsyncSteps(self.loop)
+                # Its thread must end with a model that nobody closed, and before the interpreter.
+                weakref.finalize(self, self._async_steps.close)
             return self._async_steps
 
     @property
