@@ -258,12 +258,17 @@ def _open_draft(options: LoadOptions, tokenizer: Tokenizer) -> _native.Model | N
     path = check_model_path(options.draft_model)
     theirs = _load_tokenizer(path).all_token_bytes()
     ours = tokenizer.all_token_bytes()
-    if theirs != ours:
-        differing = sum(a != b for a, b in zip(ours, theirs, strict=False))
+    if len(theirs) != len(ours):
         raise InvalidRequestError(
-            f"the draft model has {len(theirs)} tokens and the model {len(ours)}, of which "
-            f"{differing} differ; a draft model must have the same vocabulary"
+            f"the draft model has {len(theirs)} tokens and the model {len(ours)}; a draft model "
+            "must have the same vocabulary"
         )
+    for token_id, (their, our) in enumerate(zip(theirs, ours, strict=True)):
+        if their != our:
+            raise InvalidRequestError(
+                f"token {token_id} is {their!r} in the draft model and {our!r} in the model; a "
+                "draft model must have the same vocabulary"
+            )
     quiet = dataclasses.replace(options, progress=None, kv_memory=None)
     return _open_runner(path, quiet)
 
