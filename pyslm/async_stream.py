@@ -30,6 +30,8 @@ class AsyncChunkStream(AsyncIterator[StreamChunk]):
         self._starting = asyncio.Lock()
         self._reading = False
         self._closed = False
+        self.raw = b""
+        """The bytes of the last chunk's text; a character may be cut at their ends."""
 
     @property
     def result(self) -> GenerationResult:
@@ -77,6 +79,7 @@ class AsyncChunkStream(AsyncIterator[StreamChunk]):
             update = await self._running.next_update()
             if update is None or self._closed:  # by another task, while this one waited
                 raise StopAsyncIteration
+            self.raw = update.bytes
             chunk = self._request.transcript.take(update)
         except BaseException:  # cancellation too: nothing of ours stays in the engine
             self._leave()

@@ -12,9 +12,12 @@ import random
 import resource
 import sys
 import time
+from collections import deque
 from collections.abc import Callable
+from typing import Any
 
 import llama_cpp
+import numpy as np
 
 
 class Peer:
@@ -92,6 +95,73 @@ class Peer:
             current = self.tokens(batch)
         return batch * n / (time.perf_counter() - begin)
 
+    def serve(self, trace: list[list[Any]], concurrency: int) -> list[list[Any]]:
+        """As llama-server's slots: a step decodes one token of every slot that has its prompt, and
+        fills the rest of the batch with prompts, oldest first. See worker_pyslm.py."""
+        self.clear()
+        slots: list[Slot | None] = [None] * 16
+        waiting, done = deque(enumerate(trace)), list[Slot]()
+        limit, start = concurrency or 16, time.perf_counter()
+        while waiting or any(slots):
+            now = time.perf_counter() - start
+            for at, slot in enumerate(slots):
+                running = sum(s is not None for s in slots)
+                if slot is None and waiting and running < limit:
+                    if not concurrency and waiting[0][1][0] > now:
+                        break
+                    index, (arrival, prompt, output) = waiting.popleft()
+                    slots[at] = Slot(index, now if concurrency else arrival, prompt, output)
+            active = [(at, slot) for at, slot in enumerate(slots) if slot is not None]
+            if not active:
+                time.sleep(max(0.0, waiting[0][1][0] - now))
+                continue
+            self._step(active)
+            now = time.perf_counter() - start
+            for at, slot in active:
+                if slot.got_token:
+                    slot.events.append([now, 1])
+                if len(slot.events) == slot.output:
+                    done.append(slot)
+                    slots[at] = None
+                    memory = llama_cpp.llama_get_memory(self.context)
+                    llama_cpp.llama_memory_seq_rm(memory, at, -1, -1)
+        return [[slot.sent, len(slot.prompt), slot.events] for slot in done]
+
+    def _step(self, active: list[tuple[int, Slot]]) -> None:
+        rows: list[tuple[int, int, int, bool]] = []
+        wanting: list[tuple[Slot, int]] = []
+        for at, slot in active:
+            slot.got_token = False
+            if slot.computed >= len(slot.prompt):
+                wanting.append((slot, len(rows)))
+                rows.append((slot.last, slot.computed, at, True))
+                slot.computed += 1
+        for at, slot in sorted(active, key=lambda pair: pair[1].index):
+            if any(slot is decoding for decoding, _ in wanting):
+                continue
+            piece = slot.prompt[slot.computed : slot.computed + 512 - len(rows)]
+            for token in piece:
+                last = slot.computed == len(slot.prompt) - 1
+                if last:
+                    wanting.append((slot, len(rows)))
+                rows.append((token, slot.computed, at, last))
+                slot.computed += 1
+        self.decode(rows)
+        for slot, row in wanting:
+            logits = llama_cpp.llama_get_logits_ith(self.context, row)
+            values = np.ctypeslib.as_array(logits, (self.num_vocab,))
+            slot.last, slot.got_token = int(values.argmax()), True
+
+
+class Slot:
+    """One running request."""
+
+    def __init__(self, index: int, sent: float, prompt: list[int], output: int) -> None:
+        self.index, self.sent, self.prompt, self.output = index, sent, prompt, output
+        self.events: list[list[float]] = []
+        self.computed = self.last = 0
+        self.got_token = False
+
 
 @llama_cpp.llama_log_callback
 def quiet(level: int, text: bytes, user: object) -> None:
@@ -103,9 +173,10 @@ def main() -> None:
     # The library may print on stdout: answers go through a descriptor of our own.
     answers = os.fdopen(os.dup(1), "w", buffering=1)
     print(json.dumps({"load_seconds": peer.load_seconds}), file=answers, flush=True)
-    commands: dict[str, Callable[..., float]] = {
+    commands: dict[str, Callable[..., Any]] = {
         "prompt": peer.time_prompt,
         "decode": peer.time_decode,
+        "serve": peer.serve,
         "rss": lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024.0,
     }
     for line in sys.stdin:

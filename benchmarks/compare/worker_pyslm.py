@@ -7,8 +7,14 @@ import resource
 import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import numpy as np
+
+sys.path.insert(0, str(Path(__file__).parents[1]))  # -P left the benchmarks out
+from load.drive import drive
+from load.trace import Request
 
 from pyslm import _native
 
@@ -32,6 +38,17 @@ class Ours:
     def time_decode(self, batch: int, n: int, depth: int) -> float:
         """Tokens per second of all of `batch` sequences, after their first tokens."""
         return batch * n / self._run(batch, depth, n + 1)[1]
+
+    def serve(self, trace: list[list[Any]], concurrency: int) -> list[list[Any]]:
+        """Runs [arrival, prompt, output tokens] each, at most `concurrency` at a time; gives
+        [sent, prompt tokens, [[when, tokens], ...]] each."""
+        tokens = [b""] * self.num_vocab
+        engine = _native.Engine(
+            self.model, max_sequences=16, prefill_chunk=512, token_bytes=tokens, stop_tokens=[]
+        )
+        requests = [Request(*entry) for entry in trace]
+        records = drive(engine, requests, concurrency=concurrency or None)
+        return [[r.sent, r.prompt_tokens, r.events] for r in records]
 
     def _run(self, batch: int, prompt: int, output: int) -> tuple[float, float]:
         """Seconds until every sequence has its first token, and from there to the end."""
@@ -58,9 +75,10 @@ class Ours:
 def main() -> None:
     ours = Ours(**json.loads(sys.stdin.readline()))
     print(json.dumps({"load_seconds": ours.load_seconds}), flush=True)
-    commands: dict[str, Callable[..., float]] = {
+    commands: dict[str, Callable[..., Any]] = {
         "prompt": ours.time_prompt,
         "decode": ours.time_decode,
+        "serve": ours.serve,
         "rss": lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024.0,
     }
     for line in sys.stdin:

@@ -112,6 +112,21 @@ class ChatTemplate:
     ) -> list[int]:
         """The prompt as token ids; see `render`. BOS comes first if the model wants it, once."""
         text, marks = self._render(messages, tools, add_generation_prompt, kwargs)
+        return self.tokenize(tokenizer, text, marks)
+
+    def render_marked(
+        self,
+        messages: Sequence[Message],
+        *,
+        tools: Sequence[Mapping[str, Any]] | None = None,
+        add_generation_prompt: bool = True,
+        **kwargs: Any,
+    ) -> tuple[str, bytes]:
+        """As `render`, with one byte for each character: nonzero where the template wrote it."""
+        return self._render(messages, tools, add_generation_prompt, kwargs)
+
+    def tokenize(self, tokenizer: Tokenizer, text: str, marks: bytes) -> list[int]:
+        """The token ids of what `render_marked` gave, or of its beginning."""
         ids = tokenizer.encode_marked(text, marks)
         bos = tokenizer.bos_id
         if tokenizer.add_bos and bos is not None and ids[:1] != [bos]:

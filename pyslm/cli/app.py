@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from pyslm import __version__
-from pyslm.cli import bench, doctor, files, perplexity, run, serve, text
+from pyslm.cli import bench, doctor, files, keys, perplexity, run, serve, text
 
 __all__ = ["build_app"]
 
@@ -33,7 +33,7 @@ def build_app() -> typer.Typer:
     ):
         for verb in verbs:
             app.command(rich_help_panel=panel)(verb)
-    app.add_typer(serve.keys_app, rich_help_panel="Serve it to others")
+    app.add_typer(keys.keys_app, rich_help_panel="Serve it to others")
     return app
 
 

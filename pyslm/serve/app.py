@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 from fastapi import FastAPI
@@ -28,6 +29,10 @@ from pyslm.serve.system import system_router
 __all__ = ["build_app"]
 
 _LOCAL_PAGES = r"https?://(localhost|127\.\d+\.\d+\.\d+|\[::1\])(:\d+)?"
+_ANY_ERROR = {
+    "description": "An error, as clients of this dialect read it",
+    "content": {"application/json": {"schema": {"type": "object"}}},
+}
 _CLIENT_GONE = 499  # nginx's; nobody reads it
 _KINDS: dict[int, ErrorKind] = {404: "not_found", 405: "method_not_allowed", 413: "too_large"}
 
@@ -54,6 +59,11 @@ def build_app(config: ServeConfig, registry: Registry) -> ASGIApp:
     )
 
 
+def _operations(document: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    for path in document["paths"].values():
+        yield from path.values()
+
+
 def key_ring(config: ServeConfig) -> KeyRing:
     """The keys that the server asks for."""
     file = KeyFile(config.keys_file) if config.keys_file is not None else None
@@ -62,7 +72,10 @@ def key_ring(config: ServeConfig) -> KeyRing:
 
 def _handle_errors(app: FastAPI, dialects: Dialects) -> None:
     async def on_error(request: Request, error: Exception) -> Response:
-        return dialects.error_response(request.url.path, _serve_error(error))
+        response = dialects.error_response(request.url.path, _serve_error(error))
+        if isinstance(error, HTTPException) and error.headers:
+            response.headers.update(error.headers)  # Allow, of a 405
+        return response
 
     async def on_gone(_request: Request, _error: Exception) -> Response:
         return Response(status_code=_CLIENT_GONE)
@@ -97,6 +110,8 @@ def _describe(app: FastAPI) -> None:
             )
             components = document.setdefault("components", {}).setdefault("schemas", {})
             components.update(schemas.get("$defs", {}))
+            for operation in _operations(document):
+                operation["responses"].setdefault("default", _ANY_ERROR)
         return app.openapi_schema or {}
 
     app.openapi = openapi  # type: ignore[method-assign]

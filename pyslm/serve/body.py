@@ -101,12 +101,22 @@ def _too_large(max_bytes: int) -> ServeError:
     return ServeError("too_large", f"the body has more than {max_bytes} bytes")
 
 
-def request_schema(model: type[BaseModel], *, required: bool = True) -> dict[str, Any]:
-    """For a route's `openapi_extra`: that its body is this model. The app adds the definitions."""
+def request_schema(
+    model: type[BaseModel], *, required: bool = True, streams: str | None = None
+) -> dict[str, Any]:
+    """For a route's `openapi_extra`: that its body is this model. The app adds the definitions.
+
+    Args:
+        streams: media type of the answers that come as a stream.
+    """
     known_models[model.__name__] = model
     schema = {"$ref": f"#/components/schemas/{model.__name__}"}
+    answers: dict[str, Any] = {
+        media: {} for media in ("application/json", streams) if media is not None
+    }
     return {
-        "requestBody": {"required": required, "content": {"application/json": {"schema": schema}}}
+        "requestBody": {"required": required, "content": {"application/json": {"schema": schema}}},
+        "responses": {"200": {"description": "The answer", "content": answers}},
     }
 
 

@@ -7,6 +7,7 @@ import os
 from collections.abc import Sequence
 from typing import Literal
 
+from pyslm.chat.reasoning import detect_reasoning
 from pyslm.inspect_model import ModelSummary, inspect_model
 from pyslm.model_info import check_model_path
 from pyslm.serve.protocol.error import ServeError
@@ -108,10 +109,10 @@ def read_card(model: str | os.PathLike[str], names: Sequence[str] = ()) -> Model
 def _capabilities(summary: ModelSummary) -> tuple[Capability, ...]:
     if summary.architecture in _ENCODERS:
         return ("embedding",)
-    template = str(summary.metadata.get("tokenizer.chat_template", ""))
+    template = summary.metadata.get("tokenizer.chat_template")
     found: list[Capability] = ["completion"]
-    if "tools" in template:
-        found.append("tools")
-    if "think" in template:
-        found.append("thinking")
+    if isinstance(template, str) and template:
+        found.append("tools")  # where it knows of none, we write them into the messages
+        if detect_reasoning(template) or "<|channel|>" in template:
+            found.append("thinking")
     return tuple(found)

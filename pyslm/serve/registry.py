@@ -17,6 +17,7 @@ from pyslm.serve.catalog import Catalog
 from pyslm.serve.channel import Channel
 from pyslm.serve.config import ServeConfig
 from pyslm.serve.limits import Limits
+from pyslm.serve.load_options import at_most, bounded, suffices
 from pyslm.serve.memory import available_bytes
 from pyslm.serve.metrics import Metrics
 from pyslm.serve.process import RuntimeFolder
@@ -100,7 +101,7 @@ class Registry:
         options: LoadOptions | None = None,
     ) -> EventStream:
         slot = self._admit(model, request.sampling.num_samples)
-        options = _bounded(options, slot.card)
+        options = bounded(options, slot.card)
         tracked = TrackedStream(slot, request, self.metrics, self.limits)
         try:
             if keep_alive is not None:
@@ -157,7 +158,7 @@ class Registry:
             slot.pinned = pin
         slot.enter()
         try:
-            await self._loaded(slot, _bounded(options, slot.card), asked_for=True)
+            await self._loaded(slot, bounded(options, slot.card), asked_for=True)
         finally:
             slot.leave()
         described = slot.describe()
@@ -226,7 +227,7 @@ class Registry:
     ) -> Supervisor:
         """The model's supervisor; starts it where there is none, or one with too little."""
         current = slot.supervisor
-        if current is not None and not slot.draining and _suffices(current, options):
+        if current is not None and not slot.draining and suffices(current, options):
             return current
         # A task of its own: a client that goes away does not end what others wait for.
         loading = asyncio.create_task(self._load(slot, options, asked_for))
@@ -235,7 +236,7 @@ class Registry:
 
     async def _load(self, slot: Slot, options: LoadOptions, asked_for: bool) -> Supervisor:
         async with slot.lock:
-            if slot.supervisor is not None and not _suffices(slot.supervisor, options):
+            if slot.supervisor is not None and not suffices(slot.supervisor, options):
                 await self._stop(slot)
             if slot.supervisor is None:
                 if not (asked_for or slot.pinned or self.config.load_on_demand):
@@ -265,7 +266,7 @@ class Registry:
         context = options.context_length or config.context_length
         return WorkerSpec(
             path=str(card.path),
-            context_length=_at_most(context, card.trained_context_length),
+            context_length=at_most(context, card.trained_context_length),
             kv_type=options.kv_type or config.kv_type,
             threads=options.threads or config.threads,
             max_sequences=config.max_sequences,
@@ -312,27 +313,6 @@ class Registry:
         for slot in self._slots.values():
             if slot.supervisor is not None:
                 yield slot.card.id, slot.supervisor.stats
-
-
-def _bounded(options: LoadOptions | None, card: ModelCard) -> LoadOptions:
-    """A context longer than the model was trained for asks for all that it was trained for."""
-    options = options or LoadOptions()
-    context = _at_most(options.context_length, card.trained_context_length)
-    return msgspec.structs.replace(options, context_length=context)
-
-
-def _at_most(context: int | None, trained: int) -> int | None:
-    return context if context is None or not trained else min(context, trained)
-
-
-def _suffices(supervisor: Supervisor, options: LoadOptions) -> bool:
-    """Whether a worker, as it was loaded, will do."""
-    spec = supervisor.spec
-    context = spec.context_length or supervisor.context_length
-    enough = options.context_length is None or context >= options.context_length
-    same_kv = options.kv_type is None or options.kv_type == spec.kv_type
-    known = all(spec.adapters.get(name) == path for name, path in options.adapters.items())
-    return enough and same_kv and known
 
 
 def _salted(request: GenerateRequest, salt: str) -> GenerateRequest:

@@ -41,12 +41,13 @@ def serve(config: ServeConfig, on_ready: Callable[[str], None] = lambda url: Non
     check_exposure(config)
     configure_logs(config.log_level, as_json=config.log_json)
     listener = _bind(config)
-    try:
-        import uvloop
-    except ImportError:
-        asyncio.run(_serve(config, listener, on_ready))
-    else:
-        uvloop.run(_serve(config, listener, on_ready))
+    with listener:
+        try:
+            import uvloop
+        except ImportError:
+            asyncio.run(_serve(config, listener, on_ready))
+        else:
+            uvloop.run(_serve(config, listener, on_ready))
 
 
 def check_exposure(config: ServeConfig) -> None:

@@ -9,7 +9,7 @@ from typing import Protocol, TypeVar
 
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
-from starlette.types import Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 
 from pyslm.serve.protocol.completion import Completion, collect
 from pyslm.serve.protocol.dispatcher import EventStream
@@ -99,7 +99,7 @@ class _StreamedResponse(Response):
             await self._stream.aclose()
 
     async def _write(self, send: Send, clock: _Clock) -> None:
-        await send(
+        await clock.send_message(
             {"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers}
         )
         writer, batch = self._writer, self._stream.batch
@@ -133,11 +133,16 @@ class _Clock:
         self._seen_at = 0.0
 
     async def send(self, body: bytes) -> None:
+        """More of the body."""
         if body:
-            self._is_sending = True
-            await self._send({"type": "http.response.body", "body": body, "more_body": True})
-            self._is_sending = False
-            self._num_sent += 1
+            await self.send_message({"type": "http.response.body", "body": body, "more_body": True})
+
+    async def send_message(self, message: Message) -> None:
+        """Any message."""
+        self._is_sending = True
+        await self._send(message)
+        self._is_sending = False
+        self._num_sent += 1
 
     def start(self, writing: asyncio.Future[None]) -> None:
         """Begins to look; `writing` is cancelled when the client takes nothing."""

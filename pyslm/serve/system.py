@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from fastapi import APIRouter
-from starlette.responses import JSONResponse, Response
+from starlette.responses import JSONResponse, PlainTextResponse, Response
 
 from pyslm import __version__
 from pyslm.serve.metrics import CONTENT_TYPE
@@ -27,7 +27,7 @@ def system_router(registry: Registry) -> APIRouter:
         """The version of pyslm."""
         return {"version": __version__}
 
-    @router.get("/metrics")
+    @router.get("/metrics", response_class=PlainTextResponse)
     async def metrics() -> Response:
         """Prometheus's text format."""
         page = registry.metrics.render(vllm_names=registry.config.vllm_metrics)

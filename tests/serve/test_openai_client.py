@@ -221,6 +221,20 @@ def test_a_prompt_too_long_tells_the_counts(client: openai.OpenAI) -> None:
     assert caught.value.body["prompt_tokens"] > 2000  # type: ignore[index]
 
 
+def test_the_last_message_is_continued(client: openai.OpenAI, chat_model: Path) -> None:
+    """As a completion of the same text would be."""
+    turns = [*MESSAGES, {"role": "assistant", "content": "Once upon a time there"}]
+    fields = {"continue_final_message": True, "add_generation_prompt": False}
+    answer = chat(client, messages=turns, extra_body=fields)
+    text = "user: Tell me a story.\nassistant: Once upon a time there"
+    with pyslm.LLM(chat_model) as llm:
+        ids = llm.tokenize(text)
+        expected = llm.generate(ids, pyslm.SamplingParams(temperature=0, max_tokens=24))
+    assert answer.choices[0].message.content == expected.text
+    with pytest.raises(openai.BadRequestError, match="continue_final_message"):
+        chat(client, extra_body=fields)
+
+
 @pytest.mark.parametrize(
     ("fields", "named"),
     [

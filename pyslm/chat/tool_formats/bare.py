@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from pyslm.chat.tool_formats.lark import Lark
@@ -21,8 +22,10 @@ _ONLY_STRINGS = (
 _NO_STRINGS = {"type": ["number", "boolean", "null", "array", "object"]}
 
 
-def bare_argument(lark: Lark, schema: Any, root: Mapping[str, Any], *conditions: str) -> str:
-    """The text of an argument.
+def bare_argument(
+    lark: Lark, schema: Any, root: Mapping[str, Any], end: str, *conditions: str
+) -> str:
+    """The text of an argument, and what ends it.
 
     Args:
         schema: that of the parameter; `root` is what it refers into.
@@ -31,34 +34,45 @@ def bare_argument(lark: Lark, schema: Any, root: Mapping[str, Any], *conditions:
     Raises:
         InvalidRequestError: the schema cannot be enforced.
     """
-    types = types_of(schema, root)
-    if types != {"string"}:
+    if types_of(schema, root) != {"string"}:
         conditions = (*conditions, *_ONLY_STRINGS)
-    return _value(lark, schema, root, conditions)
+    return _Writer(lark, root, end, conditions).value(schema)
 
 
-def _value(lark: Lark, schema: Any, root: Mapping[str, Any], conditions: tuple[str, ...]) -> str:
-    schema = resolved(schema, root)
-    types = types_of(schema, root)
-    if not isinstance(schema, Mapping):
-        schema = {}
-    if "string" not in types:
-        return lark.json(with_definitions(schema, root))
-    choices = choices_of(schema)
-    if choices is not None:
-        return lark.any_of(
-            lark.text(choice) if isinstance(choice, str) else lark.json({"const": choice})
-            for choice in choices
-        )
-    for keyword in ("anyOf", "oneOf"):
-        if keyword in schema:
-            refuse_other_keywords(schema, {keyword})
-            return lark.any_of(_value(lark, part, root, conditions) for part in schema[keyword])
-    string = bare_string(lark, schema, *conditions)
-    if types == {"string"}:
-        return string
-    if not schema.get("type"):
-        refuse_other_keywords(schema, set())
-        return lark.any_of((string, lark.json(_NO_STRINGS)))
-    others = {**schema, "type": sorted(types - {"string"})}
-    return lark.any_of((string, lark.json(with_definitions(others, root))))
+@dataclass(frozen=True, slots=True)
+class _Writer:
+    lark: Lark
+    root: Mapping[str, Any]
+    end: str
+    conditions: tuple[str, ...]
+
+    def value(self, schema: Any) -> str:
+        schema = resolved(schema, self.root)
+        types = types_of(schema, self.root)
+        if not isinstance(schema, Mapping):
+            schema = {}
+        if "string" not in types:
+            return self._json(schema)
+        choices = choices_of(schema)
+        if choices is not None:
+            return f"{self.lark.any_of(map(self._choice, choices))} {self.lark.text(self.end)}"
+        for keyword in ("anyOf", "oneOf"):
+            if keyword in schema:
+                refuse_other_keywords(schema, {keyword})
+                return self.lark.any_of(map(self.value, schema[keyword]))
+        string = bare_string(self.lark, schema, self.end, *self.conditions)
+        if types == {"string"}:
+            return string
+        if not schema.get("type"):
+            refuse_other_keywords(schema, set())
+            return self.lark.any_of((string, self._json(_NO_STRINGS)))
+        others = {**schema, "type": sorted(types - {"string"})}
+        return self.lark.any_of((string, self._json(others)))
+
+    def _json(self, schema: Mapping[str, Any]) -> str:
+        return f"{self.lark.json(with_definitions(schema, self.root))} {self.lark.text(self.end)}"
+
+    def _choice(self, choice: Any) -> str:
+        if isinstance(choice, str):
+            return self.lark.text(choice)
+        return self.lark.json({"const": choice})

@@ -105,9 +105,8 @@ class _GemmaWriter(SchemaWriter):
     words = {True: "true", False: "false", None: "null"}  # noqa: RUF012
 
     def string(self, schema: Mapping[str, Any]) -> str:
-        quote = self.lark.mark(_QUOTE)
-        text = bare_string(self.lark, schema, without(_QUOTE), without(_CLOSE))
-        return f"{quote} {text} {quote}"
+        text = bare_string(self.lark, schema, _QUOTE, without(_CLOSE))
+        return f"{self.lark.mark(_QUOTE)} {text}"
 
     def key(self, name: str | None) -> str:
         if name is None:

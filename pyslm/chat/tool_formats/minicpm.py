@@ -16,8 +16,7 @@ from pyslm.chat.tool_formats.format import ToolFormat
 from pyslm.chat.tool_formats.lark import Lark, repeated
 from pyslm.chat.tool_formats.registry import register
 from pyslm.chat.tool_formats.schema import declared_parameters
-from pyslm.chat.tool_formats.strings import without
-from pyslm.chat.tool_formats.typed import argument_text
+from pyslm.chat.tool_formats.typed import argument_text, argument_until
 from pyslm.chat.tool_formats.values import json_text, known
 from pyslm.chat.tools import Tool, is_tool_name
 
@@ -58,10 +57,11 @@ class MiniCpm(ToolFormat):
             if key is None:
                 return None
             quoted = yield from reader.take(_QUOTED)
-            value = yield from reader.until(_QUOTED_END if quoted else _PARAMETER_END)
-            if value is None:
+            end = _QUOTED_END if quoted else _PARAMETER_END
+            text = yield from argument_until(reader, tool, key[0], end)
+            if text is None:
                 return None
-            members.append(f"{json_text(key[0])}: {argument_text(value[0], tool, key[0])}")
+            members.append(f"{json_text(key[0])}: {argument_text(text, tool, key[0])}")
 
     def write(self, calls: Sequence[ToolCall]) -> str:
         return "\n".join(map(self._written, calls))
@@ -82,11 +82,11 @@ class MiniCpm(ToolFormat):
         parts = [lark.text(f'{tool.name}">')]
         required = schema.get("required", ())
         for name, part in schema["properties"].items():
-            plain = bare_argument(lark, part, tool.parameters, "/[^<&\\n]*/")
-            quoted = bare_argument(lark, part, tool.parameters, without("]]>"))
-            value = f'({plain} | {lark.text(_QUOTED)} {quoted} "]]>")'
-            head, end = lark.text(f'{_PARAMETER}{name}">'), lark.text(_PARAMETER_END)
-            parameter = f"{head} {value} {end}"
+            root = tool.parameters
+            plain = bare_argument(lark, part, root, _PARAMETER_END, "/[^<&\\n]*/")
+            quoted = bare_argument(lark, part, root, _QUOTED_END)
+            head = lark.text(f'{_PARAMETER}{name}">')
+            parameter = f"{head} ({plain} | {lark.text(_QUOTED)} {quoted})"
             parts.append(parameter if name in required else f"({parameter})?")
         return " ".join([*parts, lark.text(_FUNCTION_END)])
 

@@ -27,13 +27,14 @@ from pyslm.chat.tool_formats.lark import Lark, repeated
 from pyslm.chat.tool_formats.registry import register
 from pyslm.chat.tool_formats.schema import declared_parameters
 from pyslm.chat.tool_formats.strings import without
-from pyslm.chat.tool_formats.typed import argument_text
+from pyslm.chat.tool_formats.typed import argument_text, argument_until
 from pyslm.chat.tool_formats.values import json_text, known
 from pyslm.chat.tools import Tool, is_tool_name
 
 _OPEN, _CLOSE = "<tool_call>", "</tool_call>"
 _FUNCTION, _FUNCTION_END = "<function=", "</function>"
 _PARAMETER, _PARAMETER_END = "<parameter=", "</parameter>"
+_LINE_END = "\n"
 _MAX_NAME = 256
 
 
@@ -75,10 +76,10 @@ class Qwen3Coder(ToolFormat):
             name_end = yield from reader.until(">", limit=_MAX_NAME)
             if name_end is None:
                 return None
-            value = yield from reader.until(_PARAMETER_END)
-            if value is None:
+            key = reader.markers.decode(name_end[0])
+            text = yield from argument_until(reader, tool, key, _PARAMETER_END)
+            if text is None:
                 return None
-            key, text = map(reader.markers.decode, (name_end[0], value[0]))
             text = text.removeprefix("\n").removesuffix("\n")
             members.append(f"{json_text(key)}: {argument_text(text, tool, key)}")
 
@@ -104,8 +105,8 @@ class Qwen3Coder(ToolFormat):
         parts = [lark.text(f"{_FUNCTION}{tool.name}>\n")]
         required = schema.get("required", ())
         for name, part in schema["properties"].items():
-            value = bare_argument(lark, part, tool.parameters, without(_PARAMETER_END))
-            head, end = lark.text(f"{_PARAMETER}{name}>\n"), lark.text(f"\n{_PARAMETER_END}\n")
-            parameter = f"{head} {value} {end}"
+            end = f"\n{_PARAMETER_END}\n"
+            value = bare_argument(lark, part, tool.parameters, end, without(_PARAMETER_END))
+            parameter = f"{lark.text(f'{_PARAMETER}{name}>{_LINE_END}')} {value}"
             parts.append(parameter if name in required else f"({parameter})?")
         return " ".join([*parts, lark.text(_FUNCTION_END)])

@@ -32,10 +32,11 @@ _FORMATS = {
 _UNANCHORED = re.compile(r"(?:[^\\^$]|\\.)*", re.DOTALL)
 
 
-def bare_string(lark: Lark, schema: Mapping[str, Any], *more: str) -> str:
-    """A terminal of the strings that `schema` allows.
+def bare_string(lark: Lark, schema: Mapping[str, Any], end: str, *more: str) -> str:
+    """A string that `schema` allows, and then `end`.
 
     Args:
+        end: a marker, or text that does not occur in the string.
         more: further conditions, each a regular expression in slashes, with "~" before if it must
             not match.
 
@@ -43,6 +44,8 @@ def bare_string(lark: Lark, schema: Mapping[str, Any], *more: str) -> str:
         InvalidRequestError: a pattern or format that cannot be enforced.
     """
     conditions = [ANY_TEXT, *more]
+    if not lark.is_control(end):
+        conditions.append(without(end))
     fewest, most = schema.get("minLength"), schema.get("maxLength")
     if fewest is not None or most is not None:
         upper = "" if most is None else int(most)
@@ -57,7 +60,11 @@ def bare_string(lark: Lark, schema: Mapping[str, Any], *more: str) -> str:
                 f"supported are {', '.join(_FORMATS)}"
             )
         conditions.append(f"/{_FORMATS[name].replace('/', '[/]')}/")
-    return lark.rule("STRING", " & ".join(conditions))
+    string = lark.rule("STRING", " & ".join(conditions))
+    if lark.is_control(end):
+        return f"{string} {lark.mark(end)}"
+    # Lexemes do not give back what they have taken: so the string has to end with its end.
+    return lark.rule("string", f"{string} {lark.text(end)}", "[lazy]")
 
 
 def without(text: str) -> str:

@@ -6,11 +6,12 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from pyslm.chat.reader import Reader, Steps
 from pyslm.chat.tool_formats.literals import python_value
 from pyslm.chat.tool_formats.values import attempt, json_text, strict_json
 from pyslm.chat.tools import Tool
 
-__all__ = ["argument_text", "property_of", "resolved", "types_of"]
+__all__ = ["argument_text", "argument_until", "property_of", "resolved", "types_of"]
 
 _MAX_REFERENCES = 16
 _ANY = frozenset({"string", "integer", "number", "boolean", "null", "array", "object"})
@@ -33,6 +34,25 @@ def argument_text(text: str, tool: Tool | None, name: str) -> str:
         if allowed and _types_of_value(value) & types:
             return candidate
     return json_text(text)
+
+
+def argument_until(reader: Reader, tool: Tool | None, name: str, end: str) -> Steps[str | None]:
+    """Reads the text of an argument, up to and with `end`; None if that never comes.
+
+    JSON may say `end` in a string: so brackets are read to where they close, if that is the end.
+    """
+    schema, root = property_of(tool, name)
+    start = reader.pos
+    if types_of(schema, root) != {"string"}:
+        yield from reader.skip_space()
+        text = yield from reader.balanced("{[")
+        if text is not None:
+            yield from reader.skip_space()
+            if (yield from reader.take(end)):
+                return text
+        reader.pos = start
+    found = yield from reader.until(end)
+    return found and reader.markers.decode(found[0])
 
 
 def _readings(text: str) -> list[str]:

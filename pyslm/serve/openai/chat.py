@@ -29,8 +29,12 @@ __all__ = ["add_routes"]
 
 def add_routes(router: APIRouter, services: Services) -> None:
     """Adds this module's route."""
+    described = request_schema(ChatRequest, streams="text/event-stream")
 
-    @router.post("/v1/chat/completions", openapi_extra=request_schema(ChatRequest))
+    @router.post(
+        "/v1/chat/completions",
+        openapi_extra=described,
+    )
     async def chat_completions(request: Request) -> Response:
         """Continues a conversation."""
         body = await parse_body(request, ChatRequest)

@@ -14,7 +14,7 @@ __all__ = ["CompletionRequest"]
 
 DEFAULT_MAX_TOKENS = 16
 MAX_PROMPTS = 128
-_Ids = Annotated[list[int], Field(min_length=1)]
+_Ids = Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)]
 
 
 class CompletionRequest(SamplingFields):

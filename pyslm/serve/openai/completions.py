@@ -31,8 +31,12 @@ __all__ = ["add_routes"]
 
 def add_routes(router: APIRouter, services: Services) -> None:
     """Adds this module's route."""
+    described = request_schema(CompletionRequest, streams="text/event-stream")
 
-    @router.post("/v1/completions", openapi_extra=request_schema(CompletionRequest))
+    @router.post(
+        "/v1/completions",
+        openapi_extra=described,
+    )
     async def completions(request: Request) -> Response:
         """Continues prompts as they are."""
         body = await parse_body(request, CompletionRequest)

@@ -19,7 +19,7 @@ from pyslm.serve.protocol import EmbedRequest, EmbedResult, Services
 __all__ = ["EmbeddingRequest", "add_routes"]
 
 _MAX_INPUTS = 2048
-_Ids = Annotated[list[int], Field(min_length=1)]
+_Ids = Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)]
 
 
 class EmbeddingRequest(BaseModel):

@@ -20,7 +20,7 @@ from pyslm.serve.protocol.event import (
     TokensDelta,
 )
 from pyslm.serve.protocol.request import GenerateRequest
-from pyslm.serve.worker.parser import AnswerParser, PlainText
+from pyslm.serve.worker.parser import AnswerParser, ChatParser, PlainText
 from pyslm.serve.worker.prompt import MadePrompt
 from pyslm.serve.worker.token_text import TokenText
 
@@ -41,7 +41,8 @@ class Answer:
         self._request = request
         self._prompt = prompt
         self._emit = emit
-        self._params = request.sampling
+        self._params = prompt.sampling
+        self._tokenizer = host.tokenizer
         self._tokens = TokenText(host.tokenizer)
         self._wants_tokens = self._params.logprobs is not None or request.return_token_ids
 
@@ -101,7 +102,7 @@ class Answer:
         parser = self._parser(index)
         async for chunk in stream:
             events = self._token_events(index, chunk.token_ids, chunk.logprobs)
-            events += parser.push(chunk.text, chunk.token_ids)
+            events += parser.push(chunk.text, stream.raw, chunk.token_ids)
             if chunk.result is not None:
                 events += parser.finish()
                 events.append(self._finished(index, chunk.result, parser))
@@ -116,11 +117,21 @@ class Answer:
             parser = self._parser(index)
             logprobs = None if self._params.logprobs is None else result.logprobs
             events = self._token_events(index, result.token_ids, logprobs)
-            events += parser.push(result.text, result.token_ids) + parser.finish()
+            events += parser.push(result.text, result.text.encode(), result.token_ids)
+            events += parser.finish()
             self._emit([*events, self._finished(index, result, parser)])
 
     def _parser(self, index: int) -> AnswerParser:
-        return PlainText(index)
+        plan = self._prompt.plan
+        if plan is None or plan.is_plain:
+            return PlainText(index)
+        return ChatParser(
+            index,
+            plan.parser(),
+            plan.marker_ids,
+            self._tokenizer,
+            include_reasoning=self._request.reasoning.include,
+        )
 
     def _token_events(
         self, index: int, ids: tuple[int, ...], logprobs: tuple[TokenLogprobs, ...] | None

@@ -6,11 +6,14 @@ import asyncio
 import dataclasses
 from typing import Any
 
+from pyslm.chat.conversation import Conversation
 from pyslm.errors import ChatTemplateError
 from pyslm.llm import LLM
+from pyslm.request import SamplingParams
 from pyslm.serve.protocol.error import ServeError
 from pyslm.serve.protocol.request import GenerateRequest
 from pyslm.serve.protocol.tokens import TokenizeRequest, TokenizeResult
+from pyslm.serve.worker.chat_format import ChatFormat, ChatPlan
 
 __all__ = ["MadePrompt", "PromptMaker"]
 
@@ -30,8 +33,11 @@ class MadePrompt:
     """A prompt ready for the engine."""
 
     ids: list[int]
+    sampling: SamplingParams
     text: str | None = None
     """Of prompts given as text, or with `echo`."""
+    plan: ChatPlan | None = None
+    """Of conversations."""
 
 
 class PromptMaker:
@@ -40,6 +46,13 @@ class PromptMaker:
     def __init__(self, llm: LLM) -> None:
         self._llm = llm
         self._infill = self._find_infill()
+        self._format: ChatFormat | None = None
+        self._template_error: ChatTemplateError | None = None
+        if llm.info.generates and llm.info.has_chat_template:
+            try:
+                self._format = ChatFormat(llm)
+            except ChatTemplateError as error:  # the model still completes text
+                self._template_error = error
 
     def capabilities(self) -> tuple[str, ...]:
         """What clients may ask of the model; see `ModelCard.capabilities`."""
@@ -48,10 +61,9 @@ class PromptMaker:
         found = ["completion"]
         if self._infill:
             found.append("insert")
-        if self._llm.info.has_chat_template:
-            source = self._llm.chat_template.source
-            found += ["tools"] if "tools" in source else []
-            found += ["thinking"] if "think" in source else []
+        if self._format is not None:
+            found.append("tools")
+            found += ["thinking"] if self._format.thinks else []
         return tuple(found)
 
     async def make(self, request: GenerateRequest) -> MadePrompt:
@@ -77,30 +89,66 @@ class PromptMaker:
 
     def _make(self, request: GenerateRequest) -> MadePrompt:
         if request.messages is not None:
-            return MadePrompt(self._chat(request.messages, request.tools, _options(request)))
+            return self._conversation(request)
+        sampling = request.sampling
         prompt = request.prompt if request.prompt is not None else ""
         if request.suffix:
-            return self._infilled(prompt, request.suffix)
+            return MadePrompt(self._infilled(prompt, request.suffix), sampling, str(prompt))
         if isinstance(prompt, str):
             ids = self._llm.tokenize(prompt, parse_special=request.parse_special)
-            return MadePrompt(ids, prompt)
+            return MadePrompt(ids, sampling, prompt)
         text = self._llm.detokenize(prompt) if request.echo else None
-        return MadePrompt(prompt, text)
+        return MadePrompt(prompt, sampling, text)
 
-    def _chat(
-        self,
-        messages: list[dict[str, Any]],
-        tools: list[dict[str, Any]] | None,
-        options: dict[str, Any],
-    ) -> list[int]:
-        if not self._llm.info.has_chat_template:
+    def _conversation(self, request: GenerateRequest) -> MadePrompt:
+        chat = self._need_format()
+        plan = chat.plan(request)
+        said = chat.conversation(request, plan)
+        options = _options(request)
+        if request.continue_last_message:
+            ids = self._continued(said, options)
+        else:
+            ids = self._llm.encode_chat(said.messages, said.tools, **options)
+        plan.see_prompt(ids)
+        return MadePrompt(ids, plan.sampling(), plan=plan)
+
+    def _continued(self, said: Conversation, options: dict[str, Any]) -> list[int]:
+        """The conversation up to the end of what its last message says."""
+        last = said.messages[-1] if said.messages else {}
+        text = last.get("content")
+        if last.get("role") != "assistant" or not isinstance(text, str) or not text.strip():
+            raise ServeError(
+                "invalid_request",
+                "continue_final_message needs a last message of the assistant, with text",
+                param="continue_final_message",
+            )
+        options = {**options, "add_generation_prompt": False}
+        written, marks = self._llm.chat_template.render_marked(
+            said.messages, tools=said.tools, **options
+        )
+        found = written.rfind(text.strip())
+        if found < 0:
+            raise ServeError(
+                "not_supported",
+                "the model's chat template rewrites the last message; it cannot be continued",
+                param="continue_final_message",
+            )
+        end = found + len(text.strip())
+        return self._llm.chat_template.tokenize(
+            self._llm._host.tokenizer, written[:end], marks[:end]
+        )
+
+    def _need_format(self) -> ChatFormat:
+        if self._template_error is not None:
+            raise self._template_error
+        if self._format is None:
             raise ServeError(
                 "not_supported",
                 "this model has no chat template: it completes text but holds no conversation; "
                 "ask /v1/completions, or serve a model tuned for chat",
                 param="messages",
             )
-        return self._llm.encode_chat(messages, tools, **options)
+        return self._format
 
     def tokenize(self, request: TokenizeRequest) -> TokenizeResult:
         """For /tokenize and its like."""
@@ -112,15 +160,19 @@ class PromptMaker:
                 parse_special=request.parse_special,
             )
         else:
-            options = {
-                **request.template_options,
-                "add_generation_prompt": request.add_generation_prompt,
-            }
-            ids = self._chat(request.messages, request.tools, options)
+            asked = GenerateRequest(
+                id="",
+                messages=request.messages,
+                tools=request.tools,
+                template_options=request.template_options,
+                add_generation_prompt=request.add_generation_prompt,
+            )
+            chat = self._need_format()
+            said = chat.conversation(asked, chat.plan(asked))
+            options = _options(asked)
+            ids = self._llm.encode_chat(said.messages, said.tools, **options)
             if request.with_prompt:
-                written = self._llm.chat_template.render(
-                    request.messages, tools=request.tools, **options
-                )
+                written = self._llm.chat_template.render(said.messages, tools=said.tools, **options)
         tokenizer = self._llm._host.tokenizer
         return TokenizeResult(
             ids=ids,
@@ -137,7 +189,7 @@ class PromptMaker:
                 return prefix, suffix, middle
         return None
 
-    def _infilled(self, prompt: str | list[int], suffix: str) -> MadePrompt:
+    def _infilled(self, prompt: str | list[int], suffix: str) -> list[int]:
         if self._infill is None:
             raise ServeError(
                 "not_supported",
@@ -154,7 +206,7 @@ class PromptMaker:
         start = [tokenizer.bos_id] if tokenizer.add_bos and tokenizer.bos_id is not None else []
         head = self._llm.tokenize(prompt, add_special_tokens=False) if prompt else []
         tail = self._llm.tokenize(suffix, add_special_tokens=False)
-        return MadePrompt([*start, before, *head, after, *tail, middle], prompt)
+        return [*start, before, *head, after, *tail, middle]
 
 
 def _options(request: GenerateRequest) -> dict[str, Any]:
@@ -173,7 +225,5 @@ def _options(request: GenerateRequest) -> dict[str, Any]:
         options.setdefault("thinking", reasoning.enabled)
     if reasoning.effort is not None:
         options.setdefault("reasoning_effort", reasoning.effort)
-    if request.continue_last_message:
-        raise ChatTemplateError("continue_final_message is not supported yet; leave it out")
     options["add_generation_prompt"] = request.add_generation_prompt
     return options

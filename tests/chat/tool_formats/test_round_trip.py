@@ -37,7 +37,7 @@ FORMATS = {
     "openbmb-MiniCPM5-1B": ("minicpm", "think"),
 }
 ENDS = (
-    "<|im_end|>", "<|eot_id|>", "<|end_of_text|>", "</s>", "<|call|>", "<|tool_response>", "<|end|>",  # noqa: E501
+    "<|im_end|>", "<|eot_id|>", "<|end_of_text|>", "</s>", "<|tool_response>", "<|end|>",
     "<end_of_turn>", "<｜end▁of▁sentence｜>",
 )  # fmt: skip
 USER = {"role": "user", "content": "How warm is it?"}
@@ -85,7 +85,7 @@ def generated(
     before, after = prompts.prepare([USER], TOOLS), prompts.prepare([USER, said], TOOLS)
     prompt = template.render(before.messages, tools=before.tools)
     whole = template.render(after.messages, tools=after.tools, add_generation_prompt=False)
-    common = os.path.commonprefix([prompt, whole])  # noqa: RUF071 - of texts
+    common = os.path.commonprefix([prompt, whole])  # noqa: RUF071 (texts, no paths)
     if common.endswith(("<", "<|")):  # into the first marker
         common = common[: common.rindex("<")]
     text = whole[len(common) :]

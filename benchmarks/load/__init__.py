@@ -1,0 +1,1 @@
+"""Load on a serving engine: what arrives when, and what is measured, after `vllm bench serve`."""
