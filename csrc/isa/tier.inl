@@ -14,6 +14,7 @@
 #include "kernels/rows.inl"
 #include "kernels/kv.inl"
 #include "kernels/attention.inl"
+#include "kernels/sampling.inl"
 #include "kernels/peak.inl"
 // clang-format on
 
@@ -64,6 +65,9 @@ constexpr Kernels make_table(const char* name) {
   table.attention[0] = attention<Kv::kF16>;
   table.attention[1] = attention<Kv::kBF16>;
   table.attention[2] = attention<Kv::kQ8>;
+  table.scan_logits = scan_logits;
+  table.exponentiate = exponentiate;
+  table.sum_from = sum_from;
   table.int8_peak = int8_peak;
   table.float_peak = float_peak;
   return table;

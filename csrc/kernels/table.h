@@ -82,10 +82,22 @@ struct Kernels {
                          const float* v);
   void (*attention[3])(const AttentionItem& item);
 
+  // Sampling, over [n] logits in blocks of kLogitBlock. block_max[b]: the largest of a block that
+  // is no NaN, -inf where there is none. unusable: a NaN or +inf was seen.
+  void (*scan_logits)(const float* x, int64_t n, float* block_max, int32_t* unusable);
+  // z[i] = (x[i] - max) * scale, mass[i] = exp(z[i]), 0 below -87.3; returns the sum of mass, and
+  // those of its blocks. z and block_sums may be null; z may be x.
+  double (*exponentiate)(const float* x, int64_t n, float max, float scale, float* z, float* mass,
+                         double* block_sums);
+  // The sum of those that are at least so large.
+  double (*sum_from)(const float* mass, int64_t n, float least);
+
   // Rooflines: so many rounds of 1,536 int8 or 384 float operations. The results mean nothing.
   int32_t (*int8_peak)(int64_t rounds);
   float (*float_peak)(int64_t rounds);
 };
+
+constexpr int64_t kLogitBlock = 1024;
 
 // Bytes of scratch that one thread needs.
 [[maybe_unused]] static constexpr int64_t matmul_scratch_bytes(int64_t cols) {

@@ -33,6 +33,8 @@ struct SamplerWorkspace {
   std::vector<int32_t> indices;  // [num_vocab]
   std::vector<int32_t> counts;   // [num_vocab] all zero between uses
   std::vector<ScoredToken> best;
+  std::vector<float> block_max;    // of the logits at hand, by blocks of kLogitBlock
+  std::vector<double> block_sums;  // of their mass
 
   void reserve(size_t num_vocab) {
     if (scratch.size() >= num_vocab) return;

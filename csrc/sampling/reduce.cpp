@@ -1,10 +1,11 @@
 #include "sampling/reduce.h"
 
 #include <algorithm>
-#include <bit>
 #include <cmath>
 #include <cstring>
 #include <limits>
+
+#include "isa/select.h"
 
 namespace pyslm {
 namespace {
@@ -24,68 +25,19 @@ F32x4 load(const float* x) {
   return v;
 }
 
-void store(float* x, F32x4 v) { std::memcpy(x, &v, sizeof v); }
-
-// e^z by 2^n * p(r), r = z - n ln 2 in [-ln2/2, ln2/2]; Taylor coefficients to r^6 leave an error
-// of 1.2e-7 relative, about one ulp.
-[[gnu::always_inline]] inline F32x4 exp_lanes(F32x4 z_f32x4) {
-  constexpr float kLowest = -87.0f;
-  constexpr float kRound = 12582912.0f;  // 1.5 * 2^23: adding it leaves round(x) in the low bits
-  const I32x4 in_range = z_f32x4 >= kLowest;
-  const F32x4 lowest = {kLowest, kLowest, kLowest, kLowest};
-  const F32x4 z = in_range ? z_f32x4 : lowest;
-  const F32x4 shifted = z * 1.44269504f + kRound;
-  const F32x4 n = shifted - kRound;
-  const F32x4 r = (z - n * 0.693359375f) - n * -2.12194440e-4f;
-  F32x4 p = r * (1.0f / 720) + (1.0f / 120);
-  p = p * r + (1.0f / 24);
-  p = p * r + (1.0f / 6);
-  p = p * r + 0.5f;
-  p = p * r + 1.0f;
-  p = p * r + 1.0f;
-  I32x4 exponent_i32x4;
-  std::memcpy(&exponent_i32x4, &shifted, sizeof shifted);
-  exponent_i32x4 = (exponent_i32x4 - std::bit_cast<int32_t>(kRound) + 127) << 23;
-  F32x4 power_f32x4;
-  std::memcpy(&power_f32x4, &exponent_i32x4, sizeof exponent_i32x4);
-  const F32x4 zero = {0, 0, 0, 0};
-  return in_range ? p * power_f32x4 : zero;
-}
-
 }  // namespace
 
-LogitScan scan_logits(const float* logits, int64_t n) {
-  constexpr int kChains = 4;  // a maximum takes four cycles; four chains keep the unit busy
-  F32x4 max_f32x4[kChains];
-  I32x4 bad_i32x4[kChains];
-  for (int c = 0; c < kChains; ++c) {
-    max_f32x4[c] = F32x4{-kInf, -kInf, -kInf, -kInf};
-    bad_i32x4[c] = I32x4{0, 0, 0, 0};
-  }
-  int64_t i = 0;
-  for (; i + kChains * kLanes <= n; i += kChains * kLanes) {
-    for (int c = 0; c < kChains; ++c) {
-      const F32x4 x = load(logits + i + c * kLanes);
-      max_f32x4[c] = x > max_f32x4[c] ? x : max_f32x4[c];
-      bad_i32x4[c] |= ~(x < kInf);  // NaN compares false
-    }
-  }
-  LogitScan scan{-kInf, false};
-  for (int c = 0; c < kChains; ++c) {
-    for (int lane = 0; lane < kLanes; ++lane) {
-      scan.max = std::max(scan.max, max_f32x4[c][lane]);
-      scan.unusable |= bad_i32x4[c][lane] != 0;
-    }
-  }
-  for (; i < n; ++i) {
-    scan.max = logits[i] > scan.max ? logits[i] : scan.max;
-    scan.unusable |= !(logits[i] < kInf);
-  }
-  return scan;
+LogitScan scan_logits(const float* logits, int64_t n, std::vector<float>& block_max) {
+  block_max.resize(static_cast<size_t>((n + kLogitBlock - 1) / kLogitBlock));
+  int32_t unusable = 0;
+  select_kernels().scan_logits(logits, n, block_max.data(), &unusable);
+  return {*std::max_element(block_max.begin(), block_max.end()), unusable != 0};
 }
 
-int64_t find_first(const float* x, int64_t n, float value) {
-  return std::find(x, x + n, value) - x;
+int64_t find_first(const float* x, int64_t n, float value, const std::vector<float>& block_max) {
+  const auto block = std::find(block_max.begin(), block_max.end(), value) - block_max.begin();
+  const int64_t begin = std::min(n, block * kLogitBlock);
+  return std::find(x + begin, x + n, value) - x;
 }
 
 double sum_block(const float* x, int64_t n) {
@@ -108,8 +60,7 @@ double sum(const float* x, int64_t n) {
 }
 
 // Both moments in one pass, about the largest element, near which nothing cancels that matters.
-Spread spread_of(const float* x, int64_t n) {
-  const float max = scan_logits(x, n).max;
+Spread spread_of(const float* x, int64_t n, float max) {
   F64x4 sum_f64x4 = {}, squares_f64x4 = {};
   I32x4 count_i32x4 = {};
   const auto add = [&](F32x4 x_f32x4) {
@@ -138,23 +89,7 @@ void drop_below(float* x, int64_t n, float threshold) {
 }
 
 double exponentiate(const float* x, int64_t n, float max, float scale, float* z, float* mass) {
-  double total = 0;
-  // A block at a time, so that it is still in the first-level cache when it is summed.
-  for (int64_t begin = 0; begin < n; begin += kSumBlock) {
-    const int64_t end = std::min(n, begin + kSumBlock);
-    int64_t i = begin;
-    for (; i + kLanes <= end; i += kLanes) {
-      const F32x4 z_f32x4 = (load(x + i) - max) * scale;
-      store(z + i, z_f32x4);
-      store(mass + i, exp_lanes(z_f32x4));
-    }
-    for (; i < end; ++i) {
-      z[i] = (x[i] - max) * scale;
-      mass[i] = exp_lanes(F32x4{z[i], 0, 0, 0})[0];
-    }
-    total += sum_block(mass + begin, end - begin);
-  }
-  return total;
+  return select_kernels().exponentiate(x, n, max, scale, z, mass, nullptr);
 }
 
 }  // namespace pyslm

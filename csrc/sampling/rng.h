@@ -25,7 +25,7 @@ inline PhiloxCounter philox4x32(PhiloxCounter c, PhiloxKey key) {
 
 // Uniform in [0, 1), 53 bits. `position` is the index in its sequence of the token being drawn;
 // `stream` tells apart the numbers that one token needs.
-enum class RandomStream : uint32_t { kToken = 0, kXtc = 1 };
+enum class RandomStream : uint32_t { kToken = 0, kXtc = 1, kRetry = 16 /* and up */ };
 
 inline double uniform_draw(uint64_t seed, uint32_t sample_index, uint64_t position,
                            RandomStream stream = RandomStream::kToken) {

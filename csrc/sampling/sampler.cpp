@@ -1,9 +1,11 @@
 #include "sampling/sampler.h"
 
 #include <algorithm>
+#include <cmath>
 #include <limits>
 
 #include "core/error.h"
+#include "isa/select.h"
 #include "sampling/bits.h"
 #include "sampling/dry.h"
 #include "sampling/reduce.h"
@@ -12,6 +14,25 @@
 
 namespace pyslm {
 namespace {
+
+constexpr float kLeastDrawnFirst = 0.5f;  // a smaller top-p would take too many tries
+constexpr uint32_t kMostTries = 16;
+
+// Where the running sum of mass first exceeds `target`.
+int32_t locate(double target, const float* mass, int64_t n, const std::vector<double>& block_sums) {
+  size_t block = 0;
+  for (; block + 1 < block_sums.size() && target >= block_sums[block]; ++block) {
+    target -= block_sums[block];
+  }
+  for (int64_t i = static_cast<int64_t>(block) * kLogitBlock; i < n; ++i) {
+    if (target < mass[i]) return static_cast<int32_t>(i);
+    target -= mass[i];
+  }
+  // Rounding left us beyond the end: the last that has any mass.
+  int64_t last = n - 1;
+  while (last > 0 && mass[last] == 0) --last;
+  return static_cast<int32_t>(last);
+}
 
 // The candidate at which the running sum of mass first exceeds u * total. Whole blocks are skipped
 // by the same sums that made up the total.
@@ -59,10 +80,10 @@ std::vector<double> Sampler::probabilities(const float* logits, const TokenHisto
                                            SamplerWorkspace& work, int64_t position) const {
   work.reserve(static_cast<size_t>(num_vocab_));
   const float* adjusted = adjust(logits, history, nullptr, work);
-  const float max = checked_max(adjusted);
+  const float max = checked_max(adjusted, work);
   std::vector<double> result(static_cast<size_t>(num_vocab_), 0.0);
   if (greedy()) {
-    result[static_cast<size_t>(find_first(adjusted, num_vocab_, max))] = 1.0;
+    result[static_cast<size_t>(find_first(adjusted, num_vocab_, max, work.block_max))] = 1.0;
     return result;
   }
   truncate(adjusted, max, position, work);
@@ -91,7 +112,7 @@ const float* Sampler::adjust(const float* logits, const TokenHistory& history,
   apply_repetition_penalty(adjusted, history, params_, work.counts);
   apply_output_penalties(adjusted, history, params_, work.counts);
   apply_dry(adjusted, history, params_, work);
-  if (params_.top_n_sigma > 0.0f && !greedy()) drop_outside_sigma(adjusted);
+  if (params_.top_n_sigma > 0.0f && !greedy()) drop_outside_sigma(adjusted, work);
   return adjusted;
 }
 
@@ -115,14 +136,14 @@ void Sampler::check_any_left(const float* logits, const float* restricted,
        "leave none; loosen one of them");
 }
 
-void Sampler::drop_outside_sigma(float* logits) const {
-  const float max = checked_max(logits);
-  const double deviation = spread_of(logits, num_vocab_).deviation;
+void Sampler::drop_outside_sigma(float* logits, SamplerWorkspace& work) const {
+  const float max = checked_max(logits, work);
+  const double deviation = spread_of(logits, num_vocab_, max).deviation;
   drop_below(logits, num_vocab_, static_cast<float>(max - params_.top_n_sigma * deviation));
 }
 
-float Sampler::checked_max(const float* logits) const {
-  const LogitScan scan = scan_logits(logits, num_vocab_);
+float Sampler::checked_max(const float* logits, SamplerWorkspace& work) const {
+  const LogitScan scan = scan_logits(logits, num_vocab_, work.block_max);
   if (scan.unusable || scan.max == -std::numeric_limits<float>::infinity()) {
     fail(ErrorKind::kInternal, "the model gave logits that cannot be sampled (",
          scan.unusable ? "NaN or +inf among them" : "all -inf",
@@ -133,11 +154,54 @@ float Sampler::checked_max(const float* logits) const {
 
 int32_t Sampler::choose(const float* logits, int64_t position, SamplerWorkspace& work,
                         const uint32_t* grammar) const {
-  const float max = checked_max(logits);
-  if (greedy()) return static_cast<int32_t>(find_first(logits, num_vocab_, max));
+  const float max = checked_max(logits, work);
+  if (greedy()) return static_cast<int32_t>(find_first(logits, num_vocab_, max, work.block_max));
+  if (draws_first(grammar)) return draw_until_kept(logits, max, position, work);
   truncate(logits, max, position, work, grammar);
   return draw(work.candidates,
               uniform_draw(params_.seed, sample_index_, static_cast<uint64_t>(position)));
+}
+
+bool Sampler::draws_first(const uint32_t* grammar) const {
+  return (params_.top_k <= 0 || params_.top_k >= num_vocab_) && params_.typical_p >= 1.0f &&
+         params_.xtc_probability <= 0.0f && params_.top_p >= kLeastDrawnFirst &&
+         (grammar == nullptr || !few_allowed(grammar, num_vocab_));
+}
+
+// Rejection sampling: each try is independent, so what is kept has the distribution of a draw among
+// those kept.
+int32_t Sampler::draw_until_kept(const float* logits, float max_logit, int64_t position,
+                                 SamplerWorkspace& work) const {
+  const int64_t n = num_vocab_;
+  float* mass = work.candidates.mass.data();
+  work.block_sums.resize(static_cast<size_t>((n + kLogitBlock - 1) / kLogitBlock));
+  const double total = select_kernels().exponentiate(
+      logits, n, max_logit, 1.0f / params_.temperature, nullptr, mass, work.block_sums.data());
+  for (uint32_t attempt = 0; attempt < kMostTries; ++attempt) {
+    const auto stream = attempt == 0 ? static_cast<uint32_t>(RandomStream::kToken)
+                                     : static_cast<uint32_t>(RandomStream::kRetry) + attempt;
+    const double u = uniform_draw(params_.seed, sample_index_, static_cast<uint64_t>(position),
+                                  static_cast<RandomStream>(stream));
+    const int32_t token = locate(u * total, mass, n, work.block_sums);
+    if (is_kept(token, total, work)) return token;
+  }
+  truncate(logits, max_logit, position, work);
+  return draw(work.candidates, uniform_draw(params_.seed, sample_index_,
+                                            static_cast<uint64_t>(position), RandomStream::kRetry));
+}
+
+// By top-p: what is more likely has less than top_p of all mass; of equals the lower ids come
+// first. By min-p: the most likely has mass 1.
+bool Sampler::is_kept(int32_t token, double total, const SamplerWorkspace& work) const {
+  const float* mass = work.candidates.mass.data();
+  const float own = mass[token];
+  if (own < params_.min_p) return false;
+  if (params_.top_p >= 1.0f) return true;
+  const auto sum_from = select_kernels().sum_from;
+  const float more = std::nextafter(own, std::numeric_limits<float>::infinity());
+  const double before =
+      sum_from(mass, token, own) + sum_from(mass + token + 1, num_vocab_ - token - 1, more);
+  return before < params_.top_p * total;
 }
 
 void Sampler::truncate(const float* logits, float max_logit, int64_t position,

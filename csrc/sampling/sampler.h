@@ -10,6 +10,8 @@
 //   7. top-n-sigma, which temperature does not change: logits within n standard deviations of the
 //      largest, over all tokens that may come
 //   8. top-k   9. typical   10. top-p   11. min-p   12. XTC (truncate.h)
+//  (where top-p and min-p alone cut a whole vocabulary: draw first, and again while the token is
+//  not among those that are left; the same distribution without finding them all)
 //  13. draw: inverse of the cumulative distribution in ascending order of token id, at a uniform
 //      number that depends only on (seed, sample index, position)          (rng.h)
 //
@@ -57,11 +59,15 @@ class Sampler {
   bool greedy() const { return params_.temperature < 1e-5f; }
   const float* adjust(const float* logits, const TokenHistory& history, const uint32_t* grammar,
                       SamplerWorkspace& work) const;
-  float checked_max(const float* logits) const;
+  float checked_max(const float* logits, SamplerWorkspace& work) const;
   void check_any_left(const float* logits, const float* restricted, const uint32_t* grammar) const;
-  void drop_outside_sigma(float* logits) const;
+  void drop_outside_sigma(float* logits, SamplerWorkspace& work) const;
   int32_t choose(const float* logits, int64_t position, SamplerWorkspace& work,
                  const uint32_t* grammar) const;
+  bool draws_first(const uint32_t* grammar) const;
+  int32_t draw_until_kept(const float* logits, float max_logit, int64_t position,
+                          SamplerWorkspace& work) const;
+  bool is_kept(int32_t token, double total, const SamplerWorkspace& work) const;
   void truncate(const float* logits, float max_logit, int64_t position, SamplerWorkspace& work,
                 const uint32_t* grammar = nullptr) const;
 

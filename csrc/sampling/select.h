@@ -6,6 +6,8 @@
 #include <limits>
 #include <vector>
 
+#include "kernels/table.h"
+
 namespace pyslm {
 
 struct ScoredToken {
@@ -20,8 +22,10 @@ inline bool ranks_before(const ScoredToken& a, const ScoredToken& b) {
 
 // Fills `best` with the k that rank first, in no particular order; fewer where less than k are
 // above -inf. Tokens come in ascending order, so one that only equals the threshold ranks after
-// all k before it.
-inline void select_top(const float* scores, int32_t n, int32_t k, std::vector<ScoredToken>& best) {
+// all k before it. block_max: the largest of each block of kLogitBlock; most blocks have nothing to
+// offer.
+inline void select_top(const float* scores, int32_t n, int32_t k,
+                       const std::vector<float>& block_max, std::vector<ScoredToken>& best) {
   const size_t keep = static_cast<size_t>(k);
   const size_t capacity = std::max<size_t>(2 * keep, 512);
   float threshold = -std::numeric_limits<float>::infinity();
@@ -32,10 +36,15 @@ inline void select_top(const float* scores, int32_t n, int32_t k, std::vector<Sc
     best.resize(keep);
     threshold = best.back().score;
   };
-  for (int32_t token = 0; token < n; ++token) {
-    if (!(scores[token] > threshold)) continue;
-    best.push_back({scores[token], token});
-    if (best.size() >= capacity) shrink();
+  for (size_t block = 0; block < block_max.size(); ++block) {
+    if (!(block_max[block] > threshold)) continue;
+    const auto begin = static_cast<int32_t>(static_cast<int64_t>(block) * kLogitBlock);
+    const int32_t end = std::min(n, begin + static_cast<int32_t>(kLogitBlock));
+    for (int32_t token = begin; token < end; ++token) {
+      if (!(scores[token] > threshold)) continue;
+      best.push_back({scores[token], token});
+      if (best.size() >= capacity) shrink();
+    }
   }
   shrink();
 }

@@ -108,13 +108,17 @@ double entropy(const Candidates& c) {
 
 }  // namespace
 
+bool few_allowed(const uint32_t* allowed, int32_t num_vocab) {
+  return count_bits(allowed, num_vocab) < num_vocab / kFew;
+}
+
 void start_candidates(const float* logits, int32_t num_vocab, float max_logit, float temperature,
                       int32_t top_k, SamplerWorkspace& work, const uint32_t* allowed) {
   Candidates& c = work.candidates;
   const float* source = logits;
   const bool all = top_k <= 0 || top_k >= num_vocab;
   if (!all) {
-    select_top(logits, num_vocab, top_k, work.best);
+    select_top(logits, num_vocab, top_k, work.block_max, work.best);
     std::sort(work.best.begin(), work.best.end(),
               [](const ScoredToken& a, const ScoredToken& b) { return a.token < b.token; });
     c.count = work.best.size();
@@ -123,7 +127,7 @@ void start_candidates(const float* logits, int32_t num_vocab, float max_logit, f
       c.scores[i] = work.best[i].score;
     }
     source = c.scores.data();
-  } else if (allowed != nullptr && count_bits(allowed, num_vocab) < num_vocab / kFew) {
+  } else if (allowed != nullptr && few_allowed(allowed, num_vocab)) {
     c.count = 0;
     for_each_bit(allowed, num_vocab, [&](int32_t token) {
       c.ids[c.count] = token;
@@ -135,8 +139,9 @@ void start_candidates(const float* logits, int32_t num_vocab, float max_logit, f
     c.count = static_cast<size_t>(num_vocab);
     std::iota(c.ids.begin(), c.ids.begin() + num_vocab, 0);
   }
-  c.total = exponentiate(source, static_cast<int64_t>(c.count), max_logit, 1.0f / temperature,
-                         c.scores.data(), c.mass.data());
+  exponentiate(source, static_cast<int64_t>(c.count), max_logit, 1.0f / temperature,
+               c.scores.data(), c.mass.data());
+  update_total(c);  // to the last bit what the draw will add up
 }
 
 void keep_typical(float typical_p, SamplerWorkspace& work) {

@@ -6,6 +6,9 @@
 
 namespace pyslm {
 
+// So few tokens may come that the others are best left out from the start.
+bool few_allowed(const uint32_t* allowed, int32_t num_vocab);
+
 // All tokens, or the k with the largest logits (exactly k; equal logits: lower ids).
 // k <= 0 or k >= num_vocab: all. `allowed`, where given, has a bit for each token above -inf; where
 // they are few, no others become candidates, and the rest costs next to nothing.

@@ -61,7 +61,7 @@ class ToolPrompts:
         """
         offered = list(tools_of(tools).values())
         able = self._abilities
-        prepared = [dict(message) for message in messages]
+        prepared = [_with_reasoning(dict(message)) for message in messages]
         if not able.long_ids:
             prepared = [_with_short_ids(message) for message in prepared]
         if able.calls and not able.several_calls:
@@ -97,6 +97,17 @@ class ToolPrompts:
         said = message.get("content")
         parts = [said, _GAP] if isinstance(said, str) and said else []
         return {**message, "content": join([*parts, self._format.write(list(map(_call, calls)))])}
+
+
+def _with_reasoning(message: dict[str, Any]) -> dict[str, Any]:
+    """Earlier reasoning under each name by which templates know it."""
+    reasoning = message.get("reasoning_content") or message.get("reasoning")
+    if not reasoning or message.get("role") != "assistant":
+        return message
+    message |= {"reasoning_content": reasoning, "reasoning": reasoning}
+    if not (message.get("content") and message.get("tool_calls")):  # or gpt-oss refuses
+        message.setdefault("thinking", reasoning)
+    return message
 
 
 def _call(call: Mapping[str, Any]) -> ToolCall:

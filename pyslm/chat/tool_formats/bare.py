@@ -16,8 +16,8 @@ __all__ = ["bare_argument"]
 # A parameter that may be a string or something else is read as a string only if it cannot be read
 # as anything else.
 _ONLY_STRINGS = (
-    r"~/\s*[-+.0-9\[\{\(\x22\x27](?s:.*)/",
-    r"~/\s*((?i:true|false|null|none))\s*/",
+    r"/([^-+.0-9\[\{\(\x22\x27\s](?s:.*))?/",
+    r"~/(?i:true|false|null|none)\s*/",
 )
 _NO_STRINGS = {"type": ["number", "boolean", "null", "array", "object"]}
 

@@ -10,7 +10,7 @@ from pyslm.chat.events import ToolCall
 from pyslm.chat.marked import join
 from pyslm.chat.reader import Reader, Steps, new_call_id
 from pyslm.chat.reasoning import ReasoningStyle
-from pyslm.chat.tool_formats.lark import ANY_TEXT, Lark, escaped
+from pyslm.chat.tool_formats.lark import Lark
 from pyslm.chat.tool_formats.values import json_text
 from pyslm.chat.tools import Tool
 from pyslm.errors import InvalidRequestError
@@ -106,17 +106,16 @@ class ToolFormat(ABC):
             raise InvalidRequestError("tool_choice is required, but there are no tools")
         lark = Lark(control)
         before = reasoning.grammar(lark, in_reasoning) if reasoning else ""
-        rest = self.rest(lark, offered, parallel)
         if choice == "auto":
-            return lark.source(f"{before} {self.optional(lark, rest)}".strip())
-        return lark.source(f"{before} {lark.mark(self.trigger)} {rest}".strip())
+            output = self.optional(lark, offered, parallel)
+        else:
+            output = f"{lark.mark(self.trigger)} {self.rest(lark, offered, parallel)}"
+        return lark.source(f"{before} {output}".strip())
 
-    def optional(self, lark: Lark, rest: str) -> str:
+    def optional(self, lark: Lark, tools: Sequence[Tool], parallel: bool) -> str:
         """The grammar of an output that may be an answer, calls, or an answer and then calls."""
+        rest = self.rest(lark, tools, parallel)
         if self.anchored:
-            begun = f"/{escaped(self.trigger)}(?s:.*)/"
-            answer = lark.rule("TEXT", f"{ANY_TEXT} & ~{begun}")
+            answer = lark.text_not_beginning(self.trigger)
             return lark.any_of((answer, f"{lark.mark(self.trigger)} {rest}"))
-        return lark.any_of(
-            (lark.rule("TEXT", ANY_TEXT), f"{lark.text_before(self.trigger)} {rest}")
-        )
+        return lark.any_of((lark.any_text(), f"{lark.text_before(self.trigger)} {rest}"))

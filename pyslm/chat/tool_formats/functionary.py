@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from pyslm.chat.events import ToolCall
 from pyslm.chat.reader import Reader, Steps
 from pyslm.chat.tool_formats.format import ToolFormat
-from pyslm.chat.tool_formats.lark import ANY_TEXT, Lark
+from pyslm.chat.tool_formats.lark import Lark
 from pyslm.chat.tool_formats.registry import register
 from pyslm.chat.tool_formats.values import arguments_text, attempt
 from pyslm.chat.tools import Tool
@@ -68,5 +68,6 @@ class Functionary(ToolFormat):
         )
         return f'{call} ("{_MARK}" {call})*' if parallel else call
 
-    def optional(self, lark: Lark, rest: str) -> str:
-        return lark.any_of((f'"{_ALL}\\n" {lark.rule("TEXT", ANY_TEXT)}', rest))
+    def optional(self, lark: Lark, tools: Sequence[Tool], parallel: bool) -> str:
+        calls = self.rest(lark, tools, parallel)
+        return lark.any_of((f'"{_ALL}\\n" {lark.any_text()}', calls))

@@ -18,7 +18,7 @@ from pyslm.chat.tool_formats.lark import Lark, repeated
 from pyslm.chat.tool_formats.literals import NotationReader
 from pyslm.chat.tool_formats.registry import register
 from pyslm.chat.tool_formats.schema import SchemaWriter
-from pyslm.chat.tool_formats.strings import bare_string, without
+from pyslm.chat.tool_formats.strings import bare_string
 from pyslm.chat.tool_formats.values import attempt
 from pyslm.chat.tools import Tool, is_tool_name
 
@@ -41,8 +41,18 @@ class Gemma4(ToolFormat):
             return [_GemmaReader(text, reader.markers).call()]
 
         while (yield from reader.content_until(reader.markers[_OPEN])):
-            text = yield from reader.until(reader.markers[_CLOSE])
-            reader.accept_or_reject(attempt(call_of, text[0] if text else None))
+            reader.accept_or_reject(attempt(call_of, (yield from self._body(reader))))
+
+    def _body(self, reader: Reader) -> Steps[str | None]:
+        """All up to the closing marker, which strings may mention."""
+        closing, quote = reader.markers[_CLOSE], reader.markers[_QUOTE]
+        start = reader.pos
+        while found := (yield from reader.until(closing, quote)):
+            if found[1] == closing:
+                return reader.text[start : reader.pos - len(closing)]
+            if not (yield from reader.until(quote)):
+                return None
+        return None
 
     def write(self, calls: Sequence[ToolCall]) -> str:
         return join(map(self._written, calls))
@@ -105,7 +115,7 @@ class _GemmaWriter(SchemaWriter):
     words = {True: "true", False: "false", None: "null"}  # noqa: RUF012
 
     def string(self, schema: Mapping[str, Any]) -> str:
-        text = bare_string(self.lark, schema, _QUOTE, without(_CLOSE))
+        text = bare_string(self.lark, schema, _QUOTE)
         return f"{self.lark.mark(_QUOTE)} {text}"
 
     def key(self, name: str | None) -> str:

@@ -20,7 +20,7 @@ from pyslm.chat.events import ToolCall
 from pyslm.chat.marked import join, literal
 from pyslm.chat.reader import Reader, Steps
 from pyslm.chat.tool_formats.format import ToolFormat
-from pyslm.chat.tool_formats.lark import ANY_TEXT, Lark
+from pyslm.chat.tool_formats.lark import Lark
 from pyslm.chat.tool_formats.registry import register
 from pyslm.chat.tool_formats.values import arguments_text, attempt
 from pyslm.chat.tools import Tool, is_tool_name
@@ -115,9 +115,9 @@ class Harmony(ToolFormat):
         call = lark.any_of(self._call_grammar(lark, tool) for tool in tools)
         return f"{self._analysis(lark)} {call}"
 
-    def optional(self, lark: Lark, rest: str) -> str:
-        answer = f'"final" {lark.mark(_MESSAGE)} {lark.rule("TEXT", ANY_TEXT)}'
-        messages = lark.any_of((f"{self._analysis(lark)} {answer}", rest))
+    def optional(self, lark: Lark, tools: Sequence[Tool], parallel: bool) -> str:
+        answer = f'{self._analysis(lark)} "final" {lark.mark(_MESSAGE)} {lark.any_text()}'
+        messages = lark.any_of((answer, self.rest(lark, tools, parallel)))
         return f"{lark.mark(_CHANNEL)} {messages}"
 
     def _analysis(self, lark: Lark) -> str:

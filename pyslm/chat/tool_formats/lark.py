@@ -77,15 +77,19 @@ class Lark:
     def define(self, name: str, body: str) -> None:
         self._rules[name] = f"{name}: {body}"
 
-    def text_without(self, *parts: str) -> str:
-        """Any text in which none of `parts` occurs."""
-        banned = " ".join(f"& ~/(?s:.*){escaped(part)}(?s:.*)/" for part in parts)
+    def any_text(self) -> str:
+        """Text of any kind, to where it ends."""
+        return self.rule("TEXT", ANY_TEXT)
+
+    def text_not_beginning(self, *starts: str) -> str:
+        """Text that begins with none of `starts`; there, literals of just these may take over."""
+        banned = " ".join(f"& ~/{escaped(start)}(?s:.*)/" for start in starts)
         return self.rule("TEXT", f"{ANY_TEXT} {banned}")
 
     def text_before(self, marker: str) -> str:
         """Any text, and then the marker."""
         if self.is_control(marker):
-            return f"{self.rule('TEXT', ANY_TEXT)} {self.mark(marker)}"
+            return f"{self.any_text()} {self.mark(marker)}"
         return self.rule("head", f"{ANY_TEXT} {self.text(marker)}", "[lazy]")
 
     def source(self, start: str) -> str:

@@ -5,7 +5,7 @@ Source: https://www.llama.com/docs/model-cards-and-prompt-formats/llama3_1
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from pyslm.chat.events import ToolCall
 from pyslm.chat.reader import Reader, Steps
@@ -69,7 +69,21 @@ class Llama3(ToolFormat):
         return "; ".join(written_call(call, "parameters") for call in calls)
 
     def rest(self, lark: Lark, tools: Sequence[Tool], parallel: bool) -> str:  # noqa: ARG002
-        return lark.any_of(
-            f"""{lark.text(f'{tool.name}", "parameters": ')} {lark.arguments(tool)} "}}\""""
-            for tool in tools
-        )
+        """One call: the templates take no more."""
+        heads = {tool: _head(tool).removeprefix(self.trigger) for tool in tools}
+        return _calls(lark, heads)
+
+    def optional(self, lark: Lark, tools: Sequence[Tool], parallel: bool) -> str:  # noqa: ARG002
+        """Objects that begin otherwise are answers."""
+        heads = {tool: _head(tool) for tool in tools}
+        return lark.any_of((lark.text_not_beginning(*heads.values()), _calls(lark, heads)))
+
+
+def _head(tool: Tool) -> str:
+    return f'{{"name": "{tool.name}", "parameters": '
+
+
+def _calls(lark: Lark, heads: Mapping[Tool, str]) -> str:
+    return lark.any_of(
+        f'{lark.text(head)} {lark.arguments(tool)} "}}"' for tool, head in heads.items()
+    )

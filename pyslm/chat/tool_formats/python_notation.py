@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pyslm.chat.events import ToolCall
-from pyslm.chat.tool_formats.lark import Lark, repeated
+from pyslm.chat.tool_formats.lark import Lark
 from pyslm.chat.tool_formats.schema import SchemaWriter
 from pyslm.chat.tools import Tool
 
@@ -30,14 +30,18 @@ class _PythonWriter(SchemaWriter):
         return self.lark.text(json.dumps(text, ensure_ascii=False))
 
 
-def call_list_grammar(lark: Lark, tools: Sequence[Tool], parallel: bool) -> str:
-    """f(a=1), g(b="x")"""
-    return repeated(lark.any_of(_call(lark, tool) for tool in tools), '", "', parallel)
+def call_list_grammar(lark: Lark, tools: Sequence[Tool], parallel: bool, opening: str = "") -> str:
+    """f(a=1), g(b="x"); `opening` is part of the first literal."""
+    first = lark.any_of(_call(lark, tool, opening) for tool in tools)
+    if not parallel:
+        return first
+    further = lark.any_of(_call(lark, tool) for tool in tools) if opening else first
+    return f'{first} (", " {further})*'
 
 
-def _call(lark: Lark, tool: Tool) -> str:
+def _call(lark: Lark, tool: Tool, opening: str = "") -> str:
     arguments = _PythonWriter(lark, tool.parameters).arguments(tool, lark.text, '"="')
-    return f'{lark.text(f"{tool.name}(")} {arguments} ")"'
+    return f'{lark.text(f"{opening}{tool.name}(")} {arguments} ")"'
 
 
 def written_list(calls: Sequence[ToolCall]) -> str:

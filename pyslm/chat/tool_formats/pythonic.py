@@ -59,3 +59,8 @@ class Pythonic(ToolFormat):
 
     def rest(self, lark: Lark, tools: Sequence[Tool], parallel: bool) -> str:
         return f'{call_list_grammar(lark, tools, parallel)} "]"'
+
+    def optional(self, lark: Lark, tools: Sequence[Tool], parallel: bool) -> str:
+        """Lists that begin otherwise are answers."""
+        answer = lark.text_not_beginning(*(f"[{tool.name}(" for tool in tools))
+        return lark.any_of((answer, f'{call_list_grammar(lark, tools, parallel, "[")} "]"'))

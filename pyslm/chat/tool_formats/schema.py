@@ -24,6 +24,7 @@ __all__ = [
     "with_definitions",
 ]
 
+SEPARATOR = '", "'
 _DEFINITIONS = ("$defs", "definitions")
 _PASSED = ANNOTATIONS | {*_DEFINITIONS, "$schema", "$id", "id", "$anchor", "type"}
 _ANYTHING = ("string", "number", "boolean", "null", "array", "object")
@@ -101,15 +102,30 @@ class SchemaWriter(ABC):
         raise InvalidRequestError(f"json_schema: there is no type {name!r:.80}")
 
     def _array(self, schema: Mapping[str, Any]) -> str:
-        if "prefixItems" in schema or isinstance(schema.get("items"), list):
-            raise InvalidRequestError("json_schema: prefixItems cannot be enforced here")
         fewest, most = int(schema.get("minItems", 0)), schema.get("maxItems")
+        if "prefixItems" in schema or isinstance(schema.get("items"), list):
+            return self._tuple(schema, fewest, most)
         if most == 0 or schema.get("items") is False:
             return '"[" "]"'
         item = self.lark.rule("item", self.value(schema.get("items", {})))
-        upper = "" if most is None else int(most) - 1
-        items = f'{item} (", " {item}){{{max(fewest - 1, 0)},{upper}}}'
+        further = f'(", " {item}){{{max(fewest - 1, 0)},{"" if most is None else int(most) - 1}}}'
+        items = item if most == 1 else f"{item} {further}"
         return f'"[" {items} "]"' if fewest else f'"[" ({items})? "]"'
+
+    def _tuple(self, schema: Mapping[str, Any], fewest: int, most: Any) -> str:
+        """The items that have a schema each, and no more."""
+        parts = schema.get("prefixItems", schema.get("items"))
+        parts = parts[: len(parts) if most is None else int(most)]
+        if fewest > len(parts):
+            raise InvalidRequestError(
+                f"json_schema: minItems {fewest} with {len(parts)} prefixItems cannot be enforced "
+                "in this notation; supported: as many as there are prefixItems"
+            )
+        items = '""'
+        for index, part in reversed(list(enumerate(parts))):
+            item = f"{'' if index == 0 else SEPARATOR} {self.value(part)} {items}"
+            items = self.lark.rule("items", item if index < fewest else f'{item} | ""')
+        return f'"[" {items} "]"'
 
     def arguments(self, tool: Tool, key: Callable[[str], str], assign: str) -> str:
         """The arguments of a call, with commas between."""
@@ -122,27 +138,39 @@ class SchemaWriter(ABC):
         assign: str = '":"',
     ) -> str:
         """The members of an object, with commas between, in the order of the schema."""
-        for keyword in ("patternProperties", "minProperties", "maxProperties"):
-            if keyword in schema:
-                raise InvalidRequestError(
-                    f"json_schema: {keyword} cannot be enforced in this notation; "
-                    "list the properties"
-                )
         extra = schema.get("additionalProperties", {})
         required = list(schema.get("required", ()))
         properties = dict(schema.get("properties", {}))
         properties |= {name: extra for name in required if name not in properties}
+        self._check_counts(schema, len(properties))
         if not properties:
-            if extra is False:
-                return '""'
-            member = self.lark.rule("member", f"{self.key(None)} {assign} {self.value(extra)}")
-            return f'({member} (", " {member})*)?'
+            return '""' if extra is False else self._map(schema, extra, assign)
         members = {
             name: self.lark.rule("member", f"{(key or self.key)(name)} {assign} {self.value(part)}")
             for name, part in properties.items()
             if part is not False
         }
         return self._sequence(members, set(required))
+
+    def _check_counts(self, schema: Mapping[str, Any], num_properties: int) -> None:
+        fewest, most = schema.get("minProperties", 0), schema.get("maxProperties", num_properties)
+        if "patternProperties" in schema or (
+            num_properties and (fewest > len(schema.get("required", ())) or most < num_properties)
+        ):
+            raise InvalidRequestError(
+                "json_schema: patternProperties, minProperties and maxProperties cannot be "
+                "enforced in this notation beside properties; list those that are required"
+            )
+
+    def _map(self, schema: Mapping[str, Any], value: Any, assign: str) -> str:
+        """Members with keys of any kind."""
+        fewest, most = int(schema.get("minProperties", 0)), schema.get("maxProperties")
+        if most == 0:
+            return '""'
+        member = self.lark.rule("member", f"{self.key(None)} {assign} {self.value(value)}")
+        more = f"({SEPARATOR} {member})" + ("*" if most is None else f"{{0,{int(most) - 1}}}")
+        members = member if most == 1 else f"{member} {more}"
+        return members if fewest else f"({members})?"
 
     def _sequence(self, members: Mapping[str, str], required: set[str]) -> str:
         """Members in order, those not required left out at will; from the last to the first."""

@@ -44,8 +44,8 @@ def bare_string(lark: Lark, schema: Mapping[str, Any], end: str, *more: str) -> 
         InvalidRequestError: a pattern or format that cannot be enforced.
     """
     conditions = [ANY_TEXT, *more]
-    if not lark.is_control(end):
-        conditions.append(without(end))
+    if not lark.is_control(end) and {"minLength", "pattern"} & schema.keys():
+        conditions.append(without(end))  # else it ends at the first anyway
     fewest, most = schema.get("minLength"), schema.get("maxLength")
     if fewest is not None or most is not None:
         upper = "" if most is None else int(most)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import llguidance
 import numpy as np
@@ -12,7 +12,7 @@ EOS = 256
 # Once a text has become long, these are tried, and what ends it soon.
 _ENDINGS = ["\n</parameter>\n", "</param>", "]]></param>", "</think>", "<channel|>", "<|end|>",
             "<tool_call|>", '<|"|>']  # fmt: skip
-_CLOSING = [EOS, *b'"]})']
+_CLOSING = [EOS, *b'"]})@']
 
 
 class _Bytes:
@@ -42,11 +42,19 @@ class Walker:
         self._tokenizer = llguidance.LLTokenizer(wrapper)
         self._names = {index: name for name, index in (control or {}).items()}
 
-    def walk(self, grammar: str, rng: random.Random, patience: int = 120) -> list[tuple[str, bool]]:
-        """Pieces of one text that `grammar` accepts: (text, whether it is a control token)."""
+    def walk(
+        self, grammar: str, rng: random.Random, begun: Sequence[tuple[str, bool]] = ()
+    ) -> list[tuple[str, bool]]:
+        """Pieces of one text that `grammar` accepts: (text, whether it is a control token).
+
+        `begun`: pieces that it begins with.
+        """
         matcher = llguidance.LLMatcher(self._tokenizer, grammar, log_level=0)
         assert not matcher.is_error(), matcher.get_error()
-        tokens: list[int] = []
+        ids = {name: index for index, name in self._names.items()}
+        tokens = [t for text, special in begun for t in ([ids[text]] if special else text.encode())]
+        assert matcher.consume_tokens(tokens), matcher.get_error()
+        patience = len(tokens) + 120
         while not matcher.is_stopped():
             mask = np.frombuffer(matcher.compute_bitmask(), dtype=np.uint8)
             allowed = np.flatnonzero(np.unpackbits(mask, bitorder="little")).tolist()

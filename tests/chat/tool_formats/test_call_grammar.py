@@ -11,7 +11,7 @@ from typing import Any
 import jsonschema
 import pytest
 from grammar_walk import Walker
-from read_output import control_of, read
+from read_output import as_tokens, control_of, read
 
 from pyslm.chat.reasoning import REASONING_STYLES
 from pyslm.chat.tool_formats import tool_format, tool_format_names
@@ -100,13 +100,15 @@ def validate(calls: list[tuple[str, Any]]) -> None:
         validator.validate(arguments)
 
 
-def walked(name: str, choice: str, seed: int, special: bool, **options: Any) -> Any:
+def walked(
+    name: str, choice: str, seed: int, special: bool, begun: str = "", **options: Any
+) -> Any:
     fmt = tool_format(name)
     style = options.get("reasoning")
     control = {m: 257 + i for i, m in enumerate(control_of(fmt, style))} if special else {}
     grammar = fmt.grammar(tools_of(TOOLS), choice, control=control, **options)
     assert grammar is not None
-    pieces = Walker(control).walk(grammar, random.Random(seed))
+    pieces = Walker(control).walk(grammar, random.Random(seed), as_tokens(begun, control))
     options.pop("parallel", None)
     return read(fmt, pieces, tools=TOOLS, control=control, **options), pieces
 
@@ -143,6 +145,38 @@ def test_auto_gives_text_or_valid_calls(name: str, special: bool) -> None:
         validate(result.calls)
         if not result.calls and not fmt.framed:
             assert result.content == "".join(text for text, _ in pieces)
+
+
+# How an answer begins that goes on to a call, where text may not come before the trigger.
+BEGUN = {
+    "functionary": "mixed\n",
+    "harmony": "<|channel|>commentary to=",
+    "llama3": '{"name": "mixed", "parameters": ',
+    "pythonic": "[mixed(",
+}
+
+
+@pytest.mark.parametrize("special", [False, True])
+@pytest.mark.parametrize("name", NAMES)
+def test_auto_is_bound_to_the_schemas_from_the_trigger_on(name: str, special: bool) -> None:
+    fmt = tool_format(name)
+    begun = BEGUN.get(name) or ("" if fmt.anchored else "Well. ") + fmt.trigger
+    for seed in range(6):
+        result, pieces = walked(name, "auto", seed, special, begun)
+        assert result.calls, pieces
+        assert result.content == ("Well." if begun.startswith("Well.") else "")
+        validate(result.calls)
+
+
+@pytest.mark.parametrize(
+    ("name", "begun"),
+    [("llama3", '{"name": "Bob", "age": '), ("pythonic", "[1, 2"), ("pythonic", "[mix](http"),
+     ("generic", '{"tool": ')],
+)  # fmt: skip
+def test_auto_leaves_answers_that_begin_alike(name: str, begun: str) -> None:
+    result, pieces = walked(name, "auto", 0, False, begun)
+    assert result.calls == []
+    assert result.content == "".join(text for text, _ in pieces)
 
 
 @pytest.mark.parametrize("special", [False, True])
