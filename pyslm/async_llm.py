@@ -25,6 +25,7 @@ from pyslm.scores import (
     ContinuationScore,
     continuation_ids,
     logprobs_of,
+    pair_ids,
     prompt_scoring,
     score_of,
     vector_of,
@@ -143,6 +144,10 @@ class AsyncLLM:
         rows = await _together(partial(self._vector, text) for text in batch)
         return np.stack(rows) if rows else np.empty((0, self.info.hidden_size), np.float32)
 
+    async def rerank(self, query: str, documents: Sequence[str]) -> list[float]:
+        """As `LLM.rerank`."""
+        return await _together(partial(self._rank, query, document) for document in documents)
+
     async def score(
         self, prompt: Prompt, continuations: Sequence[Prompt]
     ) -> list[ContinuationScore]:
@@ -204,8 +209,15 @@ class AsyncLLM:
         running = self._steps.start(lambda engine: engine.add_scoring(ids, first, 1))
         return score_of(logprobs_of(await running.all_updates()))
 
+    async def _rank(self, query: str, document: str) -> float:
+        ids = await asyncio.to_thread(pair_ids, self._host, query, document)
+        return float((await self._vector_of(ids))[0])
+
     async def _vector(self, text: str) -> npt.NDArray[np.float32]:
-        ids = await asyncio.to_thread(self._host.prompt_ids, text)
+        self._host.check_embeds()
+        return await self._vector_of(await asyncio.to_thread(self._host.prompt_ids, text))
+
+    async def _vector_of(self, ids: list[int]) -> npt.NDArray[np.float32]:
         self._host.check_fits(len(ids), output=0)
         running = self._steps.start(lambda engine: engine.add_embedding(ids))
         return vector_of(await running.all_updates())

@@ -16,6 +16,7 @@ from pyslm.scores import (
     ContinuationScore,
     continuation_ids,
     logprobs_of,
+    pair_ids,
     prompt_scoring,
     score_of,
     vector_of,
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from pyslm import _native
     from pyslm.model_host import ModelHost
 
-__all__ = ["embed_all", "generate_all", "score_all"]
+__all__ = ["embed_all", "generate_all", "rerank_all", "score_all"]
 
 
 def generate_all(
@@ -57,7 +58,17 @@ def generate_all(
 
 def embed_all(host: ModelHost, texts: Iterable[Prompt]) -> list[npt.NDArray[np.float32]]:
     """The vector of each text, float32 [hidden]."""
-    batch = [host.prompt_ids(text) for text in texts]
+    host.check_embeds()
+    return _vectors(host, [host.prompt_ids(text) for text in texts])
+
+
+def rerank_all(host: ModelHost, query: str, documents: Iterable[str]) -> list[float]:
+    """How well each document fits the query."""
+    pairs = [pair_ids(host, query, document) for document in documents]
+    return [float(vector[0]) for vector in _vectors(host, pairs)]
+
+
+def _vectors(host: ModelHost, batch: Sequence[list[int]]) -> list[npt.NDArray[np.float32]]:
     for ids in batch:
         host.check_fits(len(ids), output=0)
     with _queued(host, [methodcaller("add_embedding", ids) for ids in batch]) as requests:

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pyslm.adapters import Adapter
-from pyslm.batch import embed_all, generate_all, score_all
+from pyslm.batch import embed_all, generate_all, rerank_all, score_all
 from pyslm.generation import ChunkStream, Generation
 from pyslm.model_host import LoadOptions, ModelHost
 from pyslm.model_info import ModelInfo
@@ -231,6 +231,15 @@ class LLM:
         """
         rows = embed_all(self._host, [texts] if isinstance(texts, str) else texts)
         return np.stack(rows) if rows else np.empty((0, self.info.hidden_size), np.float32)
+
+    def rerank(self, query: str, documents: Sequence[str]) -> list[float]:
+        """How well each document fits the query, by a model with a head for it; higher is better.
+
+        Raises:
+            UnsupportedModelError: the model has no such head.
+            ContextLengthError: query and document do not fit the context.
+        """
+        return rerank_all(self._host, query, documents)
 
     def score(self, prompt: Prompt, continuations: Sequence[Prompt]) -> list[ContinuationScore]:
         """How likely each continuation is after the prompt; all run together and share it.

@@ -212,6 +212,13 @@ class ModelHost:
             )
         return room
 
+    def check_embeds(self) -> None:
+        """An UnsupportedModelError for rerankers."""
+        if self.info.pooling == "rank":
+            raise UnsupportedModelError(
+                f"this {self.info.architecture} model ranks pairs of texts; use rerank()"
+            )
+
     def check_generates(self) -> None:
         """An UnsupportedModelError for encoders."""
         if not self.info.generates:

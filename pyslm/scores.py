@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
-from pyslm.errors import EngineError, InvalidRequestError
+from pyslm.errors import EngineError, InvalidRequestError, UnsupportedModelError
 from pyslm.generation import error_of, token_logprobs
 from pyslm.prompts import Prompt
 from pyslm.request import SamplingParams, TokenLogprobs
@@ -22,6 +23,7 @@ __all__ = [
     "ContinuationScore",
     "continuation_ids",
     "logprobs_of",
+    "pair_ids",
     "prompt_scoring",
     "score_of",
     "vector_of",
@@ -69,6 +71,21 @@ def continuation_ids(
         )
     host.check_fits(len(ids), output=0)
     return ids, first
+
+
+def pair_ids(host: ModelHost, query: str, document: str) -> list[int]:
+    """Query and document as a reranker reads them: [CLS] query [SEP] document [SEP].
+
+    Raises:
+        UnsupportedModelError: the model is no reranker.
+    """
+    if host.info.pooling != "rank":
+        raise UnsupportedModelError(
+            f"this {host.info.architecture} model has no head that ranks; use embed(), or a "
+            "reranker (pooling type 4)"
+        )
+    encode = partial(host.tokenizer.encode, add_special_tokens=True, parse_special=False)
+    return encode(query) + encode(document)[1:]
 
 
 def prompt_scoring(
