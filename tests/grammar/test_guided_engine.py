@@ -316,3 +316,24 @@ def test_a_vocabulary_without_an_end_is_refused() -> None:
         GrammarCompiler("x", [b"a"], [])
     with pytest.raises(InvalidRequestError, match="token 5"):
         GrammarCompiler("x", [b"a"], [5])
+
+
+def test_outputs_under_a_schema_are_the_same_to_the_letter() -> None:
+    """What the schema forces is guessed, checked and drawn; sampled at several temperatures."""
+    schema = {
+        "type": "object",
+        "properties": {"colour": {"enum": ["red", "green"]}, "count": {"type": "integer"}},
+        "required": ["colour", "count"],
+        "additionalProperties": False,
+    }
+    outputs = []
+    for max_draft in (0, 6):
+        guided = Guided(max_draft=max_draft)
+        fields = [{"seed": s, "temperature": s % 3 / 2, "max_tokens": 60} for s in range(12)]
+        ids = [guided.add("json_schema", schema, **chosen) for chosen in fields]
+        guided.run()
+        updates = [guided.engine.poll(request) for request in ids]
+        outputs.append([(u.tokens, u.bytes, u.finish) for u in updates])
+        stats = guided.engine.stats()
+        assert (stats.accepted_tokens > 0) == (max_draft > 0)
+    assert outputs[0] == outputs[1]
