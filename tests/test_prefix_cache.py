@@ -1,4 +1,4 @@
-"""The prefix cache over real models: to the bit, in the process and through a file."""
+"""The prefix cache over real models: to the bit, in the process and through a file. (contract D1)"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Shared prefixes: found, shared, evicted, never mixed up; and nothing changes for anyone."""
+"""Shared prefixes: found, shared, evicted, never mixed up; and nothing changes for anyone. (contract D1)"""
 
 from __future__ import annotations
 

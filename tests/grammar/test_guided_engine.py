@@ -1,4 +1,4 @@
-"""Grammars in the engine: off the step loop, cached, bounded, and with everything else about."""
+"""Grammars in the engine: off the step loop, cached, bounded, and with everything else about. (contract E9)"""
 
 from __future__ import annotations
 
