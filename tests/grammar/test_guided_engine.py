@@ -1,4 +1,7 @@
-"""Grammars in the engine: off the step loop, cached, bounded, and with everything else about. (contract E9)"""
+"""Grammars in the engine: off the step loop, cached, bounded, and with everything else about.
+
+Contract E9.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Whatever ends by itself under a schema is valid under it, for random models and schemas. (contract E9)"""
+"""Whatever ends by itself under a schema is valid under it, for random models and schemas.
+
+Contract E9.
+"""
 
 from __future__ import annotations
 
