@@ -2,13 +2,14 @@
 
     python benchmarks/speculation.py MODEL.gguf
     python benchmarks/speculation.py MODEL.gguf --only replay --transcript travel --rounds 1
+    python benchmarks/speculation.py MODEL.gguf --draft-model SMALL.gguf
 
 `replay` runs recorded agents (transcripts/*.jsonl: tools, calls, results in JSON, answers that
 quote them). Each answer is forced on the model, token by token, after the prompt it was given to;
 so guesses come out right as often as for a model that gives these answers, whatever the weights
 are. Target: 1.5 times the tokens per second, the median of the transcripts.
 
-`idle` forces tokens that cannot be guessed: `random` ones, where nothing is found to guess from,
+`floor` forces tokens that cannot be guessed: `random` ones, where nothing is found to guess from,
 and `misleading` ones over a small alphabet, where a guess is always at hand and nearly always
 wrong. Target: nowhere below 0.97.
 
@@ -28,15 +29,15 @@ from typing import Annotated, Any
 
 import numpy as np
 import typer
-from load.transcript import Message, Turn, read_transcript, turns
+from load.transcripts import Message, Turn, read_transcript, turns
 
 from pyslm import LLM, SamplingParams
 from pyslm.tokenizer import load_tokenizer
 
 FOLDER = Path(__file__).parent / "transcripts"
-TARGETS = {"replay": 1.5, "idle": 0.97}  # the least ratio
-IDLE_BATCHES = (1, 4, 16)
-IDLE_PROMPT, IDLE_OUTPUT = 64, 64
+TARGETS = {"replay": 1.5, "floor": 0.97}  # the least ratio
+BATCHES = (1, 4, 16)
+FLOOR_TOKENS = 64  # of a prompt, and of its answer
 ALPHABETS = {"random": None, "misleading": 6}  # tokens to draw from; None: all
 
 
@@ -83,9 +84,11 @@ class Row:
 class Pair:
     """The same model without and with speculation."""
 
-    def __init__(self, model: Path, stack: ExitStack, **options: Any) -> None:
+    def __init__(
+        self, model: Path, stack: ExitStack, guessing: Mapping[str, Any], **options: Any
+    ) -> None:
         self.plain = stack.enter_context(LLM(model, speculation="off", **options))
-        self.speculating = stack.enter_context(LLM(model, speculation="ngram", **options))
+        self.speculating = stack.enter_context(LLM(model, **guessing, **options))
         self._flip = False
 
     def run(self, batch: Sequence[Turn]) -> tuple[Run, Run]:
@@ -153,19 +156,21 @@ def replay(pair: Pair, transcripts: Mapping[str, Sequence[Turn]], rounds: int) -
         yield row_of(name, measured)
 
 
-def idle(pair: Pair, rounds: int) -> Iterator[Row]:
+def floor(pair: Pair, rounds: int) -> Iterator[Row]:
     """A row for each kind of text and number of streams."""
     rng = np.random.default_rng(0)
     vocab = pair.plain.info.vocab_size
 
     def turn(alphabet: int | None) -> Turn:
         letters = np.arange(vocab) if alphabet is None else rng.integers(0, vocab, alphabet)
-        ids = rng.choice(letters, IDLE_PROMPT + IDLE_OUTPUT).tolist()
-        return Turn(ids[:IDLE_PROMPT], ids[IDLE_PROMPT:])
+        ids = rng.choice(letters, 2 * FLOOR_TOKENS).tolist()
+        return Turn(ids[:FLOOR_TOKENS], ids[FLOOR_TOKENS:])
 
     for kind, alphabet in ALPHABETS.items():
-        for batch in IDLE_BATCHES:
-            measured = [pair.run([turn(alphabet) for _ in range(batch)]) for _ in range(rounds)]
+        for batch in BATCHES:
+            # Few streams give few tokens, which say little of one part in a hundred.
+            times = rounds * max(1, 4 // batch)
+            measured = [pair.run([turn(alphabet) for _ in range(batch)]) for _ in range(times)]
             yield row_of(f"{kind}, {batch} at a time", measured)
 
 
@@ -196,9 +201,12 @@ def verdict(part: str, rows: Sequence[Row]) -> dict[str, Any]:
 
 def main(
     model: Annotated[Path, typer.Argument(help="A GGUF file.", exists=True)],
-    only: Annotated[str | None, typer.Option(help="replay or idle; default: both.")] = None,
+    only: Annotated[str | None, typer.Option(help="replay or floor; default: both.")] = None,
     transcript: Annotated[list[str] | None, typer.Option(help="A name; repeatable.")] = None,
     folder: Annotated[Path, typer.Option(help="Holds the transcripts, NAME.jsonl.")] = FOLDER,
+    draft_model: Annotated[
+        Path | None, typer.Option(help="A smaller model of the same vocabulary.", exists=True)
+    ] = None,
     rounds: Annotated[int, typer.Option(min=1, help="Medians are over so many.")] = 3,
     draft: Annotated[int, typer.Option(min=1, max=64, help="Tokens guessed at most.")] = 8,
     threads: Annotated[int | None, typer.Option(min=1, help="Default: physical cores.")] = None,
@@ -206,21 +214,21 @@ def main(
 ) -> None:
     """Measure decoding without and with speculation: recorded agents, and text without repeats.
 
-    A transcript is a file with one message a line; load/transcript.py says what a message holds.
+    A transcript is a file with one message a line; load/transcripts.py says what a message holds.
     """
     if only not in (None, *TARGETS):
         raise typer.BadParameter(f"--only is {only!r}; allowed: {', '.join(TARGETS)}")
     tokenizer = load_tokenizer(model)
-    read = {} if only == "idle" else read_transcripts(folder, transcript or [])
+    read = {} if only == "floor" else read_transcripts(folder, transcript or [])
     answers = {name: turns(messages, tokenizer) for name, messages in read.items()}
     lengths = [len(turn.prompt + turn.answer) for of in answers.values() for turn in of]
-    context = max([IDLE_PROMPT + IDLE_OUTPUT, *lengths])
+    context = max([2 * FLOOR_TOKENS, *lengths])
     report: list[dict[str, Any]] = []
-    options = {"context_length": context, "threads": threads, "max_draft_tokens": draft}
+    guessing = {"speculation": "ngram", "max_draft_tokens": draft, "draft_model": draft_model}
     with ExitStack() as stack:
-        pair = Pair(model, stack, **options)
+        pair = Pair(model, stack, guessing, context_length=context, threads=threads)
         pair.run([Turn([1] * 8, [1] * 8)])  # touches every weight once
-        parts = {"replay": replay(pair, answers, rounds), "idle": idle(pair, rounds)}
+        parts = {"replay": replay(pair, answers, rounds), "floor": floor(pair, rounds)}
         for part in [only] if only else parts:
             rows = []
             for row in parts[part]:

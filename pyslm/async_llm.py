@@ -5,31 +5,31 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import os
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from functools import partial
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
+from typing import Any, Self, TypeVar, overload
 
 import numpy as np
 import numpy.typing as npt
 
-from pyslm.async_steps import AsyncSteps, Running
+from pyslm.async_steps import AsyncSteps
+from pyslm.async_stream import AsyncChunkStream
 from pyslm.generation import PreparedRequest
 from pyslm.llm import LLM, Message
 from pyslm.model_info import ModelInfo
 from pyslm.prompts import Prompt, is_single_prompt, paired
-from pyslm.request import GenerationResult, SamplingParams, StreamChunk
+from pyslm.request import GenerationResult, SamplingParams
 from pyslm.samples import Samples, check_streams
 from pyslm.scores import (
     ContinuationScore,
     continuation_ids,
     logprobs_of,
+    pair_ids,
+    prompt_scoring,
     score_of,
     vector_of,
 )
-
-if TYPE_CHECKING:
-    from pyslm import _native
 
 __all__ = ["AsyncChunkStream", "AsyncLLM"]
 
@@ -144,6 +144,10 @@ class AsyncLLM:
         rows = await _together(partial(self._vector, text) for text in batch)
         return np.stack(rows) if rows else np.empty((0, self.info.hidden_size), np.float32)
 
+    async def rerank(self, query: str, documents: Sequence[str]) -> list[float]:
+        """As `LLM.rerank`."""
+        return await _together(partial(self._rank, query, document) for document in documents)
+
     async def score(
         self, prompt: Prompt, continuations: Sequence[Prompt]
     ) -> list[ContinuationScore]:
@@ -152,7 +156,10 @@ class AsyncLLM:
         return await _together(partial(self._score, prompt, text) for text in continuations)
 
     async def close(self) -> None:
-        """Ends what runs with an `EngineError`; closes the model if `load` made it."""
+        """Closes the model if `load` made it, which ends what runs with an `EngineError`.
+
+        One that was given stays open, and so do its streams.
+        """
         if self._owns_llm:
             await asyncio.to_thread(self._llm.close)
 
@@ -182,14 +189,8 @@ class AsyncLLM:
         result = samples.choose(await _together(ways))
         if params.prompt_logprobs is None:
             return result
-        updates: list[_native.RequestUpdate] = []
-        if len(ids) > 1:  # nothing stands before the first
-            top = params.prompt_logprobs
-            adapter = self._host.adapters.id_of(params.adapter)
-            running = self._steps.start(
-                lambda engine: engine.add_scoring(ids, 1, top, adapter=adapter)
-            )
-            updates = await running.all_updates()
+        ask = prompt_scoring(self._host, ids, params)
+        updates = [] if ask is None else await self._steps.start(ask).all_updates()
         return dataclasses.replace(result, prompt_logprobs=logprobs_of(updates))
 
     async def _sample(
@@ -208,82 +209,18 @@ class AsyncLLM:
         running = self._steps.start(lambda engine: engine.add_scoring(ids, first, 1))
         return score_of(logprobs_of(await running.all_updates()))
 
+    async def _rank(self, query: str, document: str) -> float:
+        ids = await asyncio.to_thread(pair_ids, self._host, query, document)
+        return float((await self._vector_of(ids))[0])
+
     async def _vector(self, text: str) -> npt.NDArray[np.float32]:
-        ids = await asyncio.to_thread(self._host.prompt_ids, text)
+        self._host.check_embeds()
+        return await self._vector_of(await asyncio.to_thread(self._host.prompt_ids, text))
+
+    async def _vector_of(self, ids: list[int]) -> npt.NDArray[np.float32]:
         self._host.check_fits(len(ids), output=0)
         running = self._steps.start(lambda engine: engine.add_embedding(ids))
         return vector_of(await running.all_updates())
-
-
-class AsyncChunkStream(AsyncIterator[StreamChunk]):
-    """The chunks of one request as they come. Closing it takes the request out of the engine."""
-
-    def __init__(self, steps: AsyncSteps, prepare: Callable[[], PreparedRequest]) -> None:
-        self._steps = steps
-        self._prepare = prepare
-        self._request: PreparedRequest | None = None
-        self._running: Running | None = None
-        self._closed = False
-        self.raw = b""
-        """The bytes of the last chunk's text; a character may be cut at their ends."""
-
-    @property
-    def result(self) -> GenerationResult:
-        """The whole result, once the last chunk has come."""
-        if self._request is None or self._request.transcript.result is None:
-            raise ValueError("the stream has not ended; its result comes with the last chunk")
-        return self._request.transcript.result
-
-    async def start(self) -> None:
-        """Queues the request, unless that is done; its errors are raised here."""
-        if self._closed or self._running is not None:
-            return
-        try:
-            # Long prompts take a while to tokenize, a first grammar a second to get ready.
-            self._request = await asyncio.to_thread(self._prepare)
-            self._running = self._steps.start(self._request.ask)
-        except BaseException:
-            self._leave()
-            raise
-
-    async def __anext__(self) -> StreamChunk:
-        await self.start()
-        if self._closed or self._running is None or self._request is None:
-            raise StopAsyncIteration
-        try:
-            update = await self._running.next_update()
-            self.raw = update.bytes
-            chunk = self._request.transcript.take(update)
-        except BaseException:  # cancellation too: nothing of ours stays in the engine
-            self._leave()
-            raise
-        if chunk.result is not None:
-            self._closed = True
-        return chunk
-
-    async def aclose(self) -> None:
-        """Ends the stream and frees what it held in the engine."""
-        self._leave()
-
-    def _leave(self) -> None:
-        self._closed = True
-        if self._running is not None:
-            self._running.abort()
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._leave()
-
-    def __del__(self) -> None:
-        if not getattr(self, "_closed", True):
-            self._leave()
 
 
 async def _together(calls: Iterable[Callable[[], Coroutine[Any, Any, _T]]]) -> list[_T]:

@@ -10,10 +10,11 @@ or fails to do, does not hold up the engine: updates wait in memory until they a
 from __future__ import annotations
 
 import asyncio
+import copy
 import threading
 from collections import defaultdict, deque
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from pyslm.errors import EngineError, PyslmError
 from pyslm.step_loop import StepLoop
@@ -34,17 +35,17 @@ class Running:
         self.loop = loop
         self.id = 0
         self._steps = steps
-        self._news: deque[_native.RequestUpdate | PyslmError] = deque()
+        self._news: deque[_News] = deque()
         self._waiter: asyncio.Future[None] | None = None
 
-    def put(self, news: _native.RequestUpdate | PyslmError) -> None:
-        """What the engine says of it."""
+    def put(self, news: _News) -> None:
+        """What the engine says of it; None: nothing more, since it was taken out."""
         self._news.append(news)
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
 
-    async def next_update(self) -> _native.RequestUpdate:
-        """The oldest that was not taken."""
+    async def next_update(self) -> _native.RequestUpdate | None:
+        """The oldest that was not taken, for one waiting reader; None at an end without result."""
         while not self._news:
             self._waiter = self.loop.create_future()
             await self._waiter
@@ -58,7 +59,9 @@ class Running:
         updates: list[_native.RequestUpdate] = []
         try:
             while not updates or updates[-1].finish is None:
-                updates.append(await self.next_update())
+                if (update := await self.next_update()) is None:
+                    raise EngineError("the request was taken out of the engine")
+                updates.append(update)
         finally:
             self.abort()
         return updates
@@ -104,7 +107,8 @@ class AsyncSteps:
         with self._changed:
             self._closing = True
             self._changed.notify()
-        if self._thread is not None:
+        # A garbage collector may be the caller, on any thread.
+        if self._thread is not None and self._thread is not threading.current_thread():
             self._thread.join()
 
     def _run(self) -> None:
@@ -147,11 +151,20 @@ class AsyncSteps:
                 running = self._running.get(request_id)
             self.abort(request_id)
             if running is not None:
-                error = cause if isinstance(cause, PyslmError) else EngineError(str(cause))
-                _tell(running.loop, [(running, error)])
+                _tell(running.loop, [(running, _error_of_its_own(cause))])
 
 
-_Delivery = tuple[Running, "_native.RequestUpdate | PyslmError"]
+_News: TypeAlias = "_native.RequestUpdate | PyslmError | None"
+_Delivery = tuple[Running, _News]
+
+
+def _error_of_its_own(cause: Exception) -> PyslmError:
+    """For one of several waiters: whoever raises an error writes its traceback into it."""
+    if isinstance(cause, PyslmError):
+        return copy.copy(cause)
+    error = EngineError(str(cause) or type(cause).__name__)
+    error.__cause__ = cause
+    return error
 
 
 def _deliver(deliveries: list[_Delivery]) -> None:

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
-import dataclasses
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from functools import partial
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeAlias, overload
@@ -15,16 +12,16 @@ import numpy as np
 import numpy.typing as npt
 
 from pyslm.adapters import Adapter
+from pyslm.batch import embed_all, generate_all, rerank_all, score_all
 from pyslm.generation import ChunkStream, Generation
 from pyslm.model_host import LoadOptions, ModelHost
 from pyslm.model_info import ModelInfo
 from pyslm.prompts import Prompt, is_single_prompt, paired
-from pyslm.request import GenerationResult, SamplingParams, TokenLogprobs
-from pyslm.samples import Samples, check_streams
-from pyslm.scores import ContinuationScore, continuation_ids, logprobs_of, score_of, vector_of
+from pyslm.request import GenerationResult, SamplingParams
+from pyslm.samples import check_streams
+from pyslm.scores import ContinuationScore
 
 if TYPE_CHECKING:
-    from pyslm import _native
     from pyslm.chat.template import ChatTemplate
 
 __all__ = ["LLM", "Message", "Prompt"]
@@ -163,8 +160,8 @@ class LLM:
             ContextLengthError: a prompt that leaves no room in the context.
         """
         if is_single_prompt(prompt):
-            return self._run(paired([prompt], params, single=True))[0]
-        return self._run(paired(prompt, params))
+            return generate_all(self._host, paired([prompt], params, single=True))[0]
+        return generate_all(self._host, paired(prompt, params))
 
     def stream(self, prompt: Prompt, params: SamplingParams | None = None) -> ChunkStream:
         """As `generate` for one prompt, in pieces as they come; the last one has the result.
@@ -195,7 +192,7 @@ class LLM:
             ChatTemplateError: the model has no template, or it fails on these messages.
         """
         prompt = self.encode_chat(messages, tools, **template_options)
-        return self._run([(prompt, params or SamplingParams())])[0]
+        return generate_all(self._host, [(prompt, params or SamplingParams())])[0]
 
     def chat_stream(
         self,
@@ -232,13 +229,17 @@ class LLM:
         Raises:
             ContextLengthError: a text longer than the context.
         """
-        host = self._host
-        batch = [host.prompt_ids(text) for text in ([texts] if isinstance(texts, str) else texts)]
-        for ids in batch:
-            host.check_fits(len(ids), output=0)
-        with self._queued(partial(self._engine.add_embedding, ids) for ids in batch) as requests:
-            rows = [vector_of(updates) for updates in requests]
-        return np.stack(rows) if rows else np.empty((0, host.info.hidden_size), np.float32)
+        rows = embed_all(self._host, [texts] if isinstance(texts, str) else texts)
+        return np.stack(rows) if rows else np.empty((0, self.info.hidden_size), np.float32)
+
+    def rerank(self, query: str, documents: Sequence[str]) -> list[float]:
+        """How well each document fits the query, by a model with a head for it; higher is better.
+
+        Raises:
+            UnsupportedModelError: the model has no such head.
+            ContextLengthError: query and document do not fit the context.
+        """
+        return rerank_all(self._host, query, documents)
 
     def score(self, prompt: Prompt, continuations: Sequence[Prompt]) -> list[ContinuationScore]:
         """How likely each continuation is after the prompt; all run together and share it.
@@ -247,11 +248,7 @@ class LLM:
             InvalidRequestError: an empty continuation.
             ContextLengthError: more tokens than the context holds.
         """
-        self._host.check_generates()
-        texts = [continuation_ids(self._host, prompt, text) for text in continuations]
-        score = self._engine.add_scoring
-        with self._queued(partial(score, ids, first, 1) for ids, first in texts) as requests:
-            return [score_of(logprobs_of(updates)) for updates in requests]
+        return score_all(self._host, prompt, continuations)
 
     def logits(self, token_ids: Prompt) -> npt.NDArray[np.float32]:
         """Logits after each token of a sequence, float32 [n_tokens, n_vocab].
@@ -322,7 +319,7 @@ class LLM:
         from pyslm.prefix_cache import save_prefixes
 
         self._host.check_generates()
-        save_prefixes(Path(path), self._engine, self.info.path, self._host.runner.info)
+        save_prefixes(Path(path), self._host.loop.engine, self.info.path, self._host.runner.info)
 
     def trim(self) -> None:
         """Forgets the computed prompts and gives their memory back to the system.
@@ -330,7 +327,7 @@ class LLM:
         Requests that run keep theirs. Memory that holds no prompts goes back by itself whenever no
         request is left.
         """
-        self._engine.trim()
+        self._host.loop.engine.trim()
 
     # --- life -------------------------------------------------------------------------------
 
@@ -354,61 +351,3 @@ class LLM:
 
     def __repr__(self) -> str:
         return f"LLM({str(self.info.path)!r}, {self.info.architecture}, {self.info.file_type})"
-
-    # --- within -----------------------------------------------------------------------------
-
-    @property
-    def _engine(self) -> _native.Engine:
-        return self._host.loop.engine
-
-    def _run(self, requests: list[tuple[Prompt, SamplingParams]]) -> list[GenerationResult]:
-        queued: list[tuple[Samples, list[Generation]]] = []
-        try:
-            for prompt, params in requests:
-                queued.append((samples := Samples(params), running := []))
-                for index, each in enumerate(samples.each):
-                    request = self._host.prepare(
-                        prompt, each, seed=samples.seed, sample_index=index
-                    )
-                    running.append(Generation(self._host.loop, request))
-            results = [
-                samples.choose([generation.finish() for generation in running])
-                for samples, running in queued
-            ]
-        finally:
-            for _, running in queued:
-                for generation in running:
-                    generation.abort()
-        return [
-            self._with_prompt_logprobs(result, *request)
-            for result, request in zip(results, requests, strict=True)
-        ]
-
-    def _with_prompt_logprobs(
-        self, result: GenerationResult, prompt: Prompt, params: SamplingParams
-    ) -> GenerationResult:
-        if params.prompt_logprobs is None:
-            return result
-        ids = self._host.prompt_ids(prompt)
-        rows: tuple[TokenLogprobs, ...] = ()
-        if len(ids) > 1:  # nothing stands before the first
-            adapter = self._host.adapters.id_of(params.adapter)
-            top = params.prompt_logprobs
-            ask = partial(self._engine.add_scoring, ids, 1, top, adapter=adapter)
-            with self._queued([ask]) as found:
-                rows = logprobs_of(found[0])
-        return dataclasses.replace(result, prompt_logprobs=rows)
-
-    @contextlib.contextmanager
-    def _queued(
-        self, asks: Iterable[Callable[[], int]]
-    ) -> Iterator[list[Iterator[_native.RequestUpdate]]]:
-        """The updates of requests that run together; those left at the end are taken out."""
-        ids: list[int] = []
-        try:
-            for ask in asks:
-                ids.append(ask())
-            yield [self._host.loop.updates(request_id) for request_id in ids]
-        finally:
-            for request_id in ids:
-                self._host.loop.abort(request_id)

@@ -6,6 +6,7 @@ import dataclasses
 import os
 import threading
 import time
+import weakref
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -136,6 +137,8 @@ class ModelHost:
         with self._lazy_lock:
             if self._async_steps is None:
                 self._async_steps = AsyncSteps(self.loop)
+                # Its thread must end with a model that nobody closed, and before the interpreter.
+                weakref.finalize(self, self._async_steps.close)
             return self._async_steps
 
     @property
@@ -209,6 +212,13 @@ class ModelHost:
             )
         return room
 
+    def check_embeds(self) -> None:
+        """An UnsupportedModelError for rerankers."""
+        if self.info.pooling == "rank":
+            raise UnsupportedModelError(
+                f"this {self.info.architecture} model ranks pairs of texts; use rerank()"
+            )
+
     def check_generates(self) -> None:
         """An UnsupportedModelError for encoders."""
         if not self.info.generates:
@@ -255,12 +265,17 @@ def _open_draft(options: LoadOptions, tokenizer: Tokenizer) -> _native.Model | N
     path = check_model_path(options.draft_model)
     theirs = _load_tokenizer(path).all_token_bytes()
     ours = tokenizer.all_token_bytes()
-    if theirs != ours:
-        differing = sum(a != b for a, b in zip(ours, theirs, strict=False))
+    if len(theirs) != len(ours):
         raise InvalidRequestError(
-            f"the draft model has {len(theirs)} tokens and the model {len(ours)}, of which "
-            f"{differing} differ; a draft model must have the same vocabulary"
+            f"the draft model has {len(theirs)} tokens and the model {len(ours)}; a draft model "
+            "must have the same vocabulary"
         )
+    for token_id, (their, our) in enumerate(zip(theirs, ours, strict=True)):
+        if their != our:
+            raise InvalidRequestError(
+                f"token {token_id} is {their!r} in the draft model and {our!r} in the model; a "
+                "draft model must have the same vocabulary"
+            )
     quiet = dataclasses.replace(options, progress=None, kv_memory=None)
     return _open_runner(path, quiet)
 

@@ -43,6 +43,8 @@ class ModelInfo:
     """The tier of the kernels: "avx2", "neon", ..."""
     generates: bool
     """False for encoders, which only embed."""
+    pooling: str
+    """How embeddings come about: "mean", "cls" or "last"; "rank" for rerankers."""
     has_chat_template: bool
     weight_cache: str
     """Where the weights came from: "mapped from ..." or "packed" and why there was no entry."""

@@ -133,7 +133,8 @@ class SamplingParams:
     """Texts, or sequences of token ids, that the output never holds."""
     forced_tokens: Sequence[int] = ()
     """The output begins with these tokens, whatever the model thinks of them; with `logprobs` it
-    says so. What comes after is chosen as usual."""
+    says so. They count as output: stop strings, stop tokens and `max_tokens` may end it among
+    them, and a grammar must allow them. What comes after is chosen as usual."""
     seed: int | None = None
     """Same seed, same text. None: a random one, recorded in the result."""
     logprobs: int | None = None

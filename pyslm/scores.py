@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
-from pyslm.errors import EngineError, InvalidRequestError
+from pyslm.errors import EngineError, InvalidRequestError, UnsupportedModelError
 from pyslm.generation import error_of, token_logprobs
 from pyslm.prompts import Prompt
-from pyslm.request import TokenLogprobs
+from pyslm.request import SamplingParams, TokenLogprobs
 
 if TYPE_CHECKING:
     import numpy as np
@@ -18,7 +19,15 @@ if TYPE_CHECKING:
     from pyslm import _native
     from pyslm.model_host import ModelHost
 
-__all__ = ["ContinuationScore", "continuation_ids", "logprobs_of", "score_of", "vector_of"]
+__all__ = [
+    "ContinuationScore",
+    "continuation_ids",
+    "logprobs_of",
+    "pair_ids",
+    "prompt_scoring",
+    "score_of",
+    "vector_of",
+]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -38,8 +47,9 @@ def continuation_ids(
 ) -> tuple[list[int], int]:
     """Prompt and continuation as one list of token ids, and where the continuation begins.
 
-    Text is tokenized as a whole, so that tokens come out as they would in a running text; those
-    after as many as the prompt alone has count as the continuation.
+    Text is tokenized as a whole, so that tokens come out as they would in a running text; the
+    continuation begins with the first token that differs from those of the prompt alone. It may
+    hold the prompt's last letters, where one token spans both.
     """
     before = host.prompt_ids(prompt)
     if isinstance(prompt, str) and isinstance(continuation, str):
@@ -50,10 +60,53 @@ def continuation_ids(
         )
     else:
         ids = before + host.prompt_ids(continuation)
-    if len(ids) <= len(before):
+    differing = (i for i, (a, b) in enumerate(zip(before, ids, strict=False)) if a != b)
+    first = next(differing, min(len(before), len(ids)))
+    if first == len(ids):
         raise InvalidRequestError("a continuation is empty; give at least one token")
+    if first == 0:
+        raise InvalidRequestError(
+            "one token spans the prompt and the beginning of a continuation, and none stands "
+            "before it to tell how likely it is; give a longer prompt, or token ids"
+        )
     host.check_fits(len(ids), output=0)
-    return ids, len(before)
+    return ids, first
+
+
+def pair_ids(host: ModelHost, query: str, document: str) -> list[int]:
+    """Query and document as a reranker reads them: [CLS] query [SEP] document [SEP].
+
+    Raises:
+        UnsupportedModelError: the model is no reranker.
+    """
+    if host.info.pooling != "rank":
+        raise UnsupportedModelError(
+            f"this {host.info.architecture} model has no head that ranks; use embed(), or a "
+            "reranker (pooling type 4)"
+        )
+    encode = partial(host.tokenizer.encode, add_special_tokens=True, parse_special=False)
+    return encode(query) + encode(document)[1:]
+
+
+def prompt_scoring(
+    host: ModelHost, ids: list[int], params: SamplingParams
+) -> Callable[[_native.Engine], int] | None:
+    """What asks an engine how likely a prompt is itself, as `params` want to know it.
+
+    None where nothing stands before the first token. As with the request itself, what is computed
+    of the prompt is shared with requests of its salt only.
+    """
+    if len(ids) < 2:
+        return None
+    adapter = host.adapters.id_of(params.adapter)
+    return lambda engine: engine.add_scoring(
+        ids,
+        1,
+        params.prompt_logprobs or 0,
+        cache_salt=params.cache_salt,
+        priority=params.priority,
+        adapter=adapter,
+    )
 
 
 def logprobs_of(updates: Iterable[_native.RequestUpdate]) -> tuple[TokenLogprobs, ...]:

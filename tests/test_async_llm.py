@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import random
+import subprocess
+import sys
 import threading
+import weakref
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -21,7 +25,10 @@ from pyslm import (
     SamplingParams,
     StreamChunk,
 )
+from pyslm.async_llm import AsyncChunkStream
+from pyslm.generation import PreparedRequest
 
+LONG = SamplingParams(max_tokens=400, ignore_eos=True)
 PROMPTS = ["Once upon a time", "The dog", "Lily went to the park", "One day", "Tom saw a"]
 
 
@@ -134,6 +141,72 @@ def test_leaving_at_any_point_frees_everything(llm: LLM, how: str) -> None:
     assert_idle(llm)
 
 
+def test_closing_ends_the_reader_of_another_task(llm: LLM) -> None:
+    """At any point: while the prompt is made ready, while a step runs, between pieces."""
+
+    async def count(stream: AsyncChunkStream) -> int:
+        return len([chunk async for chunk in stream])
+
+    async def run() -> None:
+        model, rng = AsyncLLM(llm), random.Random(5)
+        for _ in range(20):
+            stream = model.stream(PROMPTS[0], LONG)
+            reading = asyncio.create_task(count(stream))
+            await asyncio.sleep(rng.random() / 50)
+            await stream.aclose()
+            assert await reading < LONG.max_tokens
+        with pytest.raises(StopAsyncIteration):
+            await anext(stream)
+
+    asyncio.run(asyncio.wait_for(run(), 60))
+    assert_idle(llm)
+
+
+def test_closing_while_the_prompt_is_made_ready_queues_nothing(llm: LLM) -> None:
+    ready, asked = threading.Event(), threading.Event()
+
+    def prepare() -> PreparedRequest:
+        asked.set()
+        ready.wait(30)
+        return llm._host.prepare(PROMPTS[0], LONG)
+
+    async def run() -> None:
+        stream = AsyncChunkStream(llm._host.async_steps, prepare)
+        reading = asyncio.create_task(read_all(stream))
+        await asyncio.to_thread(asked.wait, 30)
+        await stream.aclose()
+        ready.set()
+        await reading
+        assert not llm._host.async_steps._running
+
+    asyncio.run(asyncio.wait_for(run(), 60))
+    assert_idle(llm)
+
+
+def test_a_second_reader_is_refused_and_disturbs_nobody(llm: LLM) -> None:
+    async def run() -> None:
+        stream = AsyncLLM(llm).stream("One day", params_of(1))
+        reading = asyncio.create_task(read_all(stream))
+        await asyncio.sleep(0)
+        with pytest.raises(InvalidRequestError, match="another task"):
+            await anext(stream)
+        await reading
+        assert same(stream.result, llm.generate("One day", params_of(1)))
+
+    asyncio.run(asyncio.wait_for(run(), 60))
+
+
+def test_starting_twice_queues_one_request(llm: LLM) -> None:
+    async def run() -> None:
+        stream = AsyncLLM(llm).stream("One day", LONG)
+        await asyncio.gather(stream.start(), stream.start())
+        assert len(llm._host.async_steps._running) == 1
+        await stream.aclose()
+
+    asyncio.run(run())
+    assert_idle(llm)
+
+
 def test_threads_and_event_loops_share_a_model(llm: LLM) -> None:
     expected = {seed: llm.generate(PROMPTS[seed % 5], params_of(seed)) for seed in range(12)}
     got: dict[int, GenerationResult] = {}
@@ -203,6 +276,42 @@ def test_closing_while_streams_run(shared: Path) -> None:
     asyncio.run(asyncio.wait_for(run(), 60))
 
 
+def test_a_model_that_nobody_closes_goes_with_its_thread(shared: Path) -> None:
+    llm = LLM(shared / "models" / "stories260K.gguf", max_sequences=2)
+    asyncio.run(AsyncLLM(llm).generate("One day", params_of(1)))
+    thread = llm._host.async_steps._thread
+    engine = weakref.ref(llm._host.loop)
+    assert thread is not None
+    assert thread.is_alive()
+    del llm
+    gc.collect()
+    thread.join(30)
+    assert not thread.is_alive()
+    assert engine() is None
+
+
+def test_the_interpreter_may_end_while_requests_run(shared: Path) -> None:
+    """A thread in the native core must not outlive the interpreter that it returns to."""
+    code = """
+import asyncio, sys
+from pyslm import LLM, AsyncLLM, SamplingParams
+
+model = AsyncLLM(LLM(sys.argv[1], max_sequences=16))
+
+async def begin():
+    params = SamplingParams(max_tokens=400, ignore_eos=True)
+    streams = [model.stream("One day", params) for _ in range(32)]
+    for stream in streams:
+        await anext(stream)
+    return streams
+
+streams = asyncio.new_event_loop().run_until_complete(begin())
+"""
+    command = [sys.executable, "-W", "ignore", "-c", code, shared / "models" / "stories260K.gguf"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 def test_a_step_that_fails_reaches_everyone(llm: LLM, monkeypatch: pytest.MonkeyPatch) -> None:
     steps = llm._host.loop
 
@@ -219,9 +328,12 @@ def test_a_step_that_fails_reaches_everyone(llm: LLM, monkeypatch: pytest.Monkey
 
         with monkeypatch.context() as patch:
             patch.setattr(steps, "step_or_wait", fail)
+            caught = []
             for stream in streams:
-                with pytest.raises(EngineError, match="the step failed"):
+                with pytest.raises(EngineError, match="the step failed") as error:
                     await read_all(stream)
+                caught.append(error.value)
+            assert len(set(map(id, caught))) == len(streams), "they share a traceback"
         assert (await model.generate("The dog", params_of(1))).token_ids
 
     asyncio.run(asyncio.wait_for(run(), 60))

@@ -147,3 +147,34 @@ def test_closed() -> None:
         next(stream)
     with pytest.raises(EngineError, match="closed"):
         run(loop, [1], seed=1)
+
+
+def test_requests_come_and_go_while_prefixes_are_written() -> None:
+    """A stream may be collected in the midst of it, and an event loop must not wait for a disk."""
+    loop = make_loop()
+    engine = loop.engine
+    free = engine.stats().free_blocks
+    run(loop, list(range(1, 50)), seed=1)
+    params = SamplingParams(max_tokens=300, seed=1)
+    streams = [ChunkStream(begin(loop, [1, 2], params))]
+    next(streams[0])
+    pieces = []
+
+    def write(piece: bytes) -> None:
+        if not pieces:
+            streams.pop().close()
+            late.append(engine.add([3, 4], native_params(params, 1, ROOM)))
+        pieces.append(piece)
+
+    late: list[int] = []
+    writer = threading.Thread(target=engine.save_prefixes, args=(write,), daemon=True)
+    writer.start()
+    writer.join(30)
+    assert not writer.is_alive(), "the engine's lock is held while the pieces are written"
+    assert sum(map(len, pieces)) > 100
+    assert loop.next_update(late[0]).tokens
+    loop.abort(late[0])
+    engine.step()
+    engine.verify()
+    assert engine.stats().num_running == 0
+    assert engine.stats().free_blocks == free

@@ -49,10 +49,8 @@ PYBIND11_MODULE(_native, m) {
   });
   using namespace pyslm::bindings;
   bind_gguf(m);
-#ifndef PYSLM_READER_ONLY
   bind_quant(m);
   bind_kernels(m);
   bind_model(m);
   bind_engine(m);
-#endif
 }

@@ -292,8 +292,18 @@ void Engine::trim() {
 
 void Engine::save_prefixes(const Sink& sink) {
   const std::lock_guard one_step(impl_->step_mutex);
-  const std::lock_guard lock(impl_->mutex);
-  pyslm::save_prefixes(impl_->scheduler.blocks(), *impl_->runner, sink);
+  {
+    // Requests come and go as during a step: a sink takes its time, and may itself abort one.
+    const std::lock_guard lock(impl_->mutex);
+    impl_->stepping = true;
+  }
+  try {
+    pyslm::save_prefixes(impl_->scheduler.blocks(), *impl_->runner, sink);
+  } catch (...) {
+    impl_->end_step();
+    throw;
+  }
+  impl_->end_step();
 }
 
 int64_t Engine::load_prefixes(const Source& source) {

@@ -1,5 +1,8 @@
 #include "model/encoder.h"
 
+#include <algorithm>
+#include <cmath>
+
 namespace pyslm::model {
 
 Encoder::Encoder(cpu::Context context, const ArchSpec& spec, const Weights& weights,
@@ -59,7 +62,32 @@ const float* Encoder::hidden(const Batch& batch, const PagedCache& scratch,
   embed(batch, workspace);
   fill_ropes(context_, ropes_, batch, workspace);
   for (int i = 0; i < spec_.num_layers(); ++i) run_layer(i, batch, scratch, workspace);
+  if (spec_.pooling == Pooling::kRank) rank(batch, workspace);
   return workspace.x.data();
+}
+
+// As BERT's sequence classifiers: output(tanh(dense(first row))), or output(first row) alone.
+void Encoder::rank(const Batch& batch, Workspace& workspace) const {
+  const int64_t hidden = spec_.hidden;
+  const int texts = static_cast<int>(batch.spans.size());
+  float* x = workspace.x.data();
+  float* first = workspace.branch.resize(texts * hidden);
+  for (int t = 0; t < texts; ++t)
+    std::copy_n(x + batch.spans[t].first_row * hidden, hidden, first + t * hidden);
+  const auto apply = [&](const Linear& linear, float* out, int64_t outputs) {
+    workspace.outer.set(context_, forms({&linear}), first, hidden, texts, spec_.hidden);
+    const cpu::MatmulJob job{
+        .weight = &linear.weight, .bias = linear.bias_or_null(), .out = out, .out_stride = outputs};
+    cpu::matmul(context_, workspace.outer, {&job, 1});
+  };
+  if (weights_.rank_dense) {
+    float* dense = workspace.hidden.resize(texts * hidden);
+    apply(weights_.rank_dense, dense, hidden);
+    std::transform(dense, dense + texts * hidden, first, [](float v) { return std::tanh(v); });
+  }
+  std::vector<float> scores(static_cast<size_t>(texts));
+  apply(weights_.rank_output, scores.data(), 1);
+  for (int t = 0; t < texts; ++t) x[batch.spans[t].first_row * hidden] = scores[t];
 }
 
 }  // namespace pyslm::model

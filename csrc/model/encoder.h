@@ -21,6 +21,8 @@ class Encoder {
 
  private:
   void embed(const Batch& batch, Workspace& workspace) const;
+  // Each text's score in place of the first number of its first row.
+  void rank(const Batch& batch, Workspace& workspace) const;
   void run_layer(int layer, const Batch& batch, const PagedCache& scratch,
                  Workspace& workspace) const;
   // x += linear(inner), then LayerNorm of that into `out`.

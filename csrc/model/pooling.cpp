@@ -5,7 +5,8 @@
 namespace pyslm {
 
 void Pooler::add(const float* row) {
-  if (num_rows_++ > 0 && pooling_ == Pooling::kCls) return;  // only the first counts
+  const bool first_counts = pooling_ == Pooling::kCls || pooling_ == Pooling::kRank;
+  if (num_rows_++ > 0 && first_counts) return;
   if (pooling_ == Pooling::kMean) {
     for (size_t c = 0; c < sums_.size(); ++c) sums_[c] += row[c];
   } else {
@@ -14,6 +15,7 @@ void Pooler::add(const float* row) {
 }
 
 std::vector<float> Pooler::finish() const {
+  if (pooling_ == Pooling::kRank) return {static_cast<float>(sums_[0])};
   const double count = pooling_ == Pooling::kMean ? static_cast<double>(num_rows_) : 1.0;
   std::vector<float> result(sums_.size());
   double squares = 0.0;

@@ -7,7 +7,8 @@
 
 namespace pyslm {
 
-enum class Pooling { kMean, kCls, kLast };
+// kRank: the first row's first number is how well a text pair fits (a cross-encoder's head).
+enum class Pooling { kMean, kCls, kLast, kRank };
 
 // Takes the hidden states of one text's tokens as they come, first to last.
 class Pooler {
@@ -19,7 +20,7 @@ class Pooler {
     return pooling == Pooling::kLast ? num_tokens - 1 : 0;
   }
   void add(const float* row);  // [dim]
-  // Of Euclidean length 1, or all zero.
+  // Of Euclidean length 1, or all zero; with kRank the one number.
   std::vector<float> finish() const;
 
  private:

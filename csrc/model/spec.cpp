@@ -39,6 +39,8 @@ const char* pooling_name(Pooling pooling) {
       return "cls";
     case Pooling::kLast:
       return "last";
+    case Pooling::kRank:
+      return "rank";
   }
   return "last";
 }

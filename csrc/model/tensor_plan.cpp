@@ -174,6 +174,11 @@ void Planner::global(Weights& weights) {
     check_shape(*types, {spec_.hidden, types->shape[1]});  // any number of types; type 0 is used
     slots_.push_back({types, nullptr, &weights.token_type});
   }
+  if (spec_.pooling == Pooling::kRank) {
+    if (reader_.tensor("cls.weight"))
+      linear("cls", spec_.hidden, spec_.hidden, weights.rank_dense, Presence::kOptional);
+    linear("cls.output", 1, spec_.hidden, weights.rank_output, Presence::kOptional);
+  }
   // Heads of other tasks (next sentence, pooler), which sentence embeddings do not use.
   for (const char* name : {"cls.weight", "cls.bias", "cls.output.weight", "cls.output.bias"})
     known_.insert(name);

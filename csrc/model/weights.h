@@ -43,7 +43,8 @@ struct Weights {
   std::vector<float> token_type;  // [hidden], of type 0
   Norm embd_norm, output_norm;
   std::vector<LayerWeights> layers;
-  Linear output;  // [vocab x hidden]; weight empty where tied to token_embd
+  Linear output;                   // [vocab x hidden]; weight empty where tied to token_embd
+  Linear rank_dense, rank_output;  // of rerankers: [hidden x hidden], may be absent; [1 x hidden]
   std::vector<float> rope_freqs, rope_factors_long, rope_factors_short;  // [n_rot / 2]
   int64_t num_bytes = 0;  // of all the above in memory
 

@@ -140,11 +140,7 @@ def run(
         weight_cache=None if weight_cache else False,
     ) as llm:
         load_seconds = time.perf_counter() - started
-        if system is not None and (raw or not llm.info.has_chat_template):
-            raise InvalidRequestError(
-                "--system needs a chat template: "
-                + ("leave out --raw" if raw else "this model has none")
-            )
+        check_system(llm, system, raw)
         if prompt is None:
             from pyslm.cli.conversation import Conversation
 
@@ -170,6 +166,15 @@ def read_schema(source: str) -> str:
         raise InvalidRequestError(
             f"--json-schema is {source!r}, neither JSON nor a file that can be read: {error}"
         ) from None
+
+
+def check_system(llm: LLM, system: str | None, raw: bool) -> None:
+    """An InvalidRequestError for a --system that no template would write."""
+    if system is not None and (raw or not llm.info.has_chat_template):
+        raise InvalidRequestError(
+            "--system needs a chat template: "
+            + ("leave out --raw" if raw else "this model has none")
+        )
 
 
 def answer(

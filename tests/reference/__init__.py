@@ -7,6 +7,11 @@ llama.cpp in tests/compare/test_llama_cpp.py.
 """
 
 from .decoder import reference_logits
-from .encoder import reference_embedding, reference_token_embeddings
+from .encoder import reference_embedding, reference_rank, reference_token_embeddings
 
-__all__ = ["reference_embedding", "reference_logits", "reference_token_embeddings"]
+__all__ = [
+    "reference_embedding",
+    "reference_logits",
+    "reference_rank",
+    "reference_token_embeddings",
+]

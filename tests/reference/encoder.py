@@ -77,6 +77,17 @@ def pool(states: Array, pooling_type: int) -> Array:
     return np.asarray(vector / np.linalg.norm(vector))
 
 
+def reference_rank(
+    path: str | Path, ids: Sequence[int] | npt.NDArray[np.int32], kv_type: str = "f32"
+) -> float:
+    """The score of BERT's sequence classifiers: output(tanh(dense(first state)))."""
+    model = gguf_model.load(path)
+    first, tensors = forward(model, ids, kv_type)[0], model.tensors
+    if "cls.weight" in tensors:
+        first = np.tanh(tensors["cls.weight"] @ first + tensors["cls.bias"])
+    return float((tensors["cls.output.weight"] @ first + tensors["cls.output.bias"]).item())
+
+
 def reference_token_embeddings(
     path: str | Path, ids: Sequence[int] | npt.NDArray[np.int32]
 ) -> npt.NDArray[np.float32]:

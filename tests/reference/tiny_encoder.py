@@ -71,8 +71,10 @@ def write_tiny_encoder(
     pooling: gguf.PoolingType = gguf.PoolingType.MEAN,
     kind: Kind = Kind.F32,
     seed: int = 0,
+    rank_dense: bool = True,
 ) -> Path:
-    """Writes a model of arch `bert` or `nomic-bert`; `kind` is the type of its matrices."""
+    """Writes a model of arch `bert` or `nomic-bert`; `kind` is the type of its matrices. With rank
+    pooling it has a head that ranks, of two layers unless `rank_dense` is false."""
     writer = gguf.GGUFWriter(path, arch)
     _metadata(writer, arch, pooling)
     out = _Writer(writer, kind, seed)
@@ -84,5 +86,9 @@ def write_tiny_encoder(
     out.norm("token_embd_norm")
     for index in range(LAYERS):
         _layer(out, index, nomic=arch == "nomic-bert")
+    if pooling == gguf.PoolingType.RANK:
+        if rank_dense:
+            out.linear("cls", HIDDEN, HIDDEN, bias=True)
+        out.linear("cls.output", 1, HIDDEN, bias=True)
     finish(writer)
     return Path(path)

@@ -35,9 +35,12 @@ Pooling read_pooling(const Metadata& metadata, Pooling absent) {
       return Pooling::kCls;
     case 3:
       return Pooling::kLast;
+    case 4:
+      return Pooling::kRank;
   }
   fail(ErrorKind::kUnsupported, metadata.key("pooling_type"), " is ",
-       metadata.integer("pooling_type", 0, 255), "; supported: 1 (mean), 2 (cls), 3 (last)");
+       metadata.integer("pooling_type", 0, 255),
+       "; supported: 1 (mean), 2 (cls), 3 (last), 4 (rank)");
 }
 
 void refuse_experts(const Metadata& metadata) {
@@ -118,6 +121,9 @@ ArchSpec decoder_spec(const Metadata& metadata) {
   spec.attention_scale = static_cast<float>(metadata.number("attention.scale", 0.0, 1e4, 0.0));
   spec.ropes = {rope_spec(metadata, spec)};
   spec.pooling = read_pooling(metadata, Pooling::kLast);
+  if (spec.pooling == Pooling::kRank)
+    fail(ErrorKind::kUnsupported, metadata.key("pooling_type"),
+         " is 4 (rank); supported for encoders (bert, nomic-bert) only");
   return spec;
 }
 

@@ -10,7 +10,7 @@ from pyslm.async_llm import AsyncChunkStream
 from pyslm.generation import draw_seed
 from pyslm.model_host import ModelHost
 from pyslm.request import GenerationResult, StreamChunk, TokenLogprobs
-from pyslm.scores import logprobs_of
+from pyslm.scores import logprobs_of, prompt_scoring
 from pyslm.serve.protocol.event import (
     Event,
     Finished,
@@ -88,14 +88,10 @@ class Answer:
 
     async def _prompt_logprobs(self, num_top: int) -> list[TokenEntry]:
         ids = self._prompt.ids
+        ask = prompt_scoring(self._host, ids, self._params.replace(prompt_logprobs=num_top))
         scores: tuple[TokenLogprobs, ...] = ()
-        if len(ids) > 1:
-            steps = self._host.async_steps
-            adapter = self._host.adapters.id_of(self._params.adapter)
-            asking = steps.start(
-                lambda engine: engine.add_scoring(ids, 1, num_top, adapter=adapter)
-            )
-            scores = logprobs_of(await asking.all_updates())
+        if ask is not None:
+            scores = logprobs_of(await self._host.async_steps.start(ask).all_updates())
         return self._tokens.entries(ids[:1], None) + self._tokens.entries(ids[1:], scores)
 
     async def _run_choice(self, index: int, stream: AsyncChunkStream) -> None:
