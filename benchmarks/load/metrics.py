@@ -46,6 +46,24 @@ class Record:
         return [b - a for a, b in itertools.pairwise(times)]
 
 
+LIMITED = ("ttft", "tpot", "e2el")
+
+
+def goodput_limits(texts: Sequence[str]) -> dict[str, float]:
+    """Reads limits such as "ttft:500", in milliseconds; a ValueError says what is wrong."""
+    limits = {}
+    for text in texts:
+        name, _, value = text.partition(":")
+        try:
+            limits[name] = float(value)
+        except ValueError:
+            limits[name] = -1.0
+        if name not in LIMITED or not limits[name] > 0:
+            allowed = ", ".join(f"{limited}:MS" for limited in LIMITED)
+            raise ValueError(f"a limit is {text!r}; allowed: {allowed}, with MS above 0")
+    return limits
+
+
 def spread(values: Sequence[float]) -> dict[str, float]:
     """Milliseconds: mean, median and the 99th percentile."""
     ms = np.asarray(values) * 1e3
