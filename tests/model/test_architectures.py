@@ -197,7 +197,7 @@ def test_unsupported_architecture_names_those_supported(tmp_path: Path) -> None:
     [
         ("expert_count", 8, "mixture of experts"),
         ("rope.scaling.type", "ntk", "'ntk'; supported: none, linear, yarn, longrope"),
-        ("pooling_type", 4, "supported: 1 (mean)"),
+        ("pooling_type", 9, "supported: 1 (mean)"),
         ("attention.head_count_kv", [1, 2, 2, 2], "differs between layers"),
     ],
 )
