@@ -57,9 +57,9 @@ class LLM:
         prefix_cache: a file of `save_prefix_cache`, to begin with what it holds.
         max_queued: requests beyond `max_sequences` that may wait; more are a QueueFullError.
             None: any number.
-        speculation: "ngram" guesses what comes next where the text repeats itself or a grammar
-            leaves no choice, and checks several tokens in one step, as many as pay; "off" does
-            not. What comes out is the same to the bit, at every temperature.
+        speculation: "ngram" guesses what comes next where the text repeats itself, and checks
+            several tokens in one step, as many as pay; "off" does not. What comes out is the same
+            to the bit, at every temperature.
         max_draft_tokens: tokens that a step may check ahead for one request, 1 to 64.
         draft_model: a smaller GGUF model of the same vocabulary that guesses where the text itself
             does not say.

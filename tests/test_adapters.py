@@ -1,4 +1,4 @@
-"""LoRA adapters by name: LLM.load_adapter and SamplingParams(adapter=...)."""
+"""LoRA adapters by name: LLM.load_adapter and SamplingParams(adapter=...) (contract A3)."""
 
 from __future__ import annotations
 

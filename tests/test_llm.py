@@ -1,4 +1,4 @@
-"""`LLM` on a real model: stories260K (llama2.c), whose greedy story is known."""
+"""`LLM` on a real model: stories260K (llama2.c), whose greedy story is known. (contract A2, A3)"""
 
 from __future__ import annotations
 

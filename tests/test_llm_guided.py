@@ -1,4 +1,4 @@
-"""Structured output, several samples and the further samplers, on a real model."""
+"""Structured output, several samples and the further samplers, on a real model. (contract E9)"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""The prefix cache over real models: to the bit, in the process and through a file."""
+"""The prefix cache over real models: to the bit, in the process and through a file.
+
+Contract D1.
+"""
 
 from __future__ import annotations
 

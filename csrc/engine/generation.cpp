@@ -7,11 +7,6 @@ namespace pyslm {
 void Generation::guess(const Sequence& sequence, int32_t most) {
   guess_.tokens.clear();
   if (most < 1) return;
-  if (guide_ && !guide_->error) guess_.tokens = guide_->forced_tokens(most);
-  if (!guess_.tokens.empty()) {
-    guess_.source = DraftSource::kGrammar;
-    return;
-  }
   const SuffixIndex::Match match = index_.find(sequence.tokens);
   if (match.length == 0) return;
   guess_.source = DraftSource::kLookup;

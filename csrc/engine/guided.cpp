@@ -12,15 +12,6 @@ void Guide::fill_mask() {
   }
 }
 
-std::vector<int32_t> Guide::forced_tokens(int32_t most) {
-  try {
-    return matcher->forced_tokens(most);
-  } catch (const Error& problem) {
-    error = problem;
-    return {};
-  }
-}
-
 size_t Guide::num_allowed(const std::vector<int32_t>& tokens) {
   try {
     return matcher->num_allowed(tokens);

@@ -25,8 +25,6 @@ struct Guide {
   std::optional<Error> error;  // why the last mask could not be made
 
   void fill_mask();
-  // The only tokens that may come next, where the grammar leaves but one way; at most `most`.
-  std::vector<int32_t> forced_tokens(int32_t most);
   // Leading tokens of these that the grammar allows.
   size_t num_allowed(const std::vector<int32_t>& tokens);
   // True where the token completes the grammar, so that nothing can follow.

@@ -1,10 +1,10 @@
 // How far the next step looks ahead. Drafts change how fast tokens come, never which: a draft token
 // counts only where the sampler draws it.
 //
-// Every request that decodes makes a guess (a grammar's only way on; what followed when its last
-// tokens stood there before; a draft model). Of all guesses' tokens those are checked that raise
-// the expected tokens per second most: by their chance of being right, at what a step of that many
-// rows costs. Both are learned while the engine runs, so that drafts end where they do not pay.
+// Every request that decodes makes a guess (what followed when its last tokens stood there before;
+// a draft model). Of all guesses' tokens those are checked that raise the expected tokens per
+// second most: by their chance of being right, at what a step of that many rows costs. Both are
+// learned while the engine runs, so that drafts end where they do not pay.
 #pragma once
 
 #include <cstdint>

@@ -61,7 +61,6 @@ std::unique_ptr<Api> open(const std::string& path) {
   find(library, "llg_matcher_get_error", api->get_error);
   find(library, "llg_matcher_compute_mask_into", api->compute_mask_into);
   find(library, "llg_matcher_consume_token", api->consume_token);
-  find(library, "llg_matcher_compute_ff_tokens", api->compute_ff_tokens);
   find(library, "llg_matcher_validate_tokens", api->validate_tokens);
   find(library, "llg_matcher_is_stopped", api->is_stopped);
   find(library, "llg_matcher_get_cancellation_handle", api->get_cancellation_handle);

@@ -66,8 +66,7 @@ struct Api {
   const char* (*get_error)(Matcher*);
   int32_t (*compute_mask_into)(Matcher*, uint32_t* mask, size_t mask_bytes);
   int32_t (*consume_token)(Matcher*, uint32_t token);
-  // Both give how many, negative for an error; the first at most `capacity`.
-  int32_t (*compute_ff_tokens)(Matcher*, uint32_t* tokens, size_t capacity);
+  // How many of the tokens could be consumed; negative for an error.
   int32_t (*validate_tokens)(Matcher*, const uint32_t* tokens, size_t count);
   bool (*is_stopped)(const Matcher*);
   // Of an idle matcher. cancel() may then be called from another thread while the matcher works.

@@ -1,6 +1,5 @@
 #include "grammar/matcher.h"
 
-#include <algorithm>
 #include <utility>
 
 #include "core/error.h"
@@ -41,14 +40,6 @@ void GrammarMatcher::fill_mask(std::span<uint32_t> mask) {
 void GrammarMatcher::consume(int32_t token) {
   const Watchdog::Busy busy(watched());
   if (api().consume_token(handle_, static_cast<uint32_t>(token)) != 0) fail_with_reason();
-}
-
-std::vector<int32_t> GrammarMatcher::forced_tokens(int32_t most) {
-  const Watchdog::Busy busy(watched());
-  std::vector<uint32_t> tokens(static_cast<size_t>(most));
-  const int32_t count = api().compute_ff_tokens(handle_, tokens.data(), tokens.size());
-  if (count < 0) fail_with_reason();
-  return {tokens.begin(), tokens.begin() + std::min(count, most)};
 }
 
 size_t GrammarMatcher::num_allowed(std::span<const int32_t> tokens) {

@@ -47,9 +47,6 @@ class GrammarMatcher {
   // Moves on by a token that the mask allows. Error(kInvalid) as above.
   void consume(int32_t token);
 
-  // The tokens that come next whatever is chosen, at most `most`: where only one text can follow,
-  // as the library's tokenizer would write it.
-  std::vector<int32_t> forced_tokens(int32_t most);
   // How many of these, from the first on, could be consumed one after the other.
   size_t num_allowed(std::span<const int32_t> tokens);
 

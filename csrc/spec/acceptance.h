@@ -9,11 +9,11 @@
 
 namespace pyslm {
 
-enum class DraftSource { kLookup, kGrammar, kModel };
+enum class DraftSource { kLookup, kModel };
 
 // What is known of one request's guesses, by their source; recent ones weigh more.
 struct RequestAcceptance {
-  std::array<double, 3> hits{}, trials{};
+  std::array<double, 2> hits{}, trials{};
 };
 
 class Acceptance {
@@ -40,13 +40,12 @@ class Acceptance {
   static constexpr size_t kLookupBuckets = 4;  // matches of 3, 4-7, 8-15, 16 and more
 
   static size_t bucket(DraftSource source, int32_t match_length) {
-    if (source == DraftSource::kGrammar) return kLookupBuckets;
-    if (source == DraftSource::kModel) return kLookupBuckets + 1;
+    if (source == DraftSource::kModel) return kLookupBuckets;
     const int width = std::bit_width(static_cast<uint32_t>(match_length));
     return static_cast<size_t>(std::clamp(width - 2, 0, static_cast<int>(kLookupBuckets) - 1));
   }
 
-  std::array<double, kLookupBuckets + 2> rates_ = {0.4, 0.55, 0.7, 0.8, 0.8, 0.7};
+  std::array<double, kLookupBuckets + 1> rates_ = {0.4, 0.55, 0.7, 0.8, 0.7};
 };
 
 }  // namespace pyslm

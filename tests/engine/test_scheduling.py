@@ -1,4 +1,4 @@
-"""Continuous batching: what a request gives does not depend on its company."""
+"""Continuous batching: what a request gives does not depend on its company (contract D2)."""
 
 from __future__ import annotations
 

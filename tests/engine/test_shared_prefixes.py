@@ -1,4 +1,7 @@
-"""Shared prefixes: found, shared, evicted, never mixed up; and nothing changes for anyone."""
+"""Shared prefixes: found, shared, evicted, never mixed up; and nothing changes for anyone.
+
+Contract D1.
+"""
 
 from __future__ import annotations
 

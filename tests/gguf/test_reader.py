@@ -1,4 +1,4 @@
-"""The native reader against the reader and writer of the package `gguf`."""
+"""The native reader against the reader and writer of the package `gguf` (contract A2)."""
 
 from __future__ import annotations
 

@@ -28,11 +28,21 @@ STOP_TOKENS = [EOS, SECOND_EOS]
 class Guided:
     """An engine, its runner and its compiler."""
 
-    def __init__(self, max_sequences: int = 8, prefill_chunk: int = 64, **runner: Any) -> None:
+    def __init__(
+        self, max_sequences: int = 8, prefill_chunk: int = 64, max_draft: int = 0, **runner: Any
+    ) -> None:
         options = {"context_length": 4096, "groups": [(0, 4096, 16)], **runner}
         self.runner = testing.TestRunner(num_vocab=NUM_VOCAB, **options)
         self.compiler = GrammarCompiler(str(llguidance_library()), NAMED_BYTES, STOP_TOKENS)
-        self.engine = Engine(self.runner, max_sequences, prefill_chunk, TOKEN_BYTES, STOP_TOKENS)
+        self.engine = Engine(
+            self.runner,
+            max_sequences,
+            prefill_chunk,
+            TOKEN_BYTES,
+            STOP_TOKENS,
+            max_draft=max_draft,
+            adaptive_draft=False,
+        )
         self.engine.use_grammars(self.compiler)
 
     def add(self, kind: str = "", text: Any = "", **fields: Any) -> int:

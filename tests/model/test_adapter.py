@@ -1,4 +1,4 @@
-"""LoRA adapters against the same change merged into the weights (contract A3, E9)."""
+"""LoRA adapters against the same change merged into the weights (contract A3)."""
 
 from __future__ import annotations
 

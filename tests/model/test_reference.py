@@ -1,4 +1,7 @@
-"""pyslm's graphs against the NumPy reference, on every architecture in F32 and F16."""
+"""pyslm's graphs against the NumPy reference, on every architecture in F32 and F16.
+
+Contract A2.
+"""
 
 from __future__ import annotations
 
