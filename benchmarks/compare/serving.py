@@ -7,6 +7,9 @@ The peer is llama.cpp's batch interface (llama-cpp-python) driven as llama-serve
 slots, one token of each that decodes, the rest of a batch of 512 for prompts. Both engines stay
 loaded and take turns on the same trace; what is told is the median over rounds of each figure and
 of the rounds' ratios. No HTTP on either side; greedy decoding on both.
+
+The machine must be idle: llama.cpp's threads wait for each other by spinning, and where something
+else takes a core they wait for milliseconds, hundreds of times a step.
 """
 
 from __future__ import annotations
@@ -66,8 +69,11 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--json", metavar="FILE")
     args = parser.parse_args()
-    vocab = int(_native.read_spec(args.model)["vocab_size"])
-    common = {"path": args.model, "threads": args.threads, "context": 32768, "kv_type": "f16"}
+    if os.getloadavg()[0] > 1:
+        print(f"busy machine (load {os.getloadavg()[0]:.1f}): do not quote this", file=sys.stderr)
+    spec = _native.read_spec(args.model)
+    vocab, context = int(spec["vocab_size"]), min(32768, int(spec["trained_context_length"]))
+    common = {"path": args.model, "threads": args.threads, "context": context, "kv_type": "f16"}
     ours = Worker(sys.executable, "worker_pyslm.py", **common)
     peer = Worker(args.peer, "worker_llama_cpp.py", **common, flash=1, repack=1)
     rounds: list[tuple[dict[str, float], dict[str, float]]] = []
@@ -75,9 +81,10 @@ def main() -> None:
         trace = make_trace(args.mix, args.requests, rate=args.rate, vocab=vocab, seed=seed)
         lines = [[request.arrival, request.prompt, request.output_tokens] for request in trace]
         command = ["serve", lines, 0 if args.rate else args.concurrency]
-        answers = figures_of(ours.ask(command)), figures_of(peer.ask(command))
+        both = [ours, peer] if seed % 2 else [peer, ours]  # in turns first and second
+        figures = {worker: figures_of(worker.ask(command)) for worker in both}
         if seed > 0:  # the first round warms up
-            rounds.append(answers)
+            rounds.append((figures[ours], figures[peer]))
     print(f"{Path(args.model).name}, {args.mix}: pyslm, llama.cpp, ratio (more is better)")
     rows = []
     for name, (_, more) in FIGURES.items():
