@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "core/error.h"
+#include "core/thread_pool.h"
 #include "engine/impl.h"
 #include "engine/prefix_stream.h"
 
@@ -36,6 +37,7 @@ Engine::Impl::Impl(Runner* runner_in, const EngineConfig& settings, std::vector<
       config(settings),
       vocabulary{runner_in->num_vocab(), std::move(bytes), {stops.begin(), stops.end()}},
       workspaces(static_cast<size_t>(runner_in->num_threads())),
+      masks_overlap(runner_in->num_threads() < default_num_threads()),
       scheduler(scheduler_config(*runner_in, config), runner_in->cache_groups()),
       speculator({config.max_draft, config.adaptive_draft}) {
   vocabulary.check("stop_tokens", stops);

@@ -64,8 +64,12 @@ struct Engine::Impl {
   const EngineConfig config;
   const EngineVocabulary vocabulary;
   std::vector<SamplerWorkspace> workspaces;  // one for each of the runner's threads
-  MaskFiller masks;                          // likewise
-  std::unique_ptr<DraftModel> draft_model;   // likewise
+  // Masks are filled while the runner computes where a core is left for that. Where the runner uses
+  // all of them, a thread more would only hold up one of its own: then they are filled afterwards,
+  // by its threads.
+  const bool masks_overlap;
+  MaskFiller masks;                         // likewise
+  std::unique_ptr<DraftModel> draft_model;  // likewise
 
   std::mutex step_mutex;  // one step at a time; taken before `mutex`
   // Guards everything below. Not held while the runner computes and tokens are chosen; meanwhile

@@ -124,7 +124,7 @@ void Engine::Impl::ask_draft_model(const std::vector<Decoding>& all,
 
 StepOutputs Engine::Impl::run(StepPlan& plan) {
   const Batch batch = build_batch(plan.spans, num_groups);
-  MasksUnderWay under_way(masks, plan.guides());
+  MasksUnderWay under_way(masks, masks_overlap ? plan.guides() : std::vector<Guide*>{});
   const Clock::time_point begin = Clock::now();
   const StepOutputs outputs = runner->forward(batch);
   plan.forward_seconds = seconds_between(begin, Clock::now());
@@ -151,6 +151,8 @@ void Engine::Impl::process(const StepPlan& plan, const StepOutputs& outputs) {
   std::vector<std::exception_ptr> faults(with_outputs.size());
   runner->parallel(static_cast<int>(with_outputs.size()), [&](int thread, int index) {
     const size_t i = with_outputs[static_cast<size_t>(index)];
+    Guide* guide = plan.requests[i]->task->guide();
+    if (guide != nullptr && !masks_overlap) guide->fill_mask();
     try {
       plan.requests[i]->task->process(*plan.spans[i].sequence, rows[i], plan.spans[i].num_outputs(),
                                       workspaces[static_cast<size_t>(thread)]);
