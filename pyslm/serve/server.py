@@ -8,7 +8,8 @@ import logging
 import signal
 import socket
 import ssl
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
+from typing import Any, Self
 
 import uvicorn
 
@@ -41,13 +42,17 @@ def serve(config: ServeConfig, on_ready: Callable[[str], None] = lambda url: Non
     check_exposure(config)
     configure_logs(config.log_level, as_json=config.log_json)
     listener = _bind(config)
-    with listener:
-        try:
-            import uvloop
-        except ImportError:
-            asyncio.run(_serve(config, listener, on_ready))
-        else:
-            uvloop.run(_serve(config, listener, on_ready))
+    with listener, contextlib.suppress(asyncio.CancelledError):  # stopped while it loaded
+        _run(_serve(config, listener, on_ready))
+
+
+def _run(main: Coroutine[Any, Any, None]) -> None:
+    try:
+        import uvloop
+    except ImportError:
+        asyncio.run(main)
+    else:
+        uvloop.run(main)
 
 
 def check_exposure(config: ServeConfig) -> None:
@@ -69,13 +74,15 @@ def check_exposure(config: ServeConfig) -> None:
 async def _serve(
     config: ServeConfig, listener: socket.socket, on_ready: Callable[[str], None]
 ) -> None:
-    async with Registry(config) as registry:
-        server = _Server(config, registry)
-        with _signals(server.stop):
+    with _Signals() as signals:
+        async with Registry(config) as registry:
+            server = _Server(config, registry)
+            signals.stop = server.stop
             url = _url(config, listener)
             announcing = asyncio.create_task(server.announce(lambda: on_ready(url)))
             await server.serve(sockets=[listener])
             announcing.cancel()
+            signals.stop = _be_patient
 
 
 class _Server(uvicorn.Server):
@@ -126,16 +133,36 @@ class _Server(uvicorn.Server):
         yield  # they are ours already
 
 
-@contextlib.contextmanager
-def _signals(stop: Callable[[], None]) -> Iterator[None]:
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop)
-    try:
-        yield
-    finally:
+class _Signals:
+    """SIGTERM and SIGINT call `stop`, and afterwards nothing: the process is about to end.
+
+    One that comes while the workers end, or Python does, would otherwise kill us: sockets would
+    stay behind, and a clean end would be told as -15.
+    """
+
+    def __init__(self) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self.stop: Callable[[], object] = task.cancel  # while the models load
+        self._loop = asyncio.get_running_loop()
+
+    def __enter__(self) -> Self:
+        self._handle(self._on_signal)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._handle(signal.SIG_IGN)  # the one handler Python leaves alone as it ends
+
+    def _handle(self, handler: Callable[..., object] | signal.Handlers) -> None:
         for number in (signal.SIGTERM, signal.SIGINT):
-            loop.remove_signal_handler(number)
+            signal.signal(number, handler)
+
+    def _on_signal(self, *_: object) -> None:
+        self._loop.call_soon_threadsafe(lambda: self.stop())
+
+
+def _be_patient() -> None:
+    _log.info("stopping: the workers are ending")
 
 
 def _bind(config: ServeConfig) -> socket.socket:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -29,6 +30,27 @@ def test_sigterm_lets_running_requests_end(long_model: Path) -> None:
     assert rest[-1].choices[0].finish_reason == "length"
     assert server.stop() == 0
     assert not any(worker.is_running() for worker in workers)
+
+
+def test_signals_while_it_ends_leave_nothing_behind(chat_model: Path, tmp_path: Path) -> None:
+    """An impatient supervisor sends more than one."""
+    server = ServerProcess(chat_model, environment={"XDG_RUNTIME_DIR": str(tmp_path)})
+    while server.process.poll() is None:
+        server.process.send_signal(signal.SIGTERM)
+        time.sleep(0.005)
+    assert server.stop() == 0
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_sigterm_while_models_load_stops(long_model: Path, tmp_path: Path) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "pyslm", "serve", str(long_model), "--port", "0"],
+        env={**os.environ, "XDG_RUNTIME_DIR": str(tmp_path)},
+    )
+    wait_until(lambda: list(tmp_path.glob("*/*")) or process.poll() is not None, 30)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(10) == 0
+    assert list(tmp_path.iterdir()) == []
 
 
 def _refuses(server: ServerProcess) -> bool:
