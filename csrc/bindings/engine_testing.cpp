@@ -1,5 +1,7 @@
 #include "bindings/engine_testing.h"
 
+#include <optional>
+
 #include "engine/test_runner.h"
 #include "engine/text_buffer.h"
 #include "sampling/rng.h"
@@ -36,6 +38,21 @@ struct Prepared {
   const TokenBytes& token_bytes;
 };
 
+// A grammar that allows these tokens at every position.
+class FixedSet final : public AllowedTokens {
+ public:
+  FixedSet(const Tokens& tokens, size_t num_vocab) : bits_((num_vocab + 31) / 32) {
+    for (const int32_t token : tokens) {
+      bits_.at(static_cast<size_t>(token) / 32) |= uint32_t{1} << (token % 32);
+    }
+  }
+  bool has(int32_t token) override { return (bits_[token / 32] >> (token % 32) & 1) != 0; }
+  const uint32_t* bits() override { return bits_.data(); }
+
+ private:
+  std::vector<uint32_t> bits_;
+};
+
 py::array_t<double> sampler_probabilities(const Logits& logits, const SamplingParams& params,
                                           const Tokens& history, int32_t prompt_length,
                                           const TokenBytes& token_bytes, const Tokens& end_tokens,
@@ -49,13 +66,17 @@ py::array_t<double> sampler_probabilities(const Logits& logits, const SamplingPa
 std::vector<int32_t> sampler_draws(const Logits& logits, const SamplingParams& params,
                                    const std::vector<int64_t>& positions, uint32_t sample_index,
                                    const Tokens& history, int32_t prompt_length,
-                                   const TokenBytes& token_bytes, const Tokens& end_tokens) {
+                                   const TokenBytes& token_bytes, const Tokens& end_tokens,
+                                   const std::optional<Tokens>& grammar) {
   const Prepared prepared(logits, params, sample_index, token_bytes, end_tokens);
+  std::optional<FixedSet> allowed;
+  if (grammar) allowed.emplace(*grammar, static_cast<size_t>(logits.size()));
   SamplerWorkspace work;
   std::vector<int32_t> tokens;
   for (const int64_t position : positions) {
-    tokens.push_back(prepared.sampler.sample(
-        logits.data(), prepared.history(history, prompt_length), position, work));
+    tokens.push_back(prepared.sampler.sample(logits.data(),
+                                             prepared.history(history, prompt_length), position,
+                                             work, nullptr, allowed ? &*allowed : nullptr));
   }
   return tokens;
 }
@@ -149,7 +170,8 @@ void bind_engine_testing(py::module_& parent) {
   m.def("sampler_draws", &sampler_draws, py::arg("logits"), py::arg("params"), py::arg("positions"),
         py::arg("sample_index") = 0, py::arg("history") = Tokens{}, py::arg("prompt_length") = 0,
         py::arg("token_bytes") = TokenBytes{}, py::arg("end_tokens") = Tokens{},
-        "one draw per position");
+        py::arg("grammar") = py::none(),
+        "one draw per position; grammar: the tokens that one would allow at each");
   m.def("text_buffer_run", &text_buffer_run, py::arg("pieces"), py::arg("stops"),
         py::arg("include_stop_text") = false);
   m.def("suffix_matches", &suffix_matches, py::arg("tokens"));

@@ -84,9 +84,8 @@ RequestId Engine::add(std::vector<int32_t> prompt, const SamplingParams& params)
     if (!impl_->compiler) {
       fail(ErrorKind::kInvalid, "this engine has no compiler for grammars; call use_grammars()");
     }
-    auto guide = std::make_unique<Guide>();
-    guide->ticket = impl_->compiler->compile({params.grammar_type, params.grammar});
-    guide->mask.resize((static_cast<size_t>(impl_->vocabulary.num_vocab) + 31) / 32);
+    auto ticket = impl_->compiler->compile({params.grammar_type, params.grammar});
+    auto guide = std::make_unique<Guide>(std::move(ticket), &impl_->vocabulary);
     generation->constrain(std::move(guide));
   }
   return impl_->add(

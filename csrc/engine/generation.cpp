@@ -51,7 +51,6 @@ void Generation::process(Sequence& sequence, const float* rows, int32_t num_rows
     if (choice.token != sequence.draft[static_cast<size_t>(row)] || is_stop(choice.token)) break;
     // The draft was right, so the next row stands on what was truly chosen.
     sequence.tokens.push_back(choice.token);
-    if (guide_) guide_->fill_mask();
   }
   sequence.tokens.resize(num_tokens);
 }
@@ -60,10 +59,9 @@ Generation::Choice Generation::choose(const Sequence& sequence, const float* log
                                       SamplerWorkspace& workspace) {
   Choice choice;
   try {
-    if (guide_ && guide_->error) throw *guide_->error;
     const TokenHistory history{sequence.tokens, sequence.prompt_length, &vocabulary_.token_bytes};
     choice.token = sampler_.sample(logits, history, sequence.num_tokens(), workspace,
-                                   &choice.logprobs, guide_ ? guide_->mask.data() : nullptr);
+                                   &choice.logprobs, guide_.get());
     if (guide_) choice.completes_grammar = guide_->advance(choice.token);
   } catch (const Error& error) {
     choice.error = error;  // fails this request and no other

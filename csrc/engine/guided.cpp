@@ -4,26 +4,48 @@
 
 namespace pyslm {
 
-void Guide::fill_mask() {
+Guide::Guide(std::shared_ptr<GrammarTicket> ticket, const EngineVocabulary* vocabulary)
+    : ticket_(std::move(ticket)),
+      vocabulary_(*vocabulary),
+      mask_((static_cast<size_t>(vocabulary->num_vocab) + 31) / 32) {}
+
+// The end is left to the mask: a vocabulary may have several, of which the matcher knows one.
+bool Guide::has(int32_t token) {
+  if (!mask_ready_ && !error_ && !vocabulary_.stop_tokens.contains(token)) {
+    return matcher_->num_allowed({&token, 1}) == 1;
+  }
+  return (bits()[token / 32] >> (token % 32) & 1) != 0;
+}
+
+const uint32_t* Guide::bits() {
+  prepare_bits();
+  if (error_) throw *error_;
+  return mask_.data();
+}
+
+void Guide::prepare_bits() noexcept {
+  if (mask_ready_ || error_) return;
   try {
-    matcher->fill_mask(mask);
+    matcher_->fill_mask(mask_);
+    mask_ready_ = true;
   } catch (const Error& problem) {
-    error = problem;  // fails this request, when its token is chosen
+    error_ = problem;  // fails this request, when its token is chosen
   }
 }
 
 size_t Guide::num_allowed(const std::vector<int32_t>& tokens) {
   try {
-    return matcher->num_allowed(tokens);
+    return matcher_->num_allowed(tokens);
   } catch (const Error& problem) {
-    error = problem;
+    error_ = problem;
     return 0;
   }
 }
 
 bool Guide::advance(int32_t token) {
-  matcher->consume(token);
-  return matcher->complete();
+  mask_ready_ = false;
+  matcher_->consume(token);
+  return matcher_->complete();
 }
 
 MaskFiller::~MaskFiller() {
@@ -70,7 +92,7 @@ void MaskFiller::work() {
 }
 
 void MaskFiller::fill_all() {
-  for (size_t i = next_++; i < guides_.size(); i = next_++) guides_[i]->fill_mask();
+  for (size_t i = next_++; i < guides_.size(); i = next_++) guides_[i]->prepare_bits();
 }
 
 }  // namespace pyslm

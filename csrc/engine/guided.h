@@ -12,23 +12,40 @@
 #include <vector>
 
 #include "core/error.h"
+#include "engine/vocabulary.h"
 #include "grammar/compiler.h"
 #include "grammar/matcher.h"
+#include "sampling/allowed.h"
 
 namespace pyslm {
 
 // One request's grammar: first a ticket, then a matcher.
-struct Guide {
-  std::shared_ptr<GrammarTicket> ticket;
-  std::unique_ptr<GrammarMatcher> matcher;
-  std::vector<uint32_t> mask;  // [ceil(num_vocab / 32)] tokens that may come next
-  std::optional<Error> error;  // why the last mask could not be made
+class Guide final : public AllowedTokens {
+ public:
+  Guide(std::shared_ptr<GrammarTicket> ticket, const EngineVocabulary* vocabulary);
 
-  void fill_mask();
+  const std::shared_ptr<GrammarTicket>& ticket() const { return ticket_; }
+  bool compiling() const { return matcher_ == nullptr; }
+  // Takes the compiled grammar. Throws what kept it from compiling.
+  void begin() { matcher_ = ticket_->take(); }
+
+  // Error(kInvalid) where the grammar cannot be followed further, as is bits().
+  bool has(int32_t token) override;
+  const uint32_t* bits() override;
+  // As bits() would do, which then has nothing left to do but to throw.
+  void prepare_bits() noexcept;
   // Leading tokens of these that the grammar allows.
   size_t num_allowed(const std::vector<int32_t>& tokens);
   // True where the token completes the grammar, so that nothing can follow.
   bool advance(int32_t token);
+
+ private:
+  std::shared_ptr<GrammarTicket> ticket_;
+  std::unique_ptr<GrammarMatcher> matcher_;
+  const EngineVocabulary& vocabulary_;
+  std::vector<uint32_t> mask_;  // [ceil(num_vocab / 32)]
+  bool mask_ready_ = false;
+  std::optional<Error> error_;  // why the mask could not be made
 };
 
 class MaskFiller {

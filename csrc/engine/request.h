@@ -35,7 +35,7 @@ struct Request {
   // The grammar is not compiled yet; the scheduler does not know the request.
   bool compiling() const {
     const Guide* guide = task->guide();
-    return guide != nullptr && guide->matcher == nullptr;
+    return guide != nullptr && guide->compiling();
   }
   bool finished() const { return pending.finish != FinishReason::kNone; }
 };

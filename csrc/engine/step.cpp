@@ -38,12 +38,12 @@ void Engine::Impl::admit_compiled() {
     const auto found = requests.find(id);
     if (found == requests.end() || found->second->finished()) continue;
     Request& request = *found->second;
-    if (!request.task->guide()->ticket->done()) {
+    if (!request.task->guide()->ticket()->done()) {
       compiling.push_back(id);
       continue;
     }
     try {
-      request.task->guide()->matcher = request.task->guide()->ticket->take();
+      request.task->guide()->begin();
       scheduler.add(&request.sequence);
     } catch (const Error& error) {
       fail_request(request, error);
@@ -59,7 +59,7 @@ void Engine::Impl::wait_for_grammar() {
     if (compiling.empty()) return;
     const auto found = requests.find(compiling.front());
     if (found == requests.end() || found->second->finished()) return;
-    ticket = found->second->task->guide()->ticket;
+    ticket = found->second->task->guide()->ticket();
   }
   ticket->wait_for(kCompileWait);
 }
@@ -151,8 +151,6 @@ void Engine::Impl::process(const StepPlan& plan, const StepOutputs& outputs) {
   std::vector<std::exception_ptr> faults(with_outputs.size());
   runner->parallel(static_cast<int>(with_outputs.size()), [&](int thread, int index) {
     const size_t i = with_outputs[static_cast<size_t>(index)];
-    Guide* guide = plan.requests[i]->task->guide();
-    if (guide != nullptr && !masks_overlap) guide->fill_mask();
     try {
       plan.requests[i]->task->process(*plan.spans[i].sequence, rows[i], plan.spans[i].num_outputs(),
                                       workspaces[static_cast<size_t>(thread)]);

@@ -72,6 +72,14 @@ inline F fselect_lt(F a, F b, F x, F y) {
   return {_mm256_blendv_ps(y.lo, x.lo, _mm256_cmp_ps(a.lo, b.lo, _CMP_LT_OQ)),
           _mm256_blendv_ps(y.hi, x.hi, _mm256_cmp_ps(a.hi, b.hi, _CMP_LT_OQ))};
 }
+inline F fselect_bits(uint32_t bits, F x, F y) {
+  const __m256i one = _mm256_setr_epi32(1, 2, 4, 8, 16, 32, 64, 128);
+  const __m256i word = _mm256_set1_epi32(static_cast<int32_t>(bits));
+  const __m256i lo = _mm256_and_si256(word, one);
+  const __m256i hi = _mm256_and_si256(_mm256_srli_epi32(word, 8), one);
+  return {_mm256_blendv_ps(y.lo, x.lo, _mm256_castsi256_ps(_mm256_cmpeq_epi32(lo, one))),
+          _mm256_blendv_ps(y.hi, x.hi, _mm256_castsi256_ps(_mm256_cmpeq_epi32(hi, one)))};
+}
 inline __m256 keep8(__m256 x, __m256i lane, int32_t lo, int32_t hi, float fill) {
   const __m256i keep = _mm256_and_si256(_mm256_cmpgt_epi32(lane, _mm256_set1_epi32(lo - 1)),
                                         _mm256_cmpgt_epi32(_mm256_set1_epi32(hi), lane));

@@ -47,6 +47,10 @@ inline F fabs(F a) { return _mm512_abs_ps(a); }
 inline F fselect_lt(F a, F b, F x, F y) {
   return _mm512_mask_blend_ps(_mm512_cmp_ps_mask(a, b, _CMP_LT_OQ), y, x);
 }
+// x where the lane's bit is set, else y
+inline F fselect_bits(uint32_t bits, F x, F y) {
+  return _mm512_mask_blend_ps(static_cast<__mmask16>(bits), y, x);
+}
 // Lanes outside [lo, hi) become `fill`.
 inline F fkeep(F x, int32_t lo, int32_t hi, float fill) {
   const I lane = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);

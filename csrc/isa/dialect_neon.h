@@ -82,6 +82,13 @@ inline F fma(F a, F b, F c) {
 inline F fselect_lt(F a, F b, F x, F y) {
   return each<F>([&](int i) { return vbslq_f32(vcltq_f32(a.v[i], b.v[i]), x.v[i], y.v[i]); });
 }
+inline F fselect_bits(uint32_t bits, F x, F y) {
+  const uint32_t one[4] = {1, 2, 4, 8};
+  return each<F>([&](int i) {
+    const uint32x4_t set = vtstq_u32(vdupq_n_u32(bits >> (4 * i)), vld1q_u32(one));
+    return vbslq_f32(set, x.v[i], y.v[i]);
+  });
+}
 inline F fmax(F a, F b) { return fselect_lt(b, a, a, b); }
 inline F fmin(F a, F b) { return fselect_lt(a, b, a, b); }
 inline F fabs(F a) {

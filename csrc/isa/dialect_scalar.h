@@ -123,6 +123,9 @@ inline F fabs(const F& a) {
 inline F fselect_lt(const F& a, const F& b, const F& x, const F& y) {
   return fmap([&](int i) { return a.v[i] < b.v[i] ? x.v[i] : y.v[i]; });
 }
+inline F fselect_bits(uint32_t bits, const F& x, const F& y) {
+  return fmap([&](int i) { return ((bits >> i) & 1) != 0 ? x.v[i] : y.v[i]; });
+}
 inline F fkeep(const F& x, int32_t lo, int32_t hi, float fill) {
   return fmap([&](int i) { return i >= lo && i < hi ? x.v[i] : fill; });
 }

@@ -65,6 +65,7 @@ constexpr Kernels make_table(const char* name) {
   table.attention[0] = attention<Kv::kF16>;
   table.attention[1] = attention<Kv::kBF16>;
   table.attention[2] = attention<Kv::kQ8>;
+  table.keep_allowed = keep_allowed;
   table.scan_logits = scan_logits;
   table.exponentiate = exponentiate;
   table.sum_from = sum_from;

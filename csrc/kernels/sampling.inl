@@ -25,6 +25,22 @@ inline float total(const F* lanes) {
   return freduce_add(fadd(fadd(lanes[0], lanes[1]), fadd(lanes[2], lanes[3])));
 }
 
+void keep_allowed(const float* x, const uint32_t* bits, int64_t n, float* out) {
+  const F never = fset(-__builtin_inff());
+  for (int64_t i = 0; i < n; i += 32) {
+    const uint32_t word = bits[i / 32];
+    const auto left = static_cast<int32_t>(n - i < 32 ? n - i : 32);
+    if (left == 32) {
+      fstore(out + i, word == 0 ? never : fselect_bits(word, fload(x + i), never));
+      fstore(out + i + 16, word == 0 ? never : fselect_bits(word >> 16, fload(x + i + 16), never));
+    } else {
+      for (int32_t j = 0; j < left; ++j) {
+        out[i + j] = ((word >> j) & 1) != 0 ? x[i + j] : -__builtin_inff();
+      }
+    }
+  }
+}
+
 void scan_logits(const float* x, int64_t n, float* block_max, int32_t* unusable) {
   constexpr float kInf = __builtin_inff();
   F bad = fzero();

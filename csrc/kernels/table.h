@@ -82,7 +82,10 @@ struct Kernels {
                          const float* v);
   void (*attention[3])(const AttentionItem& item);
 
-  // Sampling, over [n] logits in blocks of kLogitBlock. block_max[b]: the largest of a block that
+  // Sampling, over [n] logits in blocks of kLogitBlock.
+  // out[t] = x[t] where bit t % 32 of word t / 32 is set, else -inf. `out` may be `x`.
+  void (*keep_allowed)(const float* x, const uint32_t* bits, int64_t n, float* out);
+  // block_max[b]: the largest of a block that
   // is no NaN, -inf where there is none. unusable: a NaN or +inf was seen.
   void (*scan_logits)(const float* x, int64_t n, float* block_max, int32_t* unusable);
   // z[i] = (x[i] - max) * scale, mass[i] = exp(z[i]), 0 below -87.3; returns the sum of mass, and

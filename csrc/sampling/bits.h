@@ -6,10 +6,13 @@
 
 namespace pyslm {
 
-inline int32_t count_bits(const uint32_t* bits, int32_t num_vocab) {
+// Whether fewer than `limit` are set; looks no further once it is told.
+inline bool fewer_bits_than(const uint32_t* bits, int32_t num_vocab, int32_t limit) {
   int32_t count = 0;
-  for (int32_t i = 0; i < (num_vocab + 31) / 32; ++i) count += std::popcount(bits[i]);
-  return count;
+  for (int32_t i = 0; i < (num_vocab + 31) / 32 && count < limit; ++i) {
+    if (bits[i] != 0) count += std::popcount(bits[i]);
+  }
+  return count < limit;
 }
 
 // Calls body(token) in ascending order for as long as it returns true. Bits from num_vocab on are

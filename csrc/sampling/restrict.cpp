@@ -4,6 +4,9 @@
 #include <array>
 #include <limits>
 
+#include "isa/select.h"
+#include "sampling/bits.h"
+
 namespace pyslm {
 namespace {
 
@@ -38,20 +41,13 @@ bool has_at(std::string_view text, size_t at, std::string_view part) {
 
 }  // namespace
 
-void copy_allowed(const float* logits, const uint32_t* bits, int num_vocab, float* out) {
-  for (int begin = 0; begin < num_vocab; begin += 32) {
-    const uint32_t word = bits[begin / 32];
-    const int count = std::min(32, num_vocab - begin);
-    if (word == 0) {
-      std::fill_n(out + begin, count, kNever);
-    } else if (word == ~uint32_t{0}) {
-      std::copy_n(logits + begin, count, out + begin);
-    } else {
-      for (int i = 0; i < count; ++i) {
-        out[begin + i] = ((word >> i) & 1) != 0 ? logits[begin + i] : kNever;
-      }
-    }
-  }
+bool any_possible(const float* logits, const uint32_t* bits, int32_t num_vocab) {
+  bool any = false;
+  for_each_bit(bits, num_vocab, [&](int32_t token) {
+    any = logits[token] != kNever;
+    return !any;
+  });
+  return any;
 }
 
 Restrictions::Restrictions(const SamplingParams& params, int num_vocab) : num_vocab_(num_vocab) {
@@ -117,13 +113,15 @@ bool Restrictions::active(const SamplingParams& params, const TokenHistory& hist
 }
 
 void Restrictions::apply(float* logits, const SamplingParams& params, const TokenHistory& history,
-                         bool has_grammar) const {
-  if (!allowed_.empty()) copy_allowed(logits, allowed_.data(), num_vocab_, logits);
+                         const GrammarView& grammar) const {
+  if (!allowed_.empty()) {
+    select_kernels().keep_allowed(logits, allowed_.data(), num_vocab_, logits);
+  }
   ban_words(logits, history);
   ban_sequences(logits, params, history);
   const bool too_short = history.output().size() < static_cast<size_t>(params.min_tokens);
-  if (too_short || (has_grammar && params.ignore_eos)) {
-    ban_ends(logits, has_grammar);
+  if (too_short || (grammar.present && params.ignore_eos)) {
+    ban_ends(logits, grammar.bits);
   }
 }
 
@@ -138,12 +136,10 @@ void Restrictions::ban_words(float* logits, const TokenHistory& history) const {
 }
 
 // A grammar that is complete leaves nothing but the end: then the end it is.
-void Restrictions::ban_ends(float* logits, bool only_if_others) const {
+void Restrictions::ban_ends(float* logits, const uint32_t* grammar) const {
   std::vector<float> saved;
   for (const int32_t token : ends_) saved.push_back(std::exchange(logits[token], kNever));
-  if (!only_if_others) return;
-  const auto possible = [](float logit) { return logit != kNever; };
-  if (std::any_of(logits, logits + num_vocab_, possible)) return;
+  if (grammar == nullptr || any_possible(logits, grammar, num_vocab_)) return;
   // Backwards, so that a token named twice gets its own back.
   for (size_t i = ends_.size(); i-- > 0;) logits[ends_[i]] = saved[i];
 }

@@ -14,8 +14,14 @@
 
 namespace pyslm {
 
-// out[t] = logits[t] where bit t is set, else -inf. `out` may be `logits`.
-void copy_allowed(const float* logits, const uint32_t* bits, int num_vocab, float* out);
+// Whether any token of the set has a logit above -inf.
+bool any_possible(const float* logits, const uint32_t* bits, int32_t num_vocab);
+
+// What is known of a request's grammar while one token is chosen.
+struct GrammarView {
+  bool present = false;
+  const uint32_t* bits = nullptr;  // of what it allows; null: not asked yet
+};
 
 class Restrictions {
  public:
@@ -30,9 +36,9 @@ class Restrictions {
   // Whether apply() may change anything.
   bool active(const SamplingParams& params, const TokenHistory& history) const;
 
-  // logits: [num_vocab], -inf for what may not come; already so for what a grammar forbids.
+  // logits: [num_vocab], -inf for what may not come; already so for what the grammar's bits forbid.
   void apply(float* logits, const SamplingParams& params, const TokenHistory& history,
-             bool has_grammar) const;
+             const GrammarView& grammar) const;
 
  private:
   // Tokens that complete a bad word once the output ends with `begun`, its beginning.
@@ -44,7 +50,7 @@ class Restrictions {
   void index_words(const std::vector<std::string>& words,
                    const std::vector<std::string>& token_bytes);
   void ban_words(float* logits, const TokenHistory& history) const;
-  void ban_ends(float* logits, bool only_if_others) const;
+  void ban_ends(float* logits, const uint32_t* grammar) const;
 
   int num_vocab_ = 0;
   std::vector<uint32_t> allowed_;  // bits; empty: all

@@ -25,7 +25,9 @@ inline PhiloxCounter philox4x32(PhiloxCounter c, PhiloxKey key) {
 
 // Uniform in [0, 1), 53 bits. `position` is the index in its sequence of the token being drawn;
 // `stream` tells apart the numbers that one token needs.
-enum class RandomStream : uint32_t { kToken = 0, kXtc = 1, kRetry = 16 /* and up */ };
+enum class RandomStream : uint32_t { kToken = 0, kXtc = 1, kAllowed = 1024 };
+
+constexpr uint32_t kRetry = 16;  // streams kToken + kRetry and up, and so for kAllowed
 
 inline double uniform_draw(uint64_t seed, uint32_t sample_index, uint64_t position,
                            RandomStream stream = RandomStream::kToken) {

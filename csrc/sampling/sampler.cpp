@@ -6,7 +6,6 @@
 
 #include "core/error.h"
 #include "isa/select.h"
-#include "sampling/bits.h"
 #include "sampling/dry.h"
 #include "sampling/reduce.h"
 #include "sampling/rng.h"
@@ -65,9 +64,11 @@ Sampler::Sampler(SamplingParams params, int num_vocab, uint32_t sample_index)
 
 int32_t Sampler::sample(const float* logits, const TokenHistory& history, int64_t position,
                         SamplerWorkspace& work, std::vector<TokenLogprob>* logprobs,
-                        const uint32_t* grammar) const {
+                        AllowedTokens* grammar) const {
   work.reserve(static_cast<size_t>(num_vocab_));
-  int32_t token = choose(adjust(logits, history, grammar, work), position, work, grammar);
+  int32_t token = grammar != nullptr ? sample_guided(logits, history, position, work, *grammar)
+                                     : choose(adjust(logits, history, {}, work), position,
+                                              RandomStream::kToken, work);
   const auto index = static_cast<size_t>(position - history.prompt_length);
   if (index < params_.forced_tokens.size()) token = params_.forced_tokens[index];
   if (logprobs != nullptr && params_.logprobs >= 0) {
@@ -76,10 +77,33 @@ int32_t Sampler::sample(const float* logits, const TokenHistory& history, int64_
   return token;
 }
 
+// Rejection sampling with one try: what is allowed keeps its share, and the rest is drawn anew
+// among what is allowed, independently.
+int32_t Sampler::sample_guided(const float* logits, const TokenHistory& history, int64_t position,
+                               SamplerWorkspace& work, AllowedTokens& grammar) const {
+  RandomStream stream = RandomStream::kToken;
+  if (proposes_first()) {
+    const float* adjusted = adjust(logits, history, {true, nullptr}, work);
+    const int32_t token = choose(adjusted, position, stream, work);
+    if (grammar.has(token)) return token;
+    stream = RandomStream::kAllowed;
+  }
+  const uint32_t* bits = grammar.bits();
+  return choose(adjust(logits, history, {true, bits}, work), position, stream, work, bits);
+}
+
+// Whether a token's chances among those allowed are its chances among all, scaled.
+bool Sampler::proposes_first() const {
+  const SamplingParams& p = params_;
+  return greedy() ||
+         ((p.top_k <= 0 || p.top_k >= num_vocab_) && p.typical_p >= 1.0f && p.top_p >= 1.0f &&
+          p.min_p <= 0.0f && p.top_n_sigma <= 0.0f && p.xtc_probability <= 0.0f);
+}
+
 std::vector<double> Sampler::probabilities(const float* logits, const TokenHistory& history,
                                            SamplerWorkspace& work, int64_t position) const {
   work.reserve(static_cast<size_t>(num_vocab_));
-  const float* adjusted = adjust(logits, history, nullptr, work);
+  const float* adjusted = adjust(logits, history, {}, work);
   const float max = checked_max(adjusted, work);
   std::vector<double> result(static_cast<size_t>(num_vocab_), 0.0);
   if (greedy()) {
@@ -95,18 +119,19 @@ std::vector<double> Sampler::probabilities(const float* logits, const TokenHisto
 }
 
 const float* Sampler::adjust(const float* logits, const TokenHistory& history,
-                             const uint32_t* grammar, SamplerWorkspace& work) const {
-  const bool restricts = grammar != nullptr || restrictions_.active(params_, history);
+                             const GrammarView& grammar, SamplerWorkspace& work) const {
+  const bool restricts = grammar.bits != nullptr || (grammar.present && params_.ignore_eos) ||
+                         restrictions_.active(params_, history);
   if (!restricts && !adjusts_logits(params_)) return logits;
   float* adjusted = work.adjusted.data();
-  if (grammar != nullptr) {
-    copy_allowed(logits, grammar, num_vocab_, adjusted);
+  if (grammar.bits != nullptr) {
+    select_kernels().keep_allowed(logits, grammar.bits, num_vocab_, adjusted);
   } else {
     std::copy(logits, logits + num_vocab_, adjusted);
   }
   if (restricts) {
-    restrictions_.apply(adjusted, params_, history, grammar != nullptr);
-    check_any_left(logits, adjusted, grammar);
+    restrictions_.apply(adjusted, params_, history, grammar);
+    check_any_left(logits, adjusted, grammar.bits);
   }
   apply_logit_bias(adjusted, params_);
   apply_repetition_penalty(adjusted, history, params_, work.counts);
@@ -121,15 +146,8 @@ void Sampler::check_any_left(const float* logits, const float* restricted,
   const auto possible = [](float logit) {
     return logit != -std::numeric_limits<float>::infinity();
   };
-  bool any = false;
-  if (grammar != nullptr) {  // its tokens may be few and far between
-    for_each_bit(grammar, num_vocab_, [&](int32_t token) {
-      any = any || possible(restricted[token]);
-      return !any;
-    });
-  } else {
-    any = std::any_of(restricted, restricted + num_vocab_, possible);
-  }
+  const bool any = grammar != nullptr ? any_possible(restricted, grammar, num_vocab_)
+                                      : std::any_of(restricted, restricted + num_vocab_, possible);
   if (any || std::none_of(logits, logits + num_vocab_, possible)) return;  // or the model's fault
   fail(ErrorKind::kInvalid,
        "no token may come next: grammar, allowed_token_ids, bad_words and min_tokens together "
@@ -152,14 +170,18 @@ float Sampler::checked_max(const float* logits, SamplerWorkspace& work) const {
   return scan.max;
 }
 
-int32_t Sampler::choose(const float* logits, int64_t position, SamplerWorkspace& work,
-                        const uint32_t* grammar) const {
+int32_t Sampler::choose(const float* logits, int64_t position, RandomStream first,
+                        SamplerWorkspace& work, const uint32_t* grammar) const {
   const float max = checked_max(logits, work);
   if (greedy()) return static_cast<int32_t>(find_first(logits, num_vocab_, max, work.block_max));
-  if (draws_first(grammar)) return draw_until_kept(logits, max, position, work);
+  if (draws_first(grammar)) return draw_until_kept(logits, max, position, first, work);
   truncate(logits, max, position, work, grammar);
-  return draw(work.candidates,
-              uniform_draw(params_.seed, sample_index_, static_cast<uint64_t>(position)));
+  return draw(work.candidates, uniform(position, first));
+}
+
+double Sampler::uniform(int64_t position, RandomStream stream, uint32_t offset) const {
+  return uniform_draw(params_.seed, sample_index_, static_cast<uint64_t>(position),
+                      static_cast<RandomStream>(static_cast<uint32_t>(stream) + offset));
 }
 
 bool Sampler::draws_first(const uint32_t* grammar) const {
@@ -171,23 +193,19 @@ bool Sampler::draws_first(const uint32_t* grammar) const {
 // Rejection sampling: each try is independent, so what is kept has the distribution of a draw among
 // those kept.
 int32_t Sampler::draw_until_kept(const float* logits, float max_logit, int64_t position,
-                                 SamplerWorkspace& work) const {
+                                 RandomStream first, SamplerWorkspace& work) const {
   const int64_t n = num_vocab_;
   float* mass = work.candidates.mass.data();
   work.block_sums.resize(static_cast<size_t>((n + kLogitBlock - 1) / kLogitBlock));
   const double total = select_kernels().exponentiate(
       logits, n, max_logit, 1.0f / params_.temperature, nullptr, mass, work.block_sums.data());
   for (uint32_t attempt = 0; attempt < kMostTries; ++attempt) {
-    const auto stream = attempt == 0 ? static_cast<uint32_t>(RandomStream::kToken)
-                                     : static_cast<uint32_t>(RandomStream::kRetry) + attempt;
-    const double u = uniform_draw(params_.seed, sample_index_, static_cast<uint64_t>(position),
-                                  static_cast<RandomStream>(stream));
+    const double u = uniform(position, first, attempt == 0 ? 0 : kRetry + attempt);
     const int32_t token = locate(u * total, mass, n, work.block_sums);
     if (is_kept(token, total, work)) return token;
   }
   truncate(logits, max_logit, position, work);
-  return draw(work.candidates, uniform_draw(params_.seed, sample_index_,
-                                            static_cast<uint64_t>(position), RandomStream::kRetry));
+  return draw(work.candidates, uniform(position, first, kRetry));
 }
 
 // By top-p: what is more likely has less than top_p of all mass; of equals the lower ids come
@@ -212,8 +230,7 @@ void Sampler::truncate(const float* logits, float max_logit, int64_t position,
   if (params_.top_p < 1.0f) keep_top_p(params_.top_p, work);
   if (params_.min_p > 0.0f) keep_min_p(params_.min_p, work);
   if (params_.xtc_probability > 0.0f &&
-      uniform_draw(params_.seed, sample_index_, static_cast<uint64_t>(position),
-                   RandomStream::kXtc) < params_.xtc_probability) {
+      uniform(position, RandomStream::kXtc) < params_.xtc_probability) {
     drop_top_choices(params_.xtc_threshold, work);
   }
 }

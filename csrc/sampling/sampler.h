@@ -12,6 +12,9 @@
 //   8. top-k   9. typical   10. top-p   11. min-p   12. XTC (truncate.h)
 //  (where top-p and min-p alone cut a whole vocabulary: draw first, and again while the token is
 //  not among those that are left; the same distribution without finding them all)
+//  (under a grammar, where nothing of 7 to 12 is asked for: first a token as if there were none,
+//  and only where the grammar forbids it one of those it allows; the same distribution again, and
+//  a model that writes what it was asked for costs no mask)
 //  13. draw: inverse of the cumulative distribution in ascending order of token id, at a uniform
 //      number that depends only on (seed, sample index, position)          (rng.h)
 //
@@ -21,11 +24,13 @@
 #include <cstdint>
 #include <vector>
 
+#include "sampling/allowed.h"
 #include "sampling/candidates.h"
 #include "sampling/logprobs.h"
 #include "sampling/params.h"
 #include "sampling/penalties.h"
 #include "sampling/restrict.h"
+#include "sampling/rng.h"
 
 namespace pyslm {
 
@@ -42,12 +47,12 @@ class Sampler {
 
   // logits: [num_vocab], not changed; position: index in the sequence of the token to choose.
   // `logprobs`, where given and asked for, receives the token's own and the most likely ones.
-  // grammar: one bit per token that may come next, or nullptr.
+  // grammar: what it allows next, or nullptr.
   // Error(kInternal) where a logit is NaN or +inf, or all are -inf; Error(kInvalid) where the
   // request leaves no token.
   int32_t sample(const float* logits, const TokenHistory& history, int64_t position,
                  SamplerWorkspace& work, std::vector<TokenLogprob>* logprobs = nullptr,
-                 const uint32_t* grammar = nullptr) const;
+                 AllowedTokens* grammar = nullptr) const;
 
   // The distribution that sample() draws from: [num_vocab], sums to 1.
   std::vector<double> probabilities(const float* logits, const TokenHistory& history,
@@ -57,16 +62,21 @@ class Sampler {
 
  private:
   bool greedy() const { return params_.temperature < 1e-5f; }
-  const float* adjust(const float* logits, const TokenHistory& history, const uint32_t* grammar,
+  int32_t sample_guided(const float* logits, const TokenHistory& history, int64_t position,
+                        SamplerWorkspace& work, AllowedTokens& grammar) const;
+  bool proposes_first() const;
+  const float* adjust(const float* logits, const TokenHistory& history, const GrammarView& grammar,
                       SamplerWorkspace& work) const;
   float checked_max(const float* logits, SamplerWorkspace& work) const;
   void check_any_left(const float* logits, const float* restricted, const uint32_t* grammar) const;
   void drop_outside_sigma(float* logits, SamplerWorkspace& work) const;
-  int32_t choose(const float* logits, int64_t position, SamplerWorkspace& work,
-                 const uint32_t* grammar) const;
+  // Numbers are drawn from `first` and the streams behind it.
+  int32_t choose(const float* logits, int64_t position, RandomStream first, SamplerWorkspace& work,
+                 const uint32_t* grammar = nullptr) const;
   bool draws_first(const uint32_t* grammar) const;
   int32_t draw_until_kept(const float* logits, float max_logit, int64_t position,
-                          SamplerWorkspace& work) const;
+                          RandomStream first, SamplerWorkspace& work) const;
+  double uniform(int64_t position, RandomStream stream, uint32_t offset = 0) const;
   bool is_kept(int32_t token, double total, const SamplerWorkspace& work) const;
   void truncate(const float* logits, float max_logit, int64_t position, SamplerWorkspace& work,
                 const uint32_t* grammar = nullptr) const;

@@ -109,7 +109,7 @@ double entropy(const Candidates& c) {
 }  // namespace
 
 bool few_allowed(const uint32_t* allowed, int32_t num_vocab) {
-  return count_bits(allowed, num_vocab) < num_vocab / kFew;
+  return fewer_bits_than(allowed, num_vocab, num_vocab / kFew);
 }
 
 void start_candidates(const float* logits, int32_t num_vocab, float max_logit, float temperature,
