@@ -17,7 +17,7 @@ namespace pyslm {
 
 class SuffixIndex {
  public:
-  static constexpr int32_t kGram = 3;      // the shortest match
+  static constexpr int32_t kGram = 2;      // the shortest match
   static constexpr int32_t kLongest = 32;  // matches are compared up to here
   static constexpr int32_t kCandidates =
       8;  // ends of the same gram that are compared, latest first
