@@ -22,6 +22,9 @@ struct Guess {
   DraftSource source = DraftSource::kLookup;
   int32_t match_length = 0;
   std::vector<int32_t> tokens;
+
+  // None, or one that stands on a coincidence as likely as not.
+  bool weak() const { return tokens.empty() || match_length <= SuffixIndex::kGram; }
 };
 
 class Generation final : public Task {

@@ -97,14 +97,14 @@ void Engine::Impl::speculate(std::unique_lock<std::mutex>& lock) {
   speculator.choose_drafts(all);
 }
 
-// For those that have no guess yet. The lock is let go of while the model computes; meanwhile
+// For those that have no good guess yet. The lock is let go of while the model computes; meanwhile
 // nobody ends a request, since a step is under way.
 void Engine::Impl::ask_draft_model(const std::vector<Decoding>& all,
                                    std::unique_lock<std::mutex>& lock) {
   for (const RequestId id : std::exchange(ended, {})) draft_model->forget(id);
   std::vector<Decoding> wanting;
   std::copy_if(all.begin(), all.end(), std::back_inserter(wanting),
-               [](const Decoding& d) { return d.generation->last_guess().tokens.empty(); });
+               [](const Decoding& d) { return d.generation->last_guess().weak(); });
   if (wanting.empty()) return;
   const int32_t depth = speculator.model_depth(wanting, draft_model->step_seconds());
   if (depth < 1) return;
@@ -118,7 +118,7 @@ void Engine::Impl::ask_draft_model(const std::vector<Decoding>& all,
   draft_model->guess(jobs, depth);
   lock.lock();
   for (size_t i = 0; i < jobs.size(); ++i) {
-    wanting[i].generation->set_guess(std::move(jobs[i].tokens));
+    if (!jobs[i].tokens.empty()) wanting[i].generation->set_guess(std::move(jobs[i].tokens));
   }
 }
 

@@ -188,10 +188,10 @@ def test_draft_models_must_fit() -> None:
 @settings(max_examples=200)
 @given(st.lists(st.integers(0, 3), max_size=60))
 def test_suffix_matches_are_the_longest_of_the_latest(tokens: list[int]) -> None:
-    """Against brute force, over the eight latest places of the last three tokens."""
+    """Against brute force, over the eight latest places of the last two tokens."""
     for end, (following, length) in enumerate(testing.suffix_matches(tokens)):
         text = tokens[: end + 1]
-        places = [i for i in range(2, end) if text[i - 2 : i + 1] == text[-3:] and len(text) >= 3][
+        places = [i for i in range(1, end) if text[i - 1 : i + 1] == text[-2:] and len(text) >= 2][
             -8:
         ]
         lengths = {}
