@@ -41,7 +41,10 @@ def compare(path: str, args: argparse.Namespace) -> dict[str, Any]:
         "kv_type": args.kv_type,
     }
     ours = Worker(sys.executable, "worker_pyslm.py", **common)
-    settings = [(1, 1), (0, 1)] + ([(1, 0), (0, 0)] if args.all_settings else [])
+    # Without flash attention llama.cpp refuses quantized values.
+    flashes = (1, 0) if args.kv_type == "f16" else (1,)
+    repacks = (1, 0) if args.all_settings else (1,)
+    settings = [(flash, repack) for repack in repacks for flash in flashes]
     peers = [
         Worker(args.peer, "worker_llama_cpp.py", **common, flash=flash, repack=repack)
         for flash, repack in settings
