@@ -48,7 +48,9 @@ constexpr Kernels make_table(const char* name) {
   set_int8<layout::kIQ4_NL>(table, DType::kIQ4_NL);
   set_int8<layout::kIQ4_XS>(table, DType::kIQ4_XS);
   set_int8<layout::kMXFP4>(table, DType::kMXFP4);
-  table.pack_row = pack_row;
+  table.pack_rows = pack_rows;
+  table.rms_inverse = rms_inverse;
+  table.scale = scale;
   table.rms_norm = rms_norm;
   table.layer_norm = layer_norm;
   table.gate = gate;

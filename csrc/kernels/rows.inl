@@ -13,17 +13,24 @@ inline float sum_row(int32_t dim, Term term) {
 
 inline float sqrt1(float x) { return __builtin_sqrtf(x); }
 
-void rms_norm(const float* x, const float* weight, float eps, float* y, int32_t dim) {
+float rms_inverse(const float* x, float eps, int32_t dim) {
   const float square = sum_row(dim, [&](int32_t i, F acc) {
     const F v = fload_part(x + i, dim - i, 0.0f);
     return fma(v, v, acc);
   });
-  const F inverse = fset(1.0f / sqrt1(square / static_cast<float>(dim) + eps));
+  return 1.0f / sqrt1(square / static_cast<float>(dim) + eps);
+}
+
+void scale(const float* x, float factor, const float* weight, float* y, int32_t dim) {
   for (int32_t i = 0; i < dim; i += 16) {
-    F v = fmul(fload_part(x + i, dim - i, 0.0f), inverse);
+    F v = fmul(fload_part(x + i, dim - i, 0.0f), fset(factor));
     if (weight) v = fmul(v, fload_part(weight + i, dim - i, 0.0f));
     fstore_part(y + i, dim - i, v);
   }
+}
+
+void rms_norm(const float* x, const float* weight, float eps, float* y, int32_t dim) {
+  scale(x, rms_inverse(x, eps, dim), weight, y, dim);
 }
 
 void layer_norm(const float* x, const float* weight, const float* bias, float eps, float* y,
@@ -120,12 +127,14 @@ inline float quantize32(const float* x, int8_t* codes, int32_t* sums) {
   return top / 127.0f;
 }
 
-void pack_row(const ActLayout& act, int32_t r, const float* x) {
-  const int32_t first = r / act.group * act.group, dim = act.dim;
-  const int32_t n = act.rows - first < act.group ? act.rows - first : act.group, at = r - first;
+void pack_rows(const ActLayout& act, int32_t first, const float* x, int64_t stride, int64_t begin,
+               int64_t end) {
+  const int32_t dim = act.dim;
+  const int32_t n = act.rows - first < act.group ? act.rows - first : act.group;
   if (act.f32) {
-    float* out = act.f32 + static_cast<int64_t>(first) * dim;
-    for (int32_t k = 0; k < dim; ++k) out[static_cast<int64_t>(k) * n + at] = x[k];
+    float* out = act.f32 + static_cast<int64_t>(first) * dim + begin * n;
+    for (int64_t k = 0; k < end - begin; ++k)
+      for (int32_t r = 0; r < n; ++r) *out++ = x[r * stride + k];
   }
   if (!act.q8) return;
   const int64_t blocks = dim / 32;
@@ -133,14 +142,17 @@ void pack_row(const ActLayout& act, int32_t r, const float* x) {
   float* const scale = act.scale + first * blocks;
   int32_t* const bias32 = act.bias32 + first * blocks;
   int32_t* const bias16 = act.bias16 + first * blocks * 2;
-  for (int64_t b = 0; b < blocks; ++b) {
-    int8_t codes[32];
-    int32_t sums[2];
-    scale[b * n + at] = quantize32(x + b * 32, codes, sums);
-    bias32[b * n + at] = -128 * (sums[0] + sums[1]);
-    bias16[2 * b * n + at] = -128 * sums[0];
-    bias16[(2 * b + 1) * n + at] = -128 * sums[1];
-    for (int j = 0; j < 8; ++j) __builtin_memcpy(q8 + ((b * 8 + j) * n + at) * 4, codes + 4 * j, 4);
+  for (int64_t b = begin / 32; b < end / 32; ++b) {
+    for (int32_t r = 0; r < n; ++r) {
+      int8_t codes[32];
+      int32_t sums[2];
+      scale[b * n + r] = quantize32(x + r * stride + b * 32 - begin, codes, sums);
+      bias32[b * n + r] = -128 * (sums[0] + sums[1]);
+      bias16[2 * b * n + r] = -128 * sums[0];
+      bias16[(2 * b + 1) * n + r] = -128 * sums[1];
+      for (int j = 0; j < 8; ++j)
+        __builtin_memcpy(q8 + ((b * 8 + j) * n + r) * 4, codes + 4 * j, 4);
+    }
   }
 }
 

@@ -64,8 +64,14 @@ struct Kernels {
   // Output rows of tiles [begin, end), all activation rows. Indexed by GGUF type number.
   void (*matmul[kNumTypes])(const MatmulArgs& args, int64_t begin, int64_t end);
 
-  // Places row r (float[dim]) into the layout, in each form that it has.
-  void (*pack_row)(const ActLayout& act, int32_t r, const float* x);
+  // Places columns [begin, end) of the group of rows that starts with `first` into the layout, in
+  // each form that it has. x: those columns of the first row, the next row `stride` floats on.
+  // begin, and end unless it is that of the row: multiples of 32.
+  void (*pack_rows)(const ActLayout& act, int32_t first, const float* x, int64_t stride,
+                    int64_t begin, int64_t end);
+  // rms_norm in two: 1 / sqrt(mean(x^2) + eps), and y = x * factor * weight (which may be null).
+  float (*rms_inverse)(const float* x, float eps, int32_t dim);
+  void (*scale)(const float* x, float factor, const float* weight, float* y, int32_t dim);
   void (*rms_norm)(const float* x, const float* weight, float eps, float* y, int32_t dim);
   void (*layer_norm)(const float* x, const float* weight, const float* bias, float eps, float* y,
                      int32_t dim);

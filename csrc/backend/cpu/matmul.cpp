@@ -7,6 +7,8 @@
 namespace pyslm::cpu {
 namespace {
 
+constexpr int64_t kPieceColumns = 512;  // a few microseconds of packing
+
 constexpr int64_t align64(int64_t bytes) { return (bytes + 63) / 64 * 64; }
 
 // Rows per group: as few groups as the tier allows, all of nearly the same size.
@@ -43,24 +45,53 @@ void Activations::resize(const Context& ctx, unsigned forms, int rows, int dim) 
   }
 }
 
-void Activations::set(const Context& ctx, unsigned forms, const float* x, int64_t stride, int rows,
-                      int dim) {
-  resize(ctx, forms, rows, dim);
-  ctx.pool->parallel_for(rows, 8, [&](int, int64_t begin, int64_t end) {
-    for (int64_t r = begin; r < end; ++r)
-      ctx.kernels->pack_row(layout_, static_cast<int32_t>(r), x + r * stride);
+// Pieces are whole groups of rows, whose bytes lie together: threads that shared a group would
+// write to the same cache lines. With few groups each is cut along its columns.
+template <class Body>
+void Activations::for_pieces(const Context& ctx, Body&& body) {
+  const int64_t groups = (rows_ + layout_.group - 1) / layout_.group;
+  const int64_t columns = groups < int64_t{ctx.pool->num_threads()} * 8 ? kPieceColumns : dim_;
+  const int64_t cuts = (dim_ + columns - 1) / columns;
+  ctx.pool->parallel_for(groups * cuts, 1, [&](int, int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) {
+      const auto first = static_cast<int32_t>(i / cuts) * layout_.group;
+      const int64_t from = i % cuts * columns;
+      body(Piece{first, std::min(layout_.group, rows_ - first), from,
+                 std::min<int64_t>(from + columns, dim_)});
+    }
   });
 }
 
+// Rows that a kernel makes on the way: make(row, y) writes its columns of the piece.
+template <class Make>
+void Activations::pack_made(const Context& ctx, Make&& make) {
+  for_pieces(ctx, [&](const Piece& piece) {
+    const int64_t width = piece.end - piece.begin, stride = (width + 15) / 16 * 16;
+    float* const made = reinterpret_cast<float*>(thread_scratch(piece.rows * stride * 4));
+    for (int32_t r = 0; r < piece.rows; ++r) {
+      make(piece.first + r, piece.begin, static_cast<int32_t>(width), made + r * stride);
+    }
+    ctx.kernels->pack_rows(layout_, piece.first, made, stride, piece.begin, piece.end);
+  });
+}
+
+void Activations::set(const Context& ctx, unsigned forms, const float* x, int64_t stride, int rows,
+                      int dim) {
+  resize(ctx, forms, rows, dim);
+  for_pieces(ctx, [&](const Piece& piece) {
+    ctx.kernels->pack_rows(layout_, piece.first, x + piece.first * stride + piece.begin, stride,
+                           piece.begin, piece.end);
+  });
+}
+
+// Each piece finds its rows' factors by itself: a pass over a row costs a twentieth of packing it.
 void Activations::set_rms_norm(const Context& ctx, unsigned forms, const float* x, int64_t stride,
                                int rows, int dim, const float* weight, float eps) {
   resize(ctx, forms, rows, dim);
-  ctx.pool->parallel_for(rows, 8, [&](int, int64_t begin, int64_t end) {
-    float* const y = reinterpret_cast<float*>(thread_scratch((int64_t{dim} + 16) * 4));
-    for (int64_t r = begin; r < end; ++r) {
-      ctx.kernels->rms_norm(x + r * stride, weight, eps, y, dim);
-      ctx.kernels->pack_row(layout_, static_cast<int32_t>(r), y);
-    }
+  pack_made(ctx, [&](int64_t row, int64_t begin, int32_t width, float* y) {
+    const float* const from = x + row * stride;
+    const float factor = ctx.kernels->rms_inverse(from, eps, dim);
+    ctx.kernels->scale(from + begin, factor, weight ? weight + begin : nullptr, y, width);
   });
 }
 
@@ -68,12 +99,9 @@ void Activations::set_gated(const Context& ctx, unsigned forms, Gate gate, const
                             int64_t gate_stride, const float* up, int64_t up_stride, int rows,
                             int dim) {
   resize(ctx, forms, rows, dim);
-  ctx.pool->parallel_for(rows, 4, [&](int, int64_t begin, int64_t end) {
-    float* const y = reinterpret_cast<float*>(thread_scratch((int64_t{dim} + 16) * 4));
-    for (int64_t r = begin; r < end; ++r) {
-      ctx.kernels->gate(gate, gate_x + r * gate_stride, up ? up + r * up_stride : nullptr, y, dim);
-      ctx.kernels->pack_row(layout_, static_cast<int32_t>(r), y);
-    }
+  pack_made(ctx, [&](int64_t row, int64_t begin, int32_t width, float* y) {
+    ctx.kernels->gate(gate, gate_x + row * gate_stride + begin,
+                      up ? up + row * up_stride + begin : nullptr, y, width);
   });
 }
 

@@ -54,7 +54,16 @@ class Activations {
   unsigned forms_ = 0;
   ActLayout layout_{};
   std::vector<uint8_t> buffer_;
+  struct Piece {  // columns [begin, end) of a group of rows
+    int32_t first, rows;
+    int64_t begin, end;
+  };
+
   void resize(const Context&, unsigned forms, int rows, int dim);
+  template <class Body>
+  void for_pieces(const Context&, Body&& body);
+  template <class Make>
+  void pack_made(const Context&, Make&& make);
 };
 
 // out = a . w^T (+ bias), or out += scale * (a . w^T + bias) where accumulate is set.
