@@ -121,8 +121,11 @@ class Registry:
     async def embed(
         self, model: str, request: EmbedRequest, *, keep_alive: float | None = None
     ) -> EmbedResult:
+        began = time.monotonic()
         async with self._use(model, keep_alive) as (slot, channel):
+            load_seconds = time.monotonic() - began
             result = await channel.embed(request)
+            result = msgspec.structs.replace(result, load_seconds=load_seconds)
             num_tokens = sum(result.num_tokens)
             self.limits.spend(current_caller.get(), num_tokens)
             self.metrics.prompt_tokens.labels(slot.card.id).inc(num_tokens)

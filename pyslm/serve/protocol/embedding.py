@@ -28,3 +28,7 @@ class EmbedResult(msgspec.Struct, frozen=True, kw_only=True):
     dimensions: int
     num_tokens: list[int]
     """Of each input."""
+    truncated: list[int] = []
+    """The positions of inputs that were cut, with `truncate`."""
+    load_seconds: float = 0.0
+    """What the request waited for the model to be loaded; told by the front."""

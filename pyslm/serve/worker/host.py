@@ -90,7 +90,7 @@ class Host:
 
     async def embed(self, request: EmbedRequest) -> EmbedResult:
         """Vectors of texts."""
-        ids = await asyncio.to_thread(self._input_ids, request)
+        ids, truncated = await asyncio.to_thread(self._input_ids, request)
         rows = await self._vectors(ids)
         dimensions = self._llm.info.hidden_size
         if request.dimensions is not None:
@@ -100,6 +100,7 @@ class Host:
             vectors=[row.astype("<f4").tobytes() for row in rows],
             dimensions=dimensions,
             num_tokens=[len(tokens) for tokens in ids],
+            truncated=truncated,
         )
 
     async def _vectors(self, batch: list[list[int]]) -> list[npt.NDArray[np.float32]]:
@@ -113,12 +114,16 @@ class Host:
             for request in running:
                 request.abort()
 
-    def _input_ids(self, request: EmbedRequest) -> list[list[int]]:
+    def _input_ids(self, request: EmbedRequest) -> tuple[list[list[int]], list[int]]:
+        """The token ids of each input, and the positions of those that were cut."""
+        self._model.check_embeds()
         limit = self._llm.info.context_length
         ids = [self._model.prompt_ids(text) for text in request.inputs]
+        truncated = []
         for position, tokens in enumerate(ids):
             if len(tokens) > limit and request.truncate:
                 ids[position] = tokens[:limit]
+                truncated.append(position)
             elif len(tokens) > limit:
                 raise ServeError(
                     "context_length",
@@ -128,7 +133,7 @@ class Host:
                     prompt_tokens=len(tokens),
                     context_length=limit,
                 )
-        return ids
+        return ids, truncated
 
     async def tokenize(self, request: TokenizeRequest) -> TokenizeResult:
         """Token ids of a text or a conversation."""
