@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from typing import Annotated
 
 import numpy as np
 from fastapi import APIRouter, Request
@@ -22,10 +23,10 @@ TRUNCATED_HEADER = "x-pyslm-truncated-inputs"
 class OllamaEmbedRequest(BaseRequest):
     """Texts."""
 
-    input: str | list[str] = Field("", max_length=2048)
+    input: str | Annotated[list[str], Field(max_length=2048)] = ""
     truncate: bool | None = None
     """Unless False, a text too long for the model is cut, which a response header tells."""
-    dimensions: int | None = Field(None, ge=0)
+    dimensions: int | None = Field(default=None, ge=0)
 
     def texts(self) -> list[str | list[int]]:
         """As a list, whatever it was; a lone empty text is none."""
