@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
+import msgspec
+
 from pyslm.chat.reasoning import detect_reasoning
+from pyslm.errors import InvalidRequestError
 from pyslm.inspect_model import ModelSummary, inspect_model
 from pyslm.model_info import check_model_path
 from pyslm.serve.protocol.error import ServeError
@@ -26,15 +29,22 @@ class Catalog:
     it is one that the server was started with.
     """
 
-    def __init__(self, models: Sequence[str], served_names: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        models: Sequence[str],
+        served_names: Sequence[str] = (),
+        adapters: Mapping[str, str] | None = None,
+    ) -> None:
         """Reads no file yet.
 
         Args:
             models: paths of GGUF files.
             served_names: names of the first in place of its file's.
+            adapters: LoRA adapters of the first, as name -> path.
         """
         self._models = tuple(models)
         self._served_names = tuple(served_names)
+        self._adapters = dict(adapters or {})
         self._cards: dict[str, ModelCard] = {}
         self._by_name: dict[str, ModelCard] = {}
 
@@ -49,7 +59,21 @@ class Catalog:
             names = self._served_names if position == 0 else ()
             cards.append(await asyncio.to_thread(read_card, model, names))
             self.add(cards[-1])
+        for name, path in self._adapters.items():
+            self._add_adapter(name, path, cards)
         return cards
+
+    def _add_adapter(self, name: str, path: str, models: Sequence[ModelCard]) -> None:
+        if not models:
+            raise InvalidRequestError(f"the adapter {name!r} needs a model; name one to serve")
+        if name in self._by_name:
+            raise InvalidRequestError(f"the adapter's name {name!r} is taken; give it another")
+        self.add(_adapter_card(name, path, models[0]))
+
+    def adapters_of(self, model: ModelCard) -> dict[str, str]:
+        """The LoRA adapters of a model: name to path."""
+        cards = self._cards.values()
+        return {card.id: str(card.path) for card in cards if card.parent == model.id}
 
     def add(self, card: ModelCard) -> None:
         """Makes a model known; a name that is taken stays with its first bearer."""
@@ -103,6 +127,20 @@ def read_card(model: str | os.PathLike[str], names: Sequence[str] = ()) -> Model
         num_parameters=summary.parameters,
         trained_context_length=summary.context_length or 0,
         capabilities=_capabilities(summary),
+    )
+
+
+def _adapter_card(name: str, path: str, model: ModelCard) -> ModelCard:
+    file = check_model_path(path)
+    about = file.stat()
+    return msgspec.structs.replace(
+        model,
+        id=name,
+        aliases=(),
+        path=file.resolve(),
+        created=int(about.st_mtime),
+        size_bytes=about.st_size,
+        parent=model.id,
     )
 
 

@@ -54,7 +54,7 @@ class Registry:
         self.config = config
         self.metrics = Metrics(self._stats)
         self.limits = Limits(config.rate_limits, config.token_limits)
-        self._catalog = catalog or Catalog(config.models, config.served_names)
+        self._catalog = catalog or Catalog(config.models, config.served_names, config.adapters)
         self._slots: dict[str, Slot] = {}
         self._folder = RuntimeFolder()
         budget = config.memory_budget or int(available_bytes() * _BUDGET_FRACTION)
@@ -101,6 +101,9 @@ class Registry:
         options: LoadOptions | None = None,
     ) -> EventStream:
         slot = self._admit(model, request.sampling.num_samples)
+        card = self._catalog.find(model)
+        if card.parent is not None:
+            request = msgspec.structs.replace(request, adapter=card.id)
         options = bounded(options, slot.card)
         tracked = TrackedStream(slot, request, self.metrics, self.limits)
         try:
@@ -121,6 +124,8 @@ class Registry:
     async def embed(
         self, model: str, request: EmbedRequest, *, keep_alive: float | None = None
     ) -> EmbedResult:
+        if self._catalog.find(model).parent is not None:
+            raise ServeError("not_supported", "LoRA adapters make no embeddings; ask their model")
         began = time.monotonic()
         async with self._use(model, keep_alive) as (slot, channel):
             load_seconds = time.monotonic() - began
@@ -183,6 +188,9 @@ class Registry:
     # --- within -----------------------------------------------------------------------------
 
     def _slot(self, card: ModelCard) -> Slot:
+        """Of a model; adapters run in that of theirs."""
+        if card.parent is not None:
+            card = self._catalog.find(card.parent)
         if card.id not in self._slots:
             self._slots[card.id] = Slot(card, self.config.keep_alive, pinned=False)
         return self._slots[card.id]
@@ -276,7 +284,7 @@ class Registry:
             batch_size=config.batch_size,
             max_queued=config.max_queued,
             weight_cache=config.weight_cache,
-            adapters=options.adapters,
+            adapters=self._catalog.adapters_of(card) | options.adapters,
         )
 
     async def _end(self, slot: Slot, patience: float = 0.0) -> None:

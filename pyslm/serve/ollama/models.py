@@ -106,7 +106,7 @@ def _running(model: LoadedModel) -> dict[str, Any]:
 
 def _details(card: ModelCard) -> dict[str, Any]:
     return {
-        "parent_model": "",
+        "parent_model": card.parent or "",
         "format": "gguf",
         "family": card.architecture,
         "families": [card.architecture],

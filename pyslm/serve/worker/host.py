@@ -62,6 +62,7 @@ class Host:
             batch_size=spec.batch_size,
             max_queued=spec.max_queued,
             weight_cache=spec.weight_cache,
+            adapters=spec.adapters,
             progress=progress,
         )
         host = cls(await asyncio.to_thread(load))
@@ -86,6 +87,9 @@ class Host:
                 "ask for /v1/embeddings",
             )
         prompt = await self._prompts.make(request)
+        if request.adapter is not None:
+            sampling = prompt.sampling.replace(adapter=request.adapter)
+            prompt = dataclasses.replace(prompt, sampling=sampling)
         await Answer(self._model, request, prompt, emit).run()
 
     async def embed(self, request: EmbedRequest) -> EmbedResult:
