@@ -5,14 +5,17 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Literal
 
 import msgspec
 
+from pyslm._native import GGUFReader
 from pyslm.chat.reasoning import detect_reasoning
 from pyslm.errors import InvalidRequestError
 from pyslm.inspect_model import ModelSummary, inspect_model
 from pyslm.model_info import check_model_path
+from pyslm.serve.infill import find_infill
 from pyslm.serve.protocol.error import ServeError
 from pyslm.serve.protocol.model import ModelCard
 
@@ -126,7 +129,7 @@ def read_card(model: str | os.PathLike[str], names: Sequence[str] = ()) -> Model
         file_type=max(summary.types, key=lambda name: summary.types[name].bytes, default="F32"),
         num_parameters=summary.parameters,
         trained_context_length=summary.context_length or 0,
-        capabilities=_capabilities(summary),
+        capabilities=_capabilities(summary, can_insert=_has_infill(path)),
     )
 
 
@@ -144,11 +147,18 @@ def _adapter_card(name: str, path: str, model: ModelCard) -> ModelCard:
     )
 
 
-def _capabilities(summary: ModelSummary) -> tuple[Capability, ...]:
+def _has_infill(path: Path) -> bool:
+    tokens = GGUFReader(path).get("tokenizer.ggml.tokens", None)
+    known = {token: i for i, token in enumerate(tokens)} if isinstance(tokens, list) else {}
+    return find_infill(known.get) is not None
+
+
+def _capabilities(summary: ModelSummary, *, can_insert: bool) -> tuple[Capability, ...]:
     if summary.architecture in _ENCODERS:
         return ("embedding",)
     template = summary.metadata.get("tokenizer.chat_template")
     found: list[Capability] = ["completion"]
+    found += ["insert"] if can_insert else []
     if isinstance(template, str) and template:
         found.append("tools")  # where it knows of none, we write them into the messages
         if detect_reasoning(template) or "<|channel|>" in template:

@@ -27,9 +27,13 @@ from pyslm.serve.protocol import (
     EmbedResult,
     EventStream,
     GenerateRequest,
+    LikelihoodRequest,
+    LikelihoodResult,
     LoadedModel,
     LoadOptions,
     ModelCard,
+    PairsRequest,
+    PairsResult,
     ServeError,
     TokenizeRequest,
     TokenizeResult,
@@ -124,17 +128,37 @@ class Registry:
     async def embed(
         self, model: str, request: EmbedRequest, *, keep_alive: float | None = None
     ) -> EmbedResult:
-        if self._catalog.find(model).parent is not None:
-            raise ServeError("not_supported", "LoRA adapters make no embeddings; ask their model")
+        card = self._catalog.find(model)
+        if card.parent is not None:
+            request = msgspec.structs.replace(request, adapter=card.id)
         began = time.monotonic()
         async with self._use(model, keep_alive) as (slot, channel):
             load_seconds = time.monotonic() - began
             result = await channel.embed(request)
             result = msgspec.structs.replace(result, load_seconds=load_seconds)
-            num_tokens = sum(result.num_tokens)
-            self.limits.spend(current_caller.get(), num_tokens)
-            self.metrics.prompt_tokens.labels(slot.card.id).inc(num_tokens)
+            self._count(slot, sum(result.num_tokens))
             return result
+
+    async def score_pairs(self, model: str, request: PairsRequest) -> PairsResult:
+        if self._catalog.find(model).parent is not None:
+            raise ServeError("not_supported", "a LoRA adapter scores no pairs; ask its model")
+        async with self._use(model) as (slot, channel):
+            result = await channel.score_pairs(request)
+            self._count(slot, result.num_tokens)
+            return result
+
+    async def likelihoods(self, model: str, request: LikelihoodRequest) -> LikelihoodResult:
+        card = self._catalog.find(model)
+        if card.parent is not None:
+            request = msgspec.structs.replace(request, adapter=card.id)
+        async with self._use(model) as (slot, channel):
+            result = await channel.likelihoods(request)
+            self._count(slot, result.num_tokens)
+            return result
+
+    def _count(self, slot: Slot, num_tokens: int) -> None:
+        self.limits.spend(current_caller.get(), num_tokens)
+        self.metrics.prompt_tokens.labels(slot.card.id).inc(num_tokens)
 
     async def tokenize(self, model: str, request: TokenizeRequest) -> TokenizeResult:
         async with self._use(model) as (_, channel):

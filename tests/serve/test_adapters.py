@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-import openai
 import pytest
 from reference.lora import merged, random_deltas, write_adapter
 from serve.server_process import ServerProcess
@@ -87,9 +86,14 @@ def test_other_dialects_know_them(served: ServerProcess, expected: dict[str, Any
         assert answer["response"] == expected["texts"]["poet"]
 
 
-def test_they_do_not_embed(served: ServerProcess) -> None:
-    with pytest.raises(openai.BadRequestError, match="adapters make no embeddings"):
-        served.openai().embeddings.create(model="poet", input="a")
+def test_they_embed(served: ServerProcess, shared: Path, expected: dict[str, Any]) -> None:
+    client = served.openai()
+    merged_file = expected["files"]["poet"].with_name("poet-merged.gguf")
+    for name, model in (("poet", merged_file), ("stories", stories(shared))):
+        with pyslm.LLM(model) as llm:
+            (vector,) = llm.embed("A dog")
+        found = client.embeddings.create(model=name, input="A dog").data[0].embedding
+        assert found == pytest.approx(vector.tolist(), abs=1e-4)
 
 
 def test_the_model_goes_and_comes_back_with_them(

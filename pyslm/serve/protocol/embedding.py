@@ -18,6 +18,8 @@ class EmbedRequest(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True
     truncate: bool = False
     """Cut what is longer than the context; otherwise that is a "context_length" error."""
     normalize: bool = True
+    adapter: str | None = None
+    """Name of a LoRA adapter of the loaded model."""
 
 
 class EmbedResult(msgspec.Struct, frozen=True, kw_only=True):

@@ -14,21 +14,26 @@ import numpy as np
 import numpy.typing as npt
 
 from pyslm.async_llm import AsyncLLM
-from pyslm.async_steps import Running
 from pyslm.llm import LLM
 from pyslm.request import SamplingParams
-from pyslm.scores import vector_of
 from pyslm.serve.protocol.embedding import EmbedRequest, EmbedResult
 from pyslm.serve.protocol.error import ServeError
 from pyslm.serve.protocol.event import Event
 from pyslm.serve.protocol.request import GenerateRequest
+from pyslm.serve.protocol.scores import (
+    LikelihoodRequest,
+    LikelihoodResult,
+    PairsRequest,
+    PairsResult,
+)
 from pyslm.serve.protocol.tokens import DetokenizeRequest, TokenizeRequest, TokenizeResult
 from pyslm.serve.wire import WorkerSpec, WorkerStats
 from pyslm.serve.worker.answer import Answer
 from pyslm.serve.worker.prompt import PromptMaker
+from pyslm.serve.worker.scoring import likelihoods, score_pairs, vectors
 
 if TYPE_CHECKING:
-    from pyslm import _native
+    pass
 
 __all__ = ["Host"]
 
@@ -74,7 +79,7 @@ class Host:
         """One token, or vector: faults in what the first request would wait for."""
         ids = self._llm.tokenize("a") or [0]
         if not self._llm.info.generates:
-            await self._vectors([ids])
+            await vectors(self._model, [ids])
             return
         await self._async.generate(ids, SamplingParams(max_tokens=1, seed=0))
 
@@ -95,7 +100,7 @@ class Host:
     async def embed(self, request: EmbedRequest) -> EmbedResult:
         """Vectors of texts."""
         ids, truncated = await asyncio.to_thread(self._input_ids, request)
-        rows = await self._vectors(ids)
+        rows = await vectors(self._model, ids, request.adapter)
         dimensions = self._llm.info.hidden_size
         if request.dimensions is not None:
             dimensions = request.dimensions
@@ -107,16 +112,13 @@ class Host:
             truncated=truncated,
         )
 
-    async def _vectors(self, batch: list[list[int]]) -> list[npt.NDArray[np.float32]]:
-        """Of token ids; all run together."""
-        steps, running = self._model.async_steps, list[Running]()
-        try:
-            for ids in batch:
-                running.append(steps.start(partial(_ask_vector, ids)))
-            return [vector_of(await request.all_updates()) for request in running]
-        finally:
-            for request in running:
-                request.abort()
+    async def score_pairs(self, request: PairsRequest) -> PairsResult:
+        """How well texts fit each other."""
+        return await score_pairs(self._model, request)
+
+    async def likelihoods(self, request: LikelihoodRequest) -> LikelihoodResult:
+        """How likely texts are after a prompt."""
+        return await likelihoods(self._model, request)
 
     def _input_ids(self, request: EmbedRequest) -> tuple[list[list[int]], list[int]]:
         """The token ids of each input, and the positions of those that were cut."""
@@ -162,10 +164,6 @@ class Host:
             prompt_tokens=stats.prompt_tokens,
             cached_tokens=stats.cached_tokens,
         )
-
-
-def _ask_vector(ids: list[int], engine: _native.Engine) -> int:
-    return engine.add_embedding(ids)
 
 
 def _plain_info(llm: LLM) -> dict[str, Any]:

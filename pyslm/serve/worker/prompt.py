@@ -10,22 +10,13 @@ from pyslm.chat.conversation import Conversation
 from pyslm.errors import ChatTemplateError
 from pyslm.llm import LLM
 from pyslm.request import SamplingParams
+from pyslm.serve.infill import find_infill
 from pyslm.serve.protocol.error import ServeError
 from pyslm.serve.protocol.request import GenerateRequest
 from pyslm.serve.protocol.tokens import TokenizeRequest, TokenizeResult
 from pyslm.serve.worker.chat_format import ChatFormat, ChatPlan
 
 __all__ = ["MadePrompt", "PromptMaker"]
-
-# The control tokens of "fill in the middle": prefix, suffix, middle, as the families write them.
-_INFILL_TOKENS = (
-    ("<|fim_prefix|>", "<|fim_suffix|>", "<|fim_middle|>"),
-    ("<fim_prefix>", "<fim_suffix>", "<fim_middle>"),
-    ("<fim-prefix>", "<fim-suffix>", "<fim-middle>"),
-    ("▁<PRE>", "▁<SUF>", "▁<MID>"),
-    ("<PRE>", "<SUF>", "<MID>"),
-    ("<｜fim▁begin｜>", "<｜fim▁hole｜>", "<｜fim▁end｜>"),
-)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -45,7 +36,7 @@ class PromptMaker:
 
     def __init__(self, llm: LLM) -> None:
         self._llm = llm
-        self._infill = self._find_infill()
+        self._infill = find_infill(llm._host.tokenizer.token_id)
         self._format: ChatFormat | None = None
         self._template_error: ChatTemplateError | None = None
         if llm.info.generates and llm.info.has_chat_template:
@@ -180,14 +171,6 @@ class PromptMaker:
             pieces=[tokenizer.token_bytes(i) for i in ids] if request.with_pieces else None,
             prompt=written,
         )
-
-    def _find_infill(self) -> tuple[int, int, int] | None:
-        tokenizer = self._llm._host.tokenizer
-        for names in _INFILL_TOKENS:
-            prefix, suffix, middle = (tokenizer.token_id(name) for name in names)
-            if prefix is not None and suffix is not None and middle is not None:
-                return prefix, suffix, middle
-        return None
 
     def _infilled(self, prompt: str | list[int], suffix: str) -> list[int]:
         if self._infill is None:

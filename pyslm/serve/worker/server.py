@@ -7,7 +7,6 @@ import contextlib
 import logging
 import os
 import signal
-from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import msgspec
@@ -95,19 +94,15 @@ class _Desk:
 
     async def _answer(
         self,
-        message: wire.Generate | wire.Embed | wire.Tokenize | wire.Detokenize,
+        message: wire.Generate | wire.Question,
         channel: int,
     ) -> None:
         try:
             if isinstance(message, wire.Generate):
                 outbox = self._outbox
                 await self._host.generate(message.request, lambda e: outbox.put(channel, e))
-            elif isinstance(message, wire.Embed):
-                await self._reply(wire.Embedded, channel, self._host.embed(message.request))
-            elif isinstance(message, wire.Tokenize):
-                await self._reply(wire.Tokenized, channel, self._host.tokenize(message.request))
             else:
-                await self._reply(wire.Detokenized, channel, self._host.detokenize(message.request))
+                self._socket.send(await self._reply(message, channel))
         except asyncio.CancelledError:
             pass
         except Exception as error:
@@ -116,7 +111,14 @@ class _Desk:
                 _log.error("a request failed", exc_info=error)
             self._outbox.fail(channel, error)
 
-    async def _reply(
-        self, kind: Callable[..., wire.Reply], channel: int, result: Awaitable[object]
-    ) -> None:
-        self._socket.send(kind(channel, await result))
+    async def _reply(self, message: wire.Question, channel: int) -> wire.Reply:
+        host = self._host
+        if isinstance(message, wire.Embed):
+            return wire.Embedded(channel, await host.embed(message.request))
+        if isinstance(message, wire.ScorePairs):
+            return wire.PairsScored(channel, await host.score_pairs(message.request))
+        if isinstance(message, wire.Likelihoods):
+            return wire.LikelihoodsFound(channel, await host.likelihoods(message.request))
+        if isinstance(message, wire.Tokenize):
+            return wire.Tokenized(channel, await host.tokenize(message.request))
+        return wire.Detokenized(channel, await host.detokenize(message.request))

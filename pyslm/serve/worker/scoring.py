@@ -1,0 +1,98 @@
+"""Scores of texts, by the engine of the worker."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from functools import partial
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from pyslm.async_steps import Running
+from pyslm.model_host import ModelHost
+from pyslm.scores import continuation_ids, logprobs_of, pair_ids, score_of, vector_of
+from pyslm.serve.protocol.scores import (
+    LikelihoodRequest,
+    LikelihoodResult,
+    PairsRequest,
+    PairsResult,
+)
+
+if TYPE_CHECKING:
+    from pyslm import _native
+
+__all__ = ["likelihoods", "score_pairs", "vectors"]
+
+
+async def vectors(
+    host: ModelHost, batch: Sequence[list[int]], adapter: str | None = None
+) -> list[npt.NDArray[np.float32]]:
+    """Of token ids, float32 [hidden] each; all run together."""
+    number = host.adapters.id_of(adapter)
+    running: list[Running] = []
+    try:
+        for ids in batch:
+            running.append(host.async_steps.start(partial(_ask_vector, ids, number)))
+        return [vector_of(await request.all_updates()) for request in running]
+    finally:
+        for request in running:
+            request.abort()
+
+
+async def score_pairs(host: ModelHost, request: PairsRequest) -> PairsResult:
+    """By the model's head for it, or by the vectors of the texts."""
+    if host.info.pooling == "rank":
+        ids = await asyncio.to_thread(_ids_of_pairs, host, request.pairs)
+        found = [float(vector[0]) for vector in await vectors(host, ids)]
+        return PairsResult(scores=found, are_logits=True, num_tokens=sum(map(len, ids)))
+    texts = list(dict.fromkeys(text for pair in request.pairs for text in pair))
+    ids = await asyncio.to_thread(_ids_of_texts, host, texts)
+    known = dict(zip(texts, await vectors(host, ids), strict=True))
+    cosines = [float(known[first] @ known[second]) for first, second in request.pairs]
+    return PairsResult(scores=cosines, are_logits=False, num_tokens=sum(map(len, ids)))
+
+
+async def likelihoods(host: ModelHost, request: LikelihoodRequest) -> LikelihoodResult:
+    """All continuations run together and share what is computed of the prompt."""
+    host.check_generates()
+    number = host.adapters.id_of(request.adapter)
+    split = [partial(continuation_ids, host, request.prompt, c) for c in request.continuations]
+    texts = await asyncio.to_thread(lambda: [find() for find in split])
+    running: list[Running] = []
+    try:
+        for ids, first in texts:
+            running.append(host.async_steps.start(partial(_ask_scores, ids, first, number)))
+        found = [score_of(logprobs_of(await request.all_updates())) for request in running]
+    finally:
+        for each in running:
+            each.abort()
+    return LikelihoodResult(
+        logprobs=[score.logprob for score in found],
+        are_greedy=[score.is_greedy for score in found],
+        lengths=[len(score.tokens) for score in found],
+        num_tokens=sum(len(ids) for ids, _ in texts),
+    )
+
+
+def _ids_of_pairs(host: ModelHost, pairs: Sequence[tuple[str, str]]) -> list[list[int]]:
+    return _fitting(host, [pair_ids(host, first, second) for first, second in pairs])
+
+
+def _ids_of_texts(host: ModelHost, texts: Sequence[str]) -> list[list[int]]:
+    return _fitting(host, [host.prompt_ids(text) for text in texts])
+
+
+def _fitting(host: ModelHost, batch: list[list[int]]) -> list[list[int]]:
+    for ids in batch:
+        host.check_fits(len(ids), output=0)
+    return batch
+
+
+def _ask_vector(ids: list[int], adapter: int, engine: _native.Engine) -> int:
+    return engine.add_embedding(ids, adapter=adapter)
+
+
+def _ask_scores(ids: list[int], first: int, adapter: int, engine: _native.Engine) -> int:
+    return engine.add_scoring(ids, first, 1, adapter=adapter)
