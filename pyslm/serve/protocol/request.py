@@ -49,7 +49,8 @@ class GenerateRequest(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=T
     parse_special: bool = False
     """Find control tokens in the text of `prompt`."""
     suffix: str | None = None
-    """Text that shall come after what is written (fill in the middle); with `prompt` only."""
+    """Text that shall come after what is written (fill in the middle), which may be empty; with
+    `prompt` only."""
     echo: bool = False
     """Report the prompt's own text in `Started.prompt_text`."""
 

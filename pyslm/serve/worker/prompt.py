@@ -83,7 +83,7 @@ class PromptMaker:
             return self._conversation(request)
         sampling = request.sampling
         prompt = request.prompt if request.prompt is not None else ""
-        if request.suffix:
+        if request.suffix is not None:
             return MadePrompt(self._infilled(prompt, request.suffix), sampling, str(prompt))
         if isinstance(prompt, str):
             ids = self._llm.tokenize(prompt, parse_special=request.parse_special)
@@ -188,7 +188,7 @@ class PromptMaker:
         tokenizer = self._llm._host.tokenizer
         start = [tokenizer.bos_id] if tokenizer.add_bos and tokenizer.bos_id is not None else []
         head = self._llm.tokenize(prompt, add_special_tokens=False) if prompt else []
-        tail = self._llm.tokenize(suffix, add_special_tokens=False)
+        tail = self._llm.tokenize(suffix, add_special_tokens=False) if suffix else []
         return [*start, before, *head, after, *tail, middle]
 
 
