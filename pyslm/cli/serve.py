@@ -182,7 +182,7 @@ def serve(
         bool, _option("--vllm-metrics", panel=_LOGS, help="/metrics has vLLM's names as well.")
     ] = False,
 ) -> None:
-    """Serve models to the clients you have: OpenAI's, and those that speak its API.
+    """Serve models to the clients you have: OpenAI's, Ollama's, and those that speak their APIs.
 
     Listens on this machine alone, unless told otherwise. Ctrl-C lets running requests end.
 
@@ -191,6 +191,8 @@ def serve(
       pyslm serve model.gguf
 
       pyslm serve model.gguf --name tiny --ctx 8192 --port 8080
+
+      pyslm serve model.gguf --port 11434 --lora legal=legal.gguf   [dim](Ollama's port)[/dim]
 
       curl localhost:8000/v1/chat/completions -d '{"messages":[{"role":"user","content":"Hi"}]}'
     """

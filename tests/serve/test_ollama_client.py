@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import math
 from collections.abc import Iterator
@@ -19,6 +20,12 @@ import pyslm
 
 MESSAGES: list[Any] = [{"role": "user", "content": "Tell me a story."}]
 GREEDY: dict[str, Any] = {"temperature": 0, "num_predict": 24}
+
+
+recent = pytest.mark.skipif(
+    "logprobs" not in inspect.signature(ollama.Client.chat).parameters,
+    reason="needs a release of the client that knows the field",
+)
 
 
 @pytest.fixture(scope="module")
@@ -93,6 +100,7 @@ def test_a_stop_string_ends_the_answer(client: ollama.Client) -> None:
     assert answer.done_reason == "stop"
 
 
+@recent
 def test_logprobs_hold_each_token(client: ollama.Client) -> None:
     answer = chat(client, logprobs=True, top_logprobs=2, options={**GREEDY, "num_predict": 6})
     assert "".join(entry.token for entry in answer.logprobs) == answer.message.content
@@ -137,11 +145,16 @@ def test_embeddings_are_unit_vectors(client: ollama.Client, chat_model: Path) ->
         assert ours == pytest.approx(theirs.tolist(), abs=1e-6)
     assert answer.prompt_eval_count > 2
     assert answer.total_duration >= answer.load_duration > 0
-    short = client.embed("stories", "A dog", dimensions=8).embeddings[0]
-    assert len(short) == 8
-    assert math.hypot(*short) == pytest.approx(1, abs=1e-5)
     assert client.embeddings("stories", "A dog").embedding == pytest.approx(answer.embeddings[0])
     assert client.embed("stories", []).embeddings == []
+
+
+@recent
+def test_vectors_may_be_shorter(client: ollama.Client) -> None:
+    whole = client.embed("stories", "A dog").embeddings[0][:8]
+    short = client.embed("stories", "A dog", dimensions=8).embeddings[0]
+    assert math.hypot(*short) == pytest.approx(1, abs=1e-5)
+    assert short == pytest.approx([x / math.hypot(*whole) for x in whole], abs=1e-6)
 
 
 def test_truncate_is_honoured(client: ollama.Client) -> None:
