@@ -44,8 +44,11 @@ def grammar_source(params: AsksForGrammar) -> GrammarSource | None:
     Raises:
         InvalidRequestError: more than one grammar, or one that is malformed.
     """
+    schema = params.json_schema
+    if schema is not None and not isinstance(schema, Mapping | bool | str):
+        raise InvalidRequestError(f"json_schema is {schema!r:.80}; allowed: an object or JSON text")
     given = [name for name in _FIELDS if getattr(params, name) not in (None, False)]
-    if params.json_schema is False:
+    if schema is False:
         given.insert(0, "json_schema")
     if not given:
         return None

@@ -128,6 +128,12 @@ class Cancel(msgspec.Struct, frozen=True, tag="cancel"):
     channel: int
 
 
+class Addressed(msgspec.Struct, frozen=True):
+    """What can be read of a message that is not understood."""
+
+    channel: int
+
+
 class Ping(msgspec.Struct, frozen=True, tag="ping"):
     """Asks for a `Pong`: whether the worker is alive, and its numbers."""
 

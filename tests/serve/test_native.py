@@ -191,6 +191,11 @@ def test_the_middle_is_filled_in(http: httpx.Client, code_model: Path) -> None:
         ("/score", {"text_1": ["a", "b"], "text_2": ["c"]}, "text_1 has 2 texts and text_2 1"),
         ("/score", {"continuations": ["a"]}, "need a prompt"),
         ("/score", {"model": "mean", "prompt": "a", "continuations": ["b"]}, "embed"),
+        (
+            "/infill",
+            {"input_prefix": "a", "input_suffix": "b", "json_schema": 0},
+            "json_schema is 0",
+        ),
         ("/infill", {"model": "mean", "input_prefix": "a", "input_suffix": "b"}, "embeddings"),
         ("/infill", {"input_prefix": "a", "input_suffix": "b", "input_extra": [{}]}, "input_extra"),
         ("/v1/embeddings", {"model": "rank", "input": "a"}, "rerank"),
@@ -203,6 +208,16 @@ def test_what_cannot_be_done_is_named(
     assert response.status_code == 400
     error = response.json()["error"]
     assert any(word in error["message"] for word in named.split("|")), error
+
+
+def test_many_texts_do_not_fill_the_queue(http: httpx.Client) -> None:
+    """More than may wait: they are computed a few at a time."""
+    texts = [f"word {i % 7}" for i in range(600)]
+    data = http.post("/v1/embeddings", json={"model": "mean", "input": texts}).json()["data"]
+    assert len(data) == 600
+    assert data[0]["embedding"] == data[595]["embedding"] != data[1]["embedding"]
+    asked = {"model": "rank", "query": QUERY, "documents": texts}
+    assert len(http.post("/rerank", json=asked).json()["results"]) == 600
 
 
 def test_models_without_the_tokens_say_so(server: ServerProcess) -> None:

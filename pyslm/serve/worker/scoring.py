@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Sequence
 from functools import partial
+from itertools import islice
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -22,23 +24,22 @@ from pyslm.serve.protocol.scores import (
 
 if TYPE_CHECKING:
     from pyslm import _native
+    from pyslm._native import RequestUpdate
+
+    _Ask = Callable[[_native.Engine], int]
 
 __all__ = ["likelihoods", "score_pairs", "vectors"]
+
+_AT_A_TIME = 32
 
 
 async def vectors(
     host: ModelHost, batch: Sequence[list[int]], adapter: str | None = None
 ) -> list[npt.NDArray[np.float32]]:
-    """Of token ids, float32 [hidden] each; all run together."""
+    """Of token ids, float32 [hidden] each."""
     number = host.adapters.id_of(adapter)
-    running: list[Running] = []
-    try:
-        for ids in batch:
-            running.append(host.async_steps.start(partial(_ask_vector, ids, number)))
-        return [vector_of(await request.all_updates()) for request in running]
-    finally:
-        for request in running:
-            request.abort()
+    asks = [partial(_ask_vector, ids, number) for ids in batch]
+    return [vector_of(updates) async for updates in _answers(host, asks)]
 
 
 async def score_pairs(host: ModelHost, request: PairsRequest) -> PairsResult:
@@ -55,25 +56,41 @@ async def score_pairs(host: ModelHost, request: PairsRequest) -> PairsResult:
 
 
 async def likelihoods(host: ModelHost, request: LikelihoodRequest) -> LikelihoodResult:
-    """All continuations run together and share what is computed of the prompt."""
+    """Continuations share what is computed of the prompt."""
     host.check_generates()
     number = host.adapters.id_of(request.adapter)
-    split = [partial(continuation_ids, host, request.prompt, c) for c in request.continuations]
-    texts = await asyncio.to_thread(lambda: [find() for find in split])
-    running: list[Running] = []
-    try:
-        for ids, first in texts:
-            running.append(host.async_steps.start(partial(_ask_scores, ids, first, number)))
-        found = [score_of(logprobs_of(await request.all_updates())) for request in running]
-    finally:
-        for each in running:
-            each.abort()
+    texts = await asyncio.to_thread(_split, host, request)
+    asks = [partial(_ask_scores, ids, first, number) for ids, first in texts]
+    found = [score_of(logprobs_of(updates)) async for updates in _answers(host, asks)]
     return LikelihoodResult(
         logprobs=[score.logprob for score in found],
         are_greedy=[score.is_greedy for score in found],
         lengths=[len(score.tokens) for score in found],
         num_tokens=sum(len(ids) for ids, _ in texts),
     )
+
+
+async def _answers(host: ModelHost, asks: Sequence[_Ask]) -> AsyncIterator[list[RequestUpdate]]:
+    """The updates of each, in their order. A few run at a time: many inputs of one client neither
+    fill the engine's queue nor hold up the others."""
+    running: deque[Running] = deque()
+    waiting = iter(asks)
+    try:
+        for ask in islice(waiting, _AT_A_TIME):
+            running.append(host.async_steps.start(ask))
+        while running:
+            updates = await running[0].all_updates()
+            running.popleft()
+            for ask in islice(waiting, 1):
+                running.append(host.async_steps.start(ask))
+            yield updates
+    finally:
+        for request in running:
+            request.abort()
+
+
+def _split(host: ModelHost, request: LikelihoodRequest) -> list[tuple[list[int], int]]:
+    return [continuation_ids(host, request.prompt, text) for text in request.continuations]
 
 
 def _ids_of_pairs(host: ModelHost, pairs: Sequence[tuple[str, str]]) -> list[list[int]]:

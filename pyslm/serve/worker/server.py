@@ -66,7 +66,13 @@ async def _work(socket: wire.FrameProtocol, messages: asyncio.Queue[bytes]) -> N
     socket.send(wire.Ready(host.info, host.load_seconds, list(host.capabilities)))
     desk = _Desk(host, socket)
     while True:
-        desk.take(decode(await messages.get()))
+        frame = await messages.get()
+        try:
+            message = decode(frame)
+        except (msgspec.DecodeError, RecursionError) as error:
+            desk.refuse(frame, error)
+        else:
+            desk.take(message)
 
 
 class _Desk:
@@ -91,6 +97,13 @@ class _Desk:
             task = asyncio.ensure_future(self._answer(message, channel))
             self._tasks[channel] = task
             task.add_done_callback(lambda _: self._tasks.pop(channel, None))
+
+    def refuse(self, frame: bytes, error: Exception) -> None:
+        """Answers a message that is not understood; the other requests go on."""
+        channel = msgspec.msgpack.decode(frame, type=wire.Addressed).channel
+        _log.error("a message is not understood", exc_info=error)
+        problem = wire.WireError("invalid_request", f"the request cannot be read: {error}")
+        self._socket.send(wire.Failed(channel, problem))
 
     async def _answer(
         self,
