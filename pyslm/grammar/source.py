@@ -44,11 +44,10 @@ def grammar_source(params: AsksForGrammar) -> GrammarSource | None:
     Raises:
         InvalidRequestError: more than one grammar, or one that is malformed.
     """
-    schema = params.json_schema
-    if schema is not None and not isinstance(schema, Mapping | bool | str):
-        raise InvalidRequestError(f"json_schema is {schema!r:.80}; allowed: an object or JSON text")
-    given = [name for name in _FIELDS if getattr(params, name) not in (None, False)]
-    if schema is False:
+    # By identity: 0 is no way to say that there is no schema.
+    asked = {name: getattr(params, name) for name in _FIELDS}
+    given = [n for n, value in asked.items() if value is not None and value is not False]
+    if params.json_schema is False:
         given.insert(0, "json_schema")
     if not given:
         return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any, cast
 
 import msgspec
@@ -28,7 +29,12 @@ def test_what_is_not_understood_is_refused_by_its_channel() -> None:
     with pytest.raises(msgspec.DecodeError) as caught:
         msgspec.msgpack.decode(frame, type=wire.ToWorker)
     socket = Socket()
-    _Desk(cast(Host, None), cast(wire.FrameProtocol, socket)).refuse(frame, caught.value)
+
+    async def refuse() -> None:
+        desk = _Desk(cast(Host, None), cast(wire.FrameProtocol, socket))
+        desk.refuse(frame, caught.value)
+
+    asyncio.run(refuse())
     (failed,) = socket.sent
     assert isinstance(failed, wire.Failed)
     assert failed.channel == 7
