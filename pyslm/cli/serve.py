@@ -44,6 +44,7 @@ def serve(
         list[str] | None,
         _option(
             "--lora",
+            "--lora-modules",
             panel=_MODELS,
             metavar="NAME=PATH",
             help="A LoRA adapter (GGUF) of the first model, which clients ask for by NAME.",

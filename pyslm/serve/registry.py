@@ -7,7 +7,7 @@ import contextlib
 import logging
 import time
 from collections.abc import AsyncIterator, Iterable
-from typing import Self
+from typing import Self, TypeVar
 
 import msgspec
 
@@ -45,6 +45,8 @@ from pyslm.serve.tracking import TrackedStream
 from pyslm.serve.wire import WorkerSpec, WorkerStats
 
 __all__ = ["Registry"]
+
+_Q = TypeVar("_Q", EmbedRequest, PairsRequest, LikelihoodRequest)
 
 _log = logging.getLogger(__name__)
 _BUDGET_FRACTION = 0.8
@@ -126,35 +128,38 @@ class Registry:
         return tracked
 
     async def embed(
-        self, model: str, request: EmbedRequest, *, keep_alive: float | None = None
+        self,
+        model: str,
+        request: EmbedRequest,
+        *,
+        keep_alive: float | None = None,
+        options: LoadOptions | None = None,
     ) -> EmbedResult:
-        card = self._catalog.find(model)
-        if card.parent is not None:
-            request = msgspec.structs.replace(request, adapter=card.id)
         began = time.monotonic()
-        async with self._use(model, keep_alive) as (slot, channel):
+        async with self._use(model, keep_alive, options) as (slot, channel):
             load_seconds = time.monotonic() - began
-            result = await channel.embed(request)
-            result = msgspec.structs.replace(result, load_seconds=load_seconds)
+            result = await channel.embed(self._owned(model, request))
             self._count(slot, sum(result.num_tokens))
-            return result
+            return msgspec.structs.replace(result, load_seconds=load_seconds)
 
     async def score_pairs(self, model: str, request: PairsRequest) -> PairsResult:
-        if self._catalog.find(model).parent is not None:
-            raise ServeError("not_supported", "a LoRA adapter scores no pairs; ask its model")
         async with self._use(model) as (slot, channel):
-            result = await channel.score_pairs(request)
+            result = await channel.score_pairs(self._owned(model, request))
             self._count(slot, result.num_tokens)
             return result
 
     async def likelihoods(self, model: str, request: LikelihoodRequest) -> LikelihoodResult:
-        card = self._catalog.find(model)
-        if card.parent is not None:
-            request = msgspec.structs.replace(request, adapter=card.id)
         async with self._use(model) as (slot, channel):
-            result = await channel.likelihoods(request)
+            result = await channel.likelihoods(self._owned(model, request))
             self._count(slot, result.num_tokens)
             return result
+
+    def _owned(self, model: str, request: _Q) -> _Q:
+        """With the adapter that the model's name stands for, and apart from other callers."""
+        card = self._catalog.find(model)
+        salt = request.cache_salt or current_caller.get().cache_salt
+        adapter = card.id if card.parent is not None else request.adapter
+        return msgspec.structs.replace(request, adapter=adapter, cache_salt=salt)
 
     def _count(self, slot: Slot, num_tokens: int) -> None:
         self.limits.spend(current_caller.get(), num_tokens)
@@ -240,13 +245,16 @@ class Registry:
 
     @contextlib.asynccontextmanager
     async def _use(
-        self, model: str, keep_alive: float | None = None
+        self,
+        model: str,
+        keep_alive: float | None = None,
+        options: LoadOptions | None = None,
     ) -> AsyncIterator[tuple[Slot, Channel]]:
         slot = self._admit(model, 1)
         try:
             if keep_alive is not None:
                 slot.keep_alive = keep_alive
-            yield slot, await self._channel(slot, LoadOptions())
+            yield slot, await self._channel(slot, bounded(options, slot.card))
         except ServeError as error:
             self.metrics.failures.labels(slot.card.id, error.kind).inc()
             raise

@@ -186,9 +186,42 @@ def test_the_served_context_bounds_num_ctx(long_model: Path) -> None:
             error = refused.json()["error"]
             assert "2048" in error
             assert "1024" in error
+            embed = {"model": "long", "input": "a", "options": options}
+            assert http.post("/api/embed", json=embed).status_code == 400
             options["num_ctx"] = 1024
             taken = http.post("/api/generate", json={**asked, "options": options})
             assert taken.status_code == 200
+    finally:
+        server.stop()
+
+
+def test_num_ctx_makes_the_context_longer(long_model: Path) -> None:
+    """Where the server was told of no context, a request may ask for more than the default."""
+    server = ServerProcess(long_model, "--name", "long")
+    try:
+        with server.http() as http:
+            contexts = []
+            for asked in (None, 5000, 100):
+                options = {"num_ctx": asked} if asked else {}
+                body = {"model": "long", "input": "a", "options": options}
+                assert http.post("/api/embed", json=body).status_code == 200
+                contexts.append(http.get("/api/ps").json()["models"][0]["context_length"])
+            assert contexts == [4096, 5000, 5000]
+    finally:
+        server.stop()
+
+
+def test_a_worker_that_dies_is_an_error_line(long_model: Path) -> None:
+    server = ServerProcess(long_model, "--name", "long")
+    asked = {"model": "long", "prompt": "Once", "raw": True, "options": {"num_predict": 90_000}}
+    try:
+        with server.http() as http, http.stream("POST", "/api/generate", json=asked) as response:
+            lines = response.iter_lines()
+            assert json.loads(next(lines))["done"] is False
+            server.workers()[0].kill()
+            *_, last = (json.loads(line) for line in lines)
+        assert set(last) == {"error"}
+        assert "ended while it answered" in last["error"]
     finally:
         server.stop()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import functools
 import time
 from typing import Any, Literal
 
@@ -55,6 +56,14 @@ class BaseRequest(BaseModel):
         known = self.options.passed_over() if self.options is not None else []
         return [*check_extra(self), *known]
 
+    def dispatch_options(self, services: Services, card: ModelCard) -> dict[str, Any]:
+        """Keyword arguments of `Dispatcher.generate`, `embed` and `load`."""
+        options = self.options or Options()
+        return {
+            "keep_alive": self.keep_seconds,
+            "options": options.load_options(card, services.config.context_length),
+        }
+
 
 class TextRequest(BaseRequest):
     """Of the two requests that make text."""
@@ -96,14 +105,6 @@ class TextRequest(BaseRequest):
             return ReasoningOptions(enabled=True, effort=self.think)
         return ReasoningOptions(enabled=self.think)
 
-    def dispatch_options(self, services: Services, card: ModelCard) -> dict[str, Any]:
-        """Keyword arguments of `Dispatcher.generate` and `Dispatcher.load`."""
-        options = self.options or Options()
-        return {
-            "keep_alive": self.keep_seconds,
-            "options": options.load_options(card, services.config.context_length),
-        }
-
 
 def done_fields(finished: Finished, began_ns: int, load_seconds: float) -> dict[str, Any]:
     """The end of an answer; durations are in nanoseconds.
@@ -134,5 +135,10 @@ def now() -> str:
 
 def rfc3339(seconds: float) -> str:
     """A time since 1970, as Go writes it."""
-    moment = datetime.datetime.fromtimestamp(seconds, datetime.UTC)
-    return moment.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    whole = int(seconds)
+    return f"{_written_second(whole)}.{int((seconds - whole) * 1e6):06d}Z"
+
+
+@functools.lru_cache(maxsize=4)  # every token of a stream has its time
+def _written_second(seconds: int) -> str:
+    return datetime.datetime.fromtimestamp(seconds, datetime.UTC).strftime("%Y-%m-%dT%H:%M:%S")

@@ -54,7 +54,10 @@ def add_routes(router: APIRouter, services: Services) -> None:
         asked = EmbedRequest(
             id=new_id("embd"), inputs=texts, dimensions=dimensions or None, truncate=truncate
         )
-        return await services.models.embed(body.model, asked, keep_alive=body.keep_seconds)
+        card = await services.models.get_model(body.model)
+        return await services.models.embed(
+            body.model, asked, **body.dispatch_options(services, card)
+        )
 
     @router.post("/api/embed", openapi_extra=request_schema(OllamaEmbedRequest))
     async def embed(request: Request) -> Response:

@@ -64,7 +64,12 @@ class Dispatcher(Protocol):
         ...
 
     async def embed(
-        self, model: str, request: EmbedRequest, *, keep_alive: float | None = None
+        self,
+        model: str,
+        request: EmbedRequest,
+        *,
+        keep_alive: float | None = None,
+        options: LoadOptions | None = None,
     ) -> EmbedResult:
         """Vectors of texts."""
         ...

@@ -20,6 +20,8 @@ class EmbedRequest(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True
     normalize: bool = True
     adapter: str | None = None
     """Name of a LoRA adapter of the loaded model."""
+    cache_salt: str = ""
+    """As in `SamplingParams`; the front sets it where keys are kept apart."""
 
 
 class EmbedResult(msgspec.Struct, frozen=True, kw_only=True):

@@ -12,6 +12,10 @@ class PairsRequest(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True
 
     id: str
     pairs: list[tuple[str, str]]
+    adapter: str | None = None
+    """Name of a LoRA adapter of the loaded model."""
+    cache_salt: str = ""
+    """As in `SamplingParams`; the front sets it where keys are kept apart."""
 
 
 class PairsResult(msgspec.Struct, frozen=True, kw_only=True):
@@ -31,6 +35,9 @@ class LikelihoodRequest(msgspec.Struct, frozen=True, omit_defaults=True, kw_only
     prompt: str | list[int]
     continuations: list[str | list[int]]
     adapter: str | None = None
+    """Name of a LoRA adapter of the loaded model."""
+    cache_salt: str = ""
+    """As in `SamplingParams`; the front sets it where keys are kept apart."""
 
 
 class LikelihoodResult(msgspec.Struct, frozen=True, kw_only=True):

@@ -100,7 +100,7 @@ class Host:
     async def embed(self, request: EmbedRequest) -> EmbedResult:
         """Vectors of texts."""
         ids, truncated = await asyncio.to_thread(self._input_ids, request)
-        rows = await vectors(self._model, ids, request.adapter)
+        rows = await vectors(self._model, ids, request.adapter, request.cache_salt)
         dimensions = self._llm.info.hidden_size
         if request.dimensions is not None:
             dimensions = request.dimensions

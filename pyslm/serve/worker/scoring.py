@@ -34,23 +34,28 @@ _AT_A_TIME = 32
 
 
 async def vectors(
-    host: ModelHost, batch: Sequence[list[int]], adapter: str | None = None
+    host: ModelHost,
+    batch: Sequence[list[int]],
+    adapter: str | None = None,
+    cache_salt: str = "",
 ) -> list[npt.NDArray[np.float32]]:
     """Of token ids, float32 [hidden] each."""
     number = host.adapters.id_of(adapter)
-    asks = [partial(_ask_vector, ids, number) for ids in batch]
+    asks = [partial(_ask_vector, ids, number, cache_salt) for ids in batch]
     return [vector_of(updates) async for updates in _answers(host, asks)]
 
 
 async def score_pairs(host: ModelHost, request: PairsRequest) -> PairsResult:
     """By the model's head for it, or by the vectors of the texts."""
+    salt = request.cache_salt
     if host.info.pooling == "rank":
         ids = await asyncio.to_thread(_ids_of_pairs, host, request.pairs)
-        found = [float(vector[0]) for vector in await vectors(host, ids)]
+        found = [float(v[0]) for v in await vectors(host, ids, request.adapter, salt)]
         return PairsResult(scores=found, are_logits=True, num_tokens=sum(map(len, ids)))
     texts = list(dict.fromkeys(text for pair in request.pairs for text in pair))
     ids = await asyncio.to_thread(_ids_of_texts, host, texts)
-    known = dict(zip(texts, await vectors(host, ids), strict=True))
+    rows = await vectors(host, ids, request.adapter, salt)
+    known = dict(zip(texts, rows, strict=True))
     cosines = [float(known[first] @ known[second]) for first, second in request.pairs]
     return PairsResult(scores=cosines, are_logits=False, num_tokens=sum(map(len, ids)))
 
@@ -60,7 +65,7 @@ async def likelihoods(host: ModelHost, request: LikelihoodRequest) -> Likelihood
     host.check_generates()
     number = host.adapters.id_of(request.adapter)
     texts = await asyncio.to_thread(_split, host, request)
-    asks = [partial(_ask_scores, ids, first, number) for ids, first in texts]
+    asks = [partial(_ask_scores, ids, first, number, request.cache_salt) for ids, first in texts]
     found = [score_of(logprobs_of(updates)) async for updates in _answers(host, asks)]
     return LikelihoodResult(
         logprobs=[score.logprob for score in found],
@@ -107,9 +112,11 @@ def _fitting(host: ModelHost, batch: list[list[int]]) -> list[list[int]]:
     return batch
 
 
-def _ask_vector(ids: list[int], adapter: int, engine: _native.Engine) -> int:
-    return engine.add_embedding(ids, adapter=adapter)
+def _ask_vector(ids: list[int], adapter: int, cache_salt: str, engine: _native.Engine) -> int:
+    return engine.add_embedding(ids, cache_salt=cache_salt, adapter=adapter)
 
 
-def _ask_scores(ids: list[int], first: int, adapter: int, engine: _native.Engine) -> int:
-    return engine.add_scoring(ids, first, 1, adapter=adapter)
+def _ask_scores(
+    ids: list[int], first: int, adapter: int, cache_salt: str, engine: _native.Engine
+) -> int:
+    return engine.add_scoring(ids, first, 1, cache_salt=cache_salt, adapter=adapter)
