@@ -18,6 +18,7 @@ from serve.server_process import ServerProcess
 from stories import CHAT_TEMPLATE, PROMPT, stories
 
 import pyslm
+from pyslm.serve.infill import find_infill
 
 FIM = ["<|fim_prefix|>", "<|fim_suffix|>", "<|fim_middle|>"]
 FIM_IDS = [509, 510, 511]
@@ -179,6 +180,35 @@ def test_the_middle_is_filled_in(http: httpx.Client, code_model: Path) -> None:
     assert "insert" in shown["capabilities"]
 
 
+def test_other_files_come_first(http: httpx.Client) -> None:
+    gap = {"input_prefix": "a", "input_suffix": "b", "n_predict": 0}
+    alone = http.post("/infill", json=gap).json()
+    assert alone["content"] == ""
+    extra = [{"filename": "x.py", "text": "x = 1"}, {"text": "y = 2"}]
+    found = http.post("/infill", json={**gap, "input_extra": extra, "cache_prompt": True}).json()
+    assert found["tokens_evaluated"] > alone["tokens_evaluated"] + 10
+
+
+def test_repositories_are_written_with_their_tokens() -> None:
+    """As Qwen2.5-Coder's report shows them."""
+    names = ["<|fim_prefix|>", "<|fim_suffix|>", "<|fim_middle|>", "<|repo_name|>", "<|file_sep|>"]
+    found = find_infill({name: i for i, name in enumerate(names, 1)}.get)
+    assert found is not None
+    texts: list[str] = []
+
+    def encode(text: str) -> list[int]:
+        texts.append(text)
+        return [100 + len(texts) - 1]
+
+    ids = found.write(encode, "before", "", [("x.py", "x = 1")])
+    written = "".join(names[i - 1] if i < 100 else texts[i - 100] for i in ids)
+    assert written == (
+        "<|repo_name|>myproject\n<|file_sep|>x.py\nx = 1<|file_sep|>filename\n"
+        "<|fim_prefix|>before<|fim_suffix|><|fim_middle|>"
+    )
+    assert find_infill({"<|fim_prefix|>": 1, "<|fim_suffix|>": 2}.get) is None
+
+
 @pytest.mark.parametrize(
     ("path", "body", "named"),
     [
@@ -197,7 +227,12 @@ def test_the_middle_is_filled_in(http: httpx.Client, code_model: Path) -> None:
             "# is 0;",
         ),
         ("/infill", {"model": "mean", "input_prefix": "a", "input_suffix": "b"}, "embeddings"),
-        ("/infill", {"input_prefix": "a", "input_suffix": "b", "input_extra": [{}]}, "input_extra"),
+        (
+            "/infill",
+            {"input_prefix": "a", "input_suffix": "b", "input_extra": [3]},
+            "input_extra.0",
+        ),
+        ("/infill", {"input_prefix": "a", "input_suffix": "b", "n": 2}, "n: only 1"),
         ("/v1/embeddings", {"model": "rank", "input": "a"}, "rerank"),
     ],
 )

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from fastapi import APIRouter, Request
+from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
 from pyslm.serve.body import parse_body, request_schema
@@ -30,6 +31,15 @@ _STOP_TYPES = {"length": "limit", "abort": "none"}
 _WITHOUT_EFFECT = ("samplers", "n_indent", "t_max_prompt_ms", "t_max_predict_ms", "response_fields")
 
 
+class OtherFile(BaseModel):
+    """What stands in another file of the project."""
+
+    model_config = ConfigDict(extra="allow")
+
+    text: str = ""
+    filename: str = "tmp"
+
+
 class InfillBody(SamplingFields):
     """What stands before the gap and after it."""
 
@@ -37,7 +47,7 @@ class InfillBody(SamplingFields):
     input_suffix: str
     prompt: str = ""
     """More of what stands before: editors put the beginning of the line here."""
-    input_extra: list[dict[str, Any]] | None = None
+    input_extra: list[OtherFile] | None = Field(default=None, max_length=1024)
     samplers: Any = None
     n_indent: Any = None
     t_max_prompt_ms: Any = None
@@ -48,14 +58,8 @@ class InfillBody(SamplingFields):
         """The same for the worker.
 
         Raises:
-            ServeError: what other files hold is given.
+            ServeError: a field that cannot be honoured.
         """
-        if self.input_extra:
-            raise ServeError(
-                "unsupported_field",
-                "input_extra is not supported: write what other files hold into input_prefix",
-                param="input_extra",
-            )
         if (self.n or 1) != 1:
             raise ServeError("unsupported_field", "n: only 1 here; ask several times", param="n")
         arguments = self.common_params()
@@ -64,8 +68,14 @@ class InfillBody(SamplingFields):
             id=ident,
             prompt=self.input_prefix + self.prompt,
             suffix=self.input_suffix,
+            infill_others=[(other.filename, other.text) for other in self.input_extra or ()],
             sampling=sampling_params(arguments),
         )
+
+    @property
+    def only_prompt(self) -> bool:
+        """Editors send the prompt ahead, for the cache. One token is made, and not told."""
+        return max_tokens(self.n_predict, self.max_tokens) == 0
 
     def passed_over(self) -> list[str]:
         """Names of the fields that have no effect."""
@@ -86,15 +96,17 @@ def add_routes(router: APIRouter, services: Services) -> None:
         stream = await services.models.generate(body.model, asked, **dispatch_options(body))
         model = body.model or card.id
         if body.stream:
-            return stream_response(stream, _Writer(model), headers=headers)
+            return stream_response(stream, _Writer(model, body.only_prompt), headers=headers)
         (choice,) = (await collect_response(request, stream, 1)).choices
         assert choice.finished is not None
-        return json_response(_end(model, choice.content, choice.finished), headers)
+        content = "" if body.only_prompt else choice.content
+        return json_response(_end(model, content, choice.finished), headers)
 
 
 class _Writer:
-    def __init__(self, model: str) -> None:
+    def __init__(self, model: str, only_prompt: bool) -> None:
         self._model = model
+        self._only_prompt = only_prompt
 
     def begin(self) -> bytes:
         return b""
@@ -112,7 +124,7 @@ class _Writer:
         return b": still here\n\n"
 
     def _write(self, event: Event) -> bytes:
-        if isinstance(event, ContentDelta):
+        if isinstance(event, ContentDelta) and not self._only_prompt:
             return json_event({"index": 0, "content": event.text, "tokens": [], "stop": False})
         if isinstance(event, Finished):
             return json_event(_end(self._model, "", event))

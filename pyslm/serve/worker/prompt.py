@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+from functools import partial
 from typing import Any
 
 from pyslm.chat.conversation import Conversation
@@ -84,7 +85,7 @@ class PromptMaker:
         sampling = request.sampling
         prompt = request.prompt if request.prompt is not None else ""
         if request.suffix is not None:
-            return MadePrompt(self._infilled(prompt, request.suffix), sampling, str(prompt))
+            return MadePrompt(self._infilled(request, request.suffix), sampling, str(prompt))
         if isinstance(prompt, str):
             ids = self._llm.tokenize(prompt, parse_special=request.parse_special)
             return MadePrompt(ids, sampling, prompt)
@@ -172,7 +173,7 @@ class PromptMaker:
             prompt=written,
         )
 
-    def _infilled(self, prompt: str | list[int], suffix: str) -> list[int]:
+    def _infilled(self, request: GenerateRequest, suffix: str) -> list[int]:
         if self._infill is None:
             raise ServeError(
                 "not_supported",
@@ -180,16 +181,15 @@ class PromptMaker:
                 "model trained for it",
                 param="suffix",
             )
-        if not isinstance(prompt, str):
+        if not isinstance(request.prompt, str):
             raise ServeError(
                 "invalid_request", "a prompt with a suffix must be text, not ids", param="prompt"
             )
-        before, after, middle = self._infill
         tokenizer = self._llm._host.tokenizer
         start = [tokenizer.bos_id] if tokenizer.add_bos and tokenizer.bos_id is not None else []
-        head = self._llm.tokenize(prompt, add_special_tokens=False) if prompt else []
-        tail = self._llm.tokenize(suffix, add_special_tokens=False) if suffix else []
-        return [*start, before, *head, after, *tail, middle]
+        encode = partial(self._llm.tokenize, add_special_tokens=False)
+        others = request.infill_others
+        return [*start, *self._infill.write(encode, request.prompt, suffix, others)]
 
 
 def _options(request: GenerateRequest) -> dict[str, Any]:
