@@ -11,10 +11,11 @@ from typing import Any
 
 import httpx
 import pytest
-from reference.rewrite import rewrite
+from reference.scripted import write_scripted
 from serve.server_process import ServerProcess, wait_until
 from stories import stories
 
+from pyslm.serve.ollama.messages import Message, to_plain
 from pyslm.serve.ollama.stream import Writer, chat_shape, generate_shape
 from pyslm.serve.protocol import (
     ContentDelta,
@@ -243,21 +244,43 @@ def test_a_model_without_a_template_continues_the_prompt(shared: Path) -> None:
 
 
 def test_thoughts_are_told_apart(shared: Path, tmp_path: Path) -> None:
-    template = (shared / "templates" / "Qwen-Qwen3-0.6B.jinja").read_text()
-    metadata = {"tokenizer.chat_template": template, "llama.context_length": 2048}
-    server = ServerProcess(rewrite(stories(shared), tmp_path / "m.gguf", metadata=metadata))
-    options = {"seed": 1, "num_predict": 40}
-    asked: dict[str, Any] = {"messages": TURNS, "options": options, "think": True}
+    template = (shared / "templates" / "Qwen-Qwen3-0.6B.jinja").read_text() + "<|go|>"
+    replies = {"<|go|>": ["<think>", "hm, so", "</think>", "yes, ", "it is"]}
+    model = write_scripted(stories(shared), tmp_path / "m.gguf", replies, template)
+    server = ServerProcess(model, "--name", "thinker")
+    asked: dict[str, Any] = {"model": "thinker", "messages": TURNS, "think": "low"}
     try:
         with server.http() as http:
-            assert "thinking" in http.post("/api/show", json={}).json()["capabilities"]
-            schema = {"enum": ["yes", "no"]}
-            answered = {**asked, "think": False, "format": schema, "stream": False}
-            message = http.post("/api/chat", json=answered).json()["message"]
-            assert json.loads(message["content"]) in ("yes", "no")
-            assert "thinking" not in message
+            shown = http.post("/api/show", json={"model": "thinker"}).json()
+            assert "thinking" in shown["capabilities"]
+            whole = http.post("/api/chat", json={**asked, "stream": False}).json()
+            expected = {"role": "assistant", "content": "yes, it is", "thinking": "hm, so"}
+            assert whole["message"] == expected
+            pieces = [line["message"] for line in lines(http.post("/api/chat", json=asked))]
+            assert "".join(piece.get("thinking", "") for piece in pieces) == "hm, so"
+            assert [piece["content"] for piece in pieces] == ["", "yes, ", "it is", ""]
+            prompt = {"model": "thinker", "prompt": "a", "think": True, "stream": False}
+            body = http.post("/api/generate", json=prompt).json()
+            assert (body["thinking"], body["response"]) == ("hm, so", "yes, it is")
     finally:
         server.stop()
+
+
+def test_results_are_linked_to_their_calls() -> None:
+    """Ollama's turns name functions; templates want the ids of calls."""
+    calls = [{"function": {"name": name, "arguments": {"q": 1}}} for name in ("f", "g", "f")]
+    turns = [
+        {"role": "assistant", "tool_calls": calls, "thinking": "hm"},
+        {"role": "tool", "tool_name": "g", "content": "1"},
+        {"role": "tool", "tool_name": "f", "content": "2"},
+        {"role": "tool", "content": "3"},
+    ]
+    said, *results = to_plain([Message.model_validate(turn) for turn in turns])
+    assert said["reasoning_content"] == "hm"
+    ids = [call["id"] for call in said["tool_calls"]]
+    assert len(set(ids)) == 3
+    assert [result["tool_call_id"] for result in results] == [ids[1], ids[0], ids[2]]
+    assert [result["name"] for result in results] == ["g", "f", "f"]
 
 
 def written(events: list[Event]) -> list[Any]:
