@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -10,7 +11,7 @@ import typer
 
 from pyslm.errors import InvalidRequestError
 
-__all__ = ["check_extra", "parse_bytes", "serve"]
+__all__ = ["check_extra", "parse_adapters", "parse_bytes", "serve"]
 
 _NEEDED = ("fastapi", "uvicorn", "httptools", "pydantic", "prometheus_client", "limits", "msgspec")
 
@@ -38,6 +39,16 @@ def serve(
     name: Annotated[
         list[str] | None,
         _option("--name", panel=_MODELS, help="What clients call the first model."),
+    ] = None,
+    lora: Annotated[
+        list[str] | None,
+        _option(
+            "--lora",
+            "--lora-modules",
+            panel=_MODELS,
+            metavar="NAME=PATH",
+            help="A LoRA adapter (GGUF) of the first model, which clients ask for by NAME.",
+        ),
     ] = None,
     max_loaded: Annotated[
         int,
@@ -172,7 +183,7 @@ def serve(
         bool, _option("--vllm-metrics", panel=_LOGS, help="/metrics has vLLM's names as well.")
     ] = False,
 ) -> None:
-    """Serve models to the clients you have: OpenAI's, and those that speak its API.
+    """Serve models to the clients you have: OpenAI's, Ollama's, and those that speak their APIs.
 
     Listens on this machine alone, unless told otherwise. Ctrl-C lets running requests end.
 
@@ -181,6 +192,8 @@ def serve(
       pyslm serve model.gguf
 
       pyslm serve model.gguf --name tiny --ctx 8192 --port 8080
+
+      pyslm serve model.gguf --port 11434 --lora legal=legal.gguf   [dim](Ollama's port)[/dim]
 
       curl localhost:8000/v1/chat/completions -d '{"messages":[{"role":"user","content":"Hi"}]}'
     """
@@ -195,6 +208,7 @@ def serve(
     config = ServeConfig(
         models=tuple(models or ()),
         served_names=tuple(name or ()),
+        adapters=parse_adapters(lora or ()),
         max_loaded_models=max(max_loaded, len(models or ())),
         keep_alive=300.0 if seconds is None else seconds,
         memory_budget=None if memory_budget is None else parse_bytes(memory_budget),
@@ -238,6 +252,19 @@ def check_extra() -> None:
             f"pyslm serve needs {missing[0]}, which is not installed; "
             "run: pip install 'pyslm[serve]'"
         )
+
+
+def parse_adapters(pairs: Sequence[str]) -> dict[str, str]:
+    """Names and paths of NAME=PATH; an InvalidRequestError for anything else."""
+    found: dict[str, str] = {}
+    for pair in pairs:
+        name, _, path = pair.partition("=")
+        if not name or not path:
+            raise InvalidRequestError(f"--lora {pair!r}: allowed: NAME=PATH")
+        if name in found:
+            raise InvalidRequestError(f"--lora names {name!r} twice; give each a name of its own")
+        found[name] = path
+    return found
 
 
 def parse_bytes(text: str) -> int:

@@ -44,7 +44,9 @@ def grammar_source(params: AsksForGrammar) -> GrammarSource | None:
     Raises:
         InvalidRequestError: more than one grammar, or one that is malformed.
     """
-    given = [name for name in _FIELDS if getattr(params, name) not in (None, False)]
+    # By identity: 0 is no way to say that there is no schema.
+    asked = {name: getattr(params, name) for name in _FIELDS}
+    given = [n for n, value in asked.items() if value is not None and value is not False]
     if params.json_schema is False:
         given.insert(0, "json_schema")
     if not given:

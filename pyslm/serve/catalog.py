@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Literal
 
+import msgspec
+
+from pyslm._native import GGUFReader
 from pyslm.chat.reasoning import detect_reasoning
+from pyslm.errors import InvalidRequestError
 from pyslm.inspect_model import ModelSummary, inspect_model
 from pyslm.model_info import check_model_path
+from pyslm.serve.infill import find_infill
 from pyslm.serve.protocol.error import ServeError
 from pyslm.serve.protocol.model import ModelCard
 
@@ -26,15 +32,22 @@ class Catalog:
     it is one that the server was started with.
     """
 
-    def __init__(self, models: Sequence[str], served_names: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        models: Sequence[str],
+        served_names: Sequence[str] = (),
+        adapters: Mapping[str, str] | None = None,
+    ) -> None:
         """Reads no file yet.
 
         Args:
             models: paths of GGUF files.
             served_names: names of the first in place of its file's.
+            adapters: LoRA adapters of the first, as name -> path.
         """
         self._models = tuple(models)
         self._served_names = tuple(served_names)
+        self._adapters = dict(adapters or {})
         self._cards: dict[str, ModelCard] = {}
         self._by_name: dict[str, ModelCard] = {}
 
@@ -49,7 +62,21 @@ class Catalog:
             names = self._served_names if position == 0 else ()
             cards.append(await asyncio.to_thread(read_card, model, names))
             self.add(cards[-1])
+        for name, path in self._adapters.items():
+            self._add_adapter(name, path, cards)
         return cards
+
+    def _add_adapter(self, name: str, path: str, models: Sequence[ModelCard]) -> None:
+        if not models:
+            raise InvalidRequestError(f"the adapter {name!r} needs a model; name one to serve")
+        if name in self._by_name:
+            raise InvalidRequestError(f"the adapter's name {name!r} is taken; give it another")
+        self.add(_adapter_card(name, path, models[0]))
+
+    def adapters_of(self, model: ModelCard) -> dict[str, str]:
+        """The LoRA adapters of a model: name to path."""
+        cards = self._cards.values()
+        return {card.id: str(card.path) for card in cards if card.parent == model.id}
 
     def add(self, card: ModelCard) -> None:
         """Makes a model known; a name that is taken stays with its first bearer."""
@@ -102,15 +129,36 @@ def read_card(model: str | os.PathLike[str], names: Sequence[str] = ()) -> Model
         file_type=max(summary.types, key=lambda name: summary.types[name].bytes, default="F32"),
         num_parameters=summary.parameters,
         trained_context_length=summary.context_length or 0,
-        capabilities=_capabilities(summary),
+        capabilities=_capabilities(summary, can_insert=_has_infill(path)),
     )
 
 
-def _capabilities(summary: ModelSummary) -> tuple[Capability, ...]:
+def _adapter_card(name: str, path: str, model: ModelCard) -> ModelCard:
+    file = check_model_path(path)
+    about = file.stat()
+    return msgspec.structs.replace(
+        model,
+        id=name,
+        aliases=(),
+        path=file.resolve(),
+        created=int(about.st_mtime),
+        size_bytes=about.st_size,
+        parent=model.id,
+    )
+
+
+def _has_infill(path: Path) -> bool:
+    tokens = GGUFReader(path).get("tokenizer.ggml.tokens", None)
+    known = {token: i for i, token in enumerate(tokens)} if isinstance(tokens, list) else {}
+    return find_infill(known.get) is not None
+
+
+def _capabilities(summary: ModelSummary, *, can_insert: bool) -> tuple[Capability, ...]:
     if summary.architecture in _ENCODERS:
         return ("embedding",)
     template = summary.metadata.get("tokenizer.chat_template")
     found: list[Capability] = ["completion"]
+    found += ["insert"] if can_insert else []
     if isinstance(template, str) and template:
         found.append("tools")  # where it knows of none, we write them into the messages
         if detect_reasoning(template) or "<|channel|>" in template:

@@ -14,6 +14,12 @@ from pyslm.serve.protocol.embedding import EmbedRequest, EmbedResult
 from pyslm.serve.protocol.error import ServeError
 from pyslm.serve.protocol.event import Event, Finished
 from pyslm.serve.protocol.request import GenerateRequest
+from pyslm.serve.protocol.scores import (
+    LikelihoodRequest,
+    LikelihoodResult,
+    PairsRequest,
+    PairsResult,
+)
 from pyslm.serve.protocol.tokens import DetokenizeRequest, TokenizeRequest, TokenizeResult
 
 __all__ = ["Channel", "ChannelStream"]
@@ -64,6 +70,16 @@ class Channel:
         """Vectors of texts."""
         number = next(self._numbers)
         return await self._ask(number, wire.Embed(number, request), EmbedResult)
+
+    async def score_pairs(self, request: PairsRequest) -> PairsResult:
+        """How well texts fit each other."""
+        number = next(self._numbers)
+        return await self._ask(number, wire.ScorePairs(number, request), PairsResult)
+
+    async def likelihoods(self, request: LikelihoodRequest) -> LikelihoodResult:
+        """How likely texts are."""
+        number = next(self._numbers)
+        return await self._ask(number, wire.Likelihoods(number, request), LikelihoodResult)
 
     async def tokenize(self, request: TokenizeRequest) -> TokenizeResult:
         """Token ids."""

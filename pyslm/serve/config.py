@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from pathlib import Path
 
 __all__ = ["ServeConfig"]
@@ -16,6 +17,8 @@ class ServeConfig:
     """Names or paths to serve; the first answers requests that name none."""
     served_names: tuple[str, ...] = ()
     """Further names of the first model."""
+    adapters: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    """LoRA adapters of the first model: what clients call them -> path of a GGUF file."""
 
     host: str = "127.0.0.1"
     port: int = 8000

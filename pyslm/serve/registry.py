@@ -7,7 +7,7 @@ import contextlib
 import logging
 import time
 from collections.abc import AsyncIterator, Iterable
-from typing import Self
+from typing import Self, TypeVar
 
 import msgspec
 
@@ -27,9 +27,13 @@ from pyslm.serve.protocol import (
     EmbedResult,
     EventStream,
     GenerateRequest,
+    LikelihoodRequest,
+    LikelihoodResult,
     LoadedModel,
     LoadOptions,
     ModelCard,
+    PairsRequest,
+    PairsResult,
     ServeError,
     TokenizeRequest,
     TokenizeResult,
@@ -41,6 +45,8 @@ from pyslm.serve.tracking import TrackedStream
 from pyslm.serve.wire import WorkerSpec, WorkerStats
 
 __all__ = ["Registry"]
+
+_Q = TypeVar("_Q", EmbedRequest, PairsRequest, LikelihoodRequest)
 
 _log = logging.getLogger(__name__)
 _BUDGET_FRACTION = 0.8
@@ -54,7 +60,7 @@ class Registry:
         self.config = config
         self.metrics = Metrics(self._stats)
         self.limits = Limits(config.rate_limits, config.token_limits)
-        self._catalog = catalog or Catalog(config.models, config.served_names)
+        self._catalog = catalog or Catalog(config.models, config.served_names, config.adapters)
         self._slots: dict[str, Slot] = {}
         self._folder = RuntimeFolder()
         budget = config.memory_budget or int(available_bytes() * _BUDGET_FRACTION)
@@ -101,6 +107,9 @@ class Registry:
         options: LoadOptions | None = None,
     ) -> EventStream:
         slot = self._admit(model, request.sampling.num_samples)
+        card = self._catalog.find(model)
+        if card.parent is not None:
+            request = msgspec.structs.replace(request, adapter=card.id)
         options = bounded(options, slot.card)
         tracked = TrackedStream(slot, request, self.metrics, self.limits)
         try:
@@ -119,14 +128,42 @@ class Registry:
         return tracked
 
     async def embed(
-        self, model: str, request: EmbedRequest, *, keep_alive: float | None = None
+        self,
+        model: str,
+        request: EmbedRequest,
+        *,
+        keep_alive: float | None = None,
+        options: LoadOptions | None = None,
     ) -> EmbedResult:
-        async with self._use(model, keep_alive) as (slot, channel):
-            result = await channel.embed(request)
-            num_tokens = sum(result.num_tokens)
-            self.limits.spend(current_caller.get(), num_tokens)
-            self.metrics.prompt_tokens.labels(slot.card.id).inc(num_tokens)
+        began = time.monotonic()
+        async with self._use(model, keep_alive, options) as (slot, channel):
+            load_seconds = time.monotonic() - began
+            result = await channel.embed(self._owned(model, request))
+            self._count(slot, sum(result.num_tokens))
+            return msgspec.structs.replace(result, load_seconds=load_seconds)
+
+    async def score_pairs(self, model: str, request: PairsRequest) -> PairsResult:
+        async with self._use(model) as (slot, channel):
+            result = await channel.score_pairs(self._owned(model, request))
+            self._count(slot, result.num_tokens)
             return result
+
+    async def likelihoods(self, model: str, request: LikelihoodRequest) -> LikelihoodResult:
+        async with self._use(model) as (slot, channel):
+            result = await channel.likelihoods(self._owned(model, request))
+            self._count(slot, result.num_tokens)
+            return result
+
+    def _owned(self, model: str, request: _Q) -> _Q:
+        """With the adapter that the model's name stands for, and apart from other callers."""
+        card = self._catalog.find(model)
+        salt = request.cache_salt or current_caller.get().cache_salt
+        adapter = card.id if card.parent is not None else request.adapter
+        return msgspec.structs.replace(request, adapter=adapter, cache_salt=salt)
+
+    def _count(self, slot: Slot, num_tokens: int) -> None:
+        self.limits.spend(current_caller.get(), num_tokens)
+        self.metrics.prompt_tokens.labels(slot.card.id).inc(num_tokens)
 
     async def tokenize(self, model: str, request: TokenizeRequest) -> TokenizeResult:
         async with self._use(model) as (_, channel):
@@ -180,6 +217,9 @@ class Registry:
     # --- within -----------------------------------------------------------------------------
 
     def _slot(self, card: ModelCard) -> Slot:
+        """Of a model; adapters run in that of theirs."""
+        if card.parent is not None:
+            card = self._catalog.find(card.parent)
         if card.id not in self._slots:
             self._slots[card.id] = Slot(card, self.config.keep_alive, pinned=False)
         return self._slots[card.id]
@@ -205,13 +245,16 @@ class Registry:
 
     @contextlib.asynccontextmanager
     async def _use(
-        self, model: str, keep_alive: float | None = None
+        self,
+        model: str,
+        keep_alive: float | None = None,
+        options: LoadOptions | None = None,
     ) -> AsyncIterator[tuple[Slot, Channel]]:
         slot = self._admit(model, 1)
         try:
             if keep_alive is not None:
                 slot.keep_alive = keep_alive
-            yield slot, await self._channel(slot, LoadOptions())
+            yield slot, await self._channel(slot, bounded(options, slot.card))
         except ServeError as error:
             self.metrics.failures.labels(slot.card.id, error.kind).inc()
             raise
@@ -273,7 +316,7 @@ class Registry:
             batch_size=config.batch_size,
             max_queued=config.max_queued,
             weight_cache=config.weight_cache,
-            adapters=options.adapters,
+            adapters=self._catalog.adapters_of(card) | options.adapters,
         )
 
     async def _end(self, slot: Slot, patience: float = 0.0) -> None:

@@ -16,6 +16,12 @@ from pyslm.serve.protocol.embedding import EmbedRequest, EmbedResult
 from pyslm.serve.protocol.error import ErrorKind, ServeError
 from pyslm.serve.protocol.event import Event
 from pyslm.serve.protocol.request import GenerateRequest
+from pyslm.serve.protocol.scores import (
+    LikelihoodRequest,
+    LikelihoodResult,
+    PairsRequest,
+    PairsResult,
+)
 from pyslm.serve.protocol.tokens import DetokenizeRequest, TokenizeRequest, TokenizeResult
 
 __all__ = ["FrameProtocol", "ToFront", "ToWorker", "WorkerSpec", "WorkerStats", "encode"]
@@ -98,6 +104,16 @@ class Embed(msgspec.Struct, frozen=True, tag="embed"):
     request: EmbedRequest
 
 
+class ScorePairs(msgspec.Struct, frozen=True, tag="score_pairs"):
+    channel: int
+    request: PairsRequest
+
+
+class Likelihoods(msgspec.Struct, frozen=True, tag="likelihoods"):
+    channel: int
+    request: LikelihoodRequest
+
+
 class Tokenize(msgspec.Struct, frozen=True, tag="tokenize"):
     channel: int
     request: TokenizeRequest
@@ -112,13 +128,21 @@ class Cancel(msgspec.Struct, frozen=True, tag="cancel"):
     channel: int
 
 
+class Addressed(msgspec.Struct, frozen=True):
+    """What can be read of a message that is not understood."""
+
+    channel: int
+
+
 class Ping(msgspec.Struct, frozen=True, tag="ping"):
     """Asks for a `Pong`: whether the worker is alive, and its numbers."""
 
     channel: int
 
 
-ToWorker: TypeAlias = Load | Generate | Embed | Tokenize | Detokenize | Cancel | Ping
+Question: TypeAlias = Embed | ScorePairs | Likelihoods | Tokenize | Detokenize
+"""What has one answer."""
+ToWorker: TypeAlias = Load | Generate | Question | Cancel | Ping
 
 # --- to the front -------------------------------------------------------------------------------
 
@@ -153,6 +177,16 @@ class Embedded(msgspec.Struct, frozen=True, tag="embedded"):
     result: EmbedResult
 
 
+class PairsScored(msgspec.Struct, frozen=True, tag="pairs_scored"):
+    channel: int
+    result: PairsResult
+
+
+class LikelihoodsFound(msgspec.Struct, frozen=True, tag="likelihoods_found"):
+    channel: int
+    result: LikelihoodResult
+
+
 class Tokenized(msgspec.Struct, frozen=True, tag="tokenized"):
     channel: int
     result: TokenizeResult
@@ -168,7 +202,7 @@ class Pong(msgspec.Struct, frozen=True, tag="pong"):
     result: WorkerStats
 
 
-Reply: TypeAlias = Embedded | Tokenized | Detokenized | Pong
+Reply: TypeAlias = Embedded | PairsScored | LikelihoodsFound | Tokenized | Detokenized | Pong
 ToFront: TypeAlias = Loading | Ready | LoadFailed | Step | Failed | Reply
 
 _encoder = msgspec.msgpack.Encoder()

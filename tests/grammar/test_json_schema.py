@@ -129,6 +129,7 @@ def test_users_cannot_reach_the_library_options() -> None:
     ("schema", "message"),
     [
         (3, "# is 3; allowed"),
+        (0, "# is 0; allowed"),
         ([], r"# is \[\]; allowed"),
         (False, "no output could be valid"),
         ("{", "not JSON"),

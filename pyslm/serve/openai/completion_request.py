@@ -60,7 +60,7 @@ class CompletionRequest(SamplingFields):
             GenerateRequest(
                 id=f"{request_id}-{i}",
                 prompt=prompt,
-                suffix=self.suffix,
+                suffix=self.suffix or None,
                 echo=bool(self.echo),
                 sampling=sampling,
                 return_token_ids=bool(self.return_token_ids),

@@ -17,7 +17,7 @@ from pydantic import BaseModel
 
 from pyslm.serve.protocol import ServeError
 
-__all__ = ["IGNORED_HEADER", "check_extra"]
+__all__ = ["IGNORED_HEADER", "check_extra", "log_passed_over"]
 
 _log = logging.getLogger(__name__)
 IGNORED_HEADER = "x-pyslm-ignored-fields"
@@ -85,9 +85,14 @@ def check_extra(request: BaseModel) -> list[str]:
         elif name not in _HINTS:
             _check_spelling(name, type(request))
             ignored.append(name[:64])
-    if ignored:
-        _log.info("fields passed over: %s", ", ".join(ignored[:_MAX_NAMED]))
-    return ignored[:_MAX_NAMED]
+    return log_passed_over(ignored[:_MAX_NAMED])
+
+
+def log_passed_over(names: list[str]) -> list[str]:
+    """Tells the log which fields have no effect; gives their names."""
+    if names:
+        _log.info("fields passed over: %s", ", ".join(names))
+    return names
 
 
 def _refuse(name: str, value: Any) -> None:

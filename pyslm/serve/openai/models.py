@@ -34,6 +34,8 @@ def _object(card: ModelCard) -> dict[str, Any]:
         "object": "model",
         "created": card.created,
         "owned_by": card.owned_by,
+        "root": card.parent or card.id,
+        "parent": card.parent,
         "max_model_len": card.trained_context_length,
         "meta": {
             "architecture": card.architecture,

@@ -45,6 +45,12 @@ from pyslm.serve.protocol.event import (
 )
 from pyslm.serve.protocol.model import LoadedModel, LoadOptions, ModelCard
 from pyslm.serve.protocol.request import GenerateRequest, ReasoningOptions, ToolChoice
+from pyslm.serve.protocol.scores import (
+    LikelihoodRequest,
+    LikelihoodResult,
+    PairsRequest,
+    PairsResult,
+)
 from pyslm.serve.protocol.tokens import DetokenizeRequest, TokenizeRequest, TokenizeResult
 
 __all__ = [
@@ -62,9 +68,13 @@ __all__ = [
     "FinishReason",
     "Finished",
     "GenerateRequest",
+    "LikelihoodRequest",
+    "LikelihoodResult",
     "LoadOptions",
     "LoadedModel",
     "ModelCard",
+    "PairsRequest",
+    "PairsResult",
     "ReasoningDelta",
     "ReasoningOptions",
     "ServeError",

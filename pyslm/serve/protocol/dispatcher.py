@@ -8,6 +8,12 @@ from pyslm.serve.protocol.embedding import EmbedRequest, EmbedResult
 from pyslm.serve.protocol.event import Event
 from pyslm.serve.protocol.model import LoadedModel, LoadOptions, ModelCard
 from pyslm.serve.protocol.request import GenerateRequest
+from pyslm.serve.protocol.scores import (
+    LikelihoodRequest,
+    LikelihoodResult,
+    PairsRequest,
+    PairsResult,
+)
 from pyslm.serve.protocol.tokens import DetokenizeRequest, TokenizeRequest, TokenizeResult
 
 __all__ = ["Dispatcher", "EventStream"]
@@ -58,9 +64,22 @@ class Dispatcher(Protocol):
         ...
 
     async def embed(
-        self, model: str, request: EmbedRequest, *, keep_alive: float | None = None
+        self,
+        model: str,
+        request: EmbedRequest,
+        *,
+        keep_alive: float | None = None,
+        options: LoadOptions | None = None,
     ) -> EmbedResult:
         """Vectors of texts."""
+        ...
+
+    async def score_pairs(self, model: str, request: PairsRequest) -> PairsResult:
+        """How well texts fit each other."""
+        ...
+
+    async def likelihoods(self, model: str, request: LikelihoodRequest) -> LikelihoodResult:
+        """How likely texts are after a prompt."""
         ...
 
     async def tokenize(self, model: str, request: TokenizeRequest) -> TokenizeResult:

@@ -18,6 +18,10 @@ class EmbedRequest(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True
     truncate: bool = False
     """Cut what is longer than the context; otherwise that is a "context_length" error."""
     normalize: bool = True
+    adapter: str | None = None
+    """Name of a LoRA adapter of the loaded model."""
+    cache_salt: str = ""
+    """As in `SamplingParams`; the front sets it where keys are kept apart."""
 
 
 class EmbedResult(msgspec.Struct, frozen=True, kw_only=True):
@@ -28,3 +32,7 @@ class EmbedResult(msgspec.Struct, frozen=True, kw_only=True):
     dimensions: int
     num_tokens: list[int]
     """Of each input."""
+    truncated: list[int] = []
+    """The positions of inputs that were cut, with `truncate`."""
+    load_seconds: float = 0.0
+    """What the request waited for the model to be loaded; told by the front."""

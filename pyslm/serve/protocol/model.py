@@ -28,6 +28,8 @@ class ModelCard(msgspec.Struct, frozen=True, kw_only=True):
     trained_context_length: int
     capabilities: tuple[Literal["completion", "tools", "insert", "embedding", "thinking"], ...]
     owned_by: str = "pyslm"
+    parent: str | None = None
+    """Of a LoRA adapter: the id of the model it changes, in whose worker it runs."""
 
 
 class LoadOptions(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):

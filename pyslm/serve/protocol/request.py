@@ -49,7 +49,10 @@ class GenerateRequest(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=T
     parse_special: bool = False
     """Find control tokens in the text of `prompt`."""
     suffix: str | None = None
-    """Text that shall come after what is written (fill in the middle); with `prompt` only."""
+    """Text that shall come after what is written (fill in the middle), which may be empty; with
+    `prompt` only."""
+    infill_others: list[tuple[str, str]] = []
+    """With `suffix`: name and text of other files of the project, which come before all."""
     echo: bool = False
     """Report the prompt's own text in `Started.prompt_text`."""
 

@@ -14,21 +14,26 @@ import numpy as np
 import numpy.typing as npt
 
 from pyslm.async_llm import AsyncLLM
-from pyslm.async_steps import Running
 from pyslm.llm import LLM
 from pyslm.request import SamplingParams
-from pyslm.scores import vector_of
 from pyslm.serve.protocol.embedding import EmbedRequest, EmbedResult
 from pyslm.serve.protocol.error import ServeError
 from pyslm.serve.protocol.event import Event
 from pyslm.serve.protocol.request import GenerateRequest
+from pyslm.serve.protocol.scores import (
+    LikelihoodRequest,
+    LikelihoodResult,
+    PairsRequest,
+    PairsResult,
+)
 from pyslm.serve.protocol.tokens import DetokenizeRequest, TokenizeRequest, TokenizeResult
 from pyslm.serve.wire import WorkerSpec, WorkerStats
 from pyslm.serve.worker.answer import Answer
 from pyslm.serve.worker.prompt import PromptMaker
+from pyslm.serve.worker.scoring import likelihoods, score_pairs, vectors
 
 if TYPE_CHECKING:
-    from pyslm import _native
+    pass
 
 __all__ = ["Host"]
 
@@ -62,6 +67,7 @@ class Host:
             batch_size=spec.batch_size,
             max_queued=spec.max_queued,
             weight_cache=spec.weight_cache,
+            adapters=spec.adapters,
             progress=progress,
         )
         host = cls(await asyncio.to_thread(load))
@@ -73,7 +79,7 @@ class Host:
         """One token, or vector: faults in what the first request would wait for."""
         ids = self._llm.tokenize("a") or [0]
         if not self._llm.info.generates:
-            await self._vectors([ids])
+            await vectors(self._model, [ids])
             return
         await self._async.generate(ids, SamplingParams(max_tokens=1, seed=0))
 
@@ -86,12 +92,15 @@ class Host:
                 "ask for /v1/embeddings",
             )
         prompt = await self._prompts.make(request)
+        if request.adapter is not None:
+            sampling = prompt.sampling.replace(adapter=request.adapter)
+            prompt = dataclasses.replace(prompt, sampling=sampling)
         await Answer(self._model, request, prompt, emit).run()
 
     async def embed(self, request: EmbedRequest) -> EmbedResult:
         """Vectors of texts."""
-        ids = await asyncio.to_thread(self._input_ids, request)
-        rows = await self._vectors(ids)
+        ids, truncated = await asyncio.to_thread(self._input_ids, request)
+        rows = await vectors(self._model, ids, request.adapter, request.cache_salt)
         dimensions = self._llm.info.hidden_size
         if request.dimensions is not None:
             dimensions = request.dimensions
@@ -100,25 +109,27 @@ class Host:
             vectors=[row.astype("<f4").tobytes() for row in rows],
             dimensions=dimensions,
             num_tokens=[len(tokens) for tokens in ids],
+            truncated=truncated,
         )
 
-    async def _vectors(self, batch: list[list[int]]) -> list[npt.NDArray[np.float32]]:
-        """Of token ids; all run together."""
-        steps, running = self._model.async_steps, list[Running]()
-        try:
-            for ids in batch:
-                running.append(steps.start(partial(_ask_vector, ids)))
-            return [vector_of(await request.all_updates()) for request in running]
-        finally:
-            for request in running:
-                request.abort()
+    async def score_pairs(self, request: PairsRequest) -> PairsResult:
+        """How well texts fit each other."""
+        return await score_pairs(self._model, request)
 
-    def _input_ids(self, request: EmbedRequest) -> list[list[int]]:
+    async def likelihoods(self, request: LikelihoodRequest) -> LikelihoodResult:
+        """How likely texts are after a prompt."""
+        return await likelihoods(self._model, request)
+
+    def _input_ids(self, request: EmbedRequest) -> tuple[list[list[int]], list[int]]:
+        """The token ids of each input, and the positions of those that were cut."""
+        self._model.check_embeds()
         limit = self._llm.info.context_length
         ids = [self._model.prompt_ids(text) for text in request.inputs]
+        truncated = []
         for position, tokens in enumerate(ids):
             if len(tokens) > limit and request.truncate:
                 ids[position] = tokens[:limit]
+                truncated.append(position)
             elif len(tokens) > limit:
                 raise ServeError(
                     "context_length",
@@ -128,7 +139,7 @@ class Host:
                     prompt_tokens=len(tokens),
                     context_length=limit,
                 )
-        return ids
+        return ids, truncated
 
     async def tokenize(self, request: TokenizeRequest) -> TokenizeResult:
         """Token ids of a text or a conversation."""
@@ -153,10 +164,6 @@ class Host:
             prompt_tokens=stats.prompt_tokens,
             cached_tokens=stats.cached_tokens,
         )
-
-
-def _ask_vector(ids: list[int], engine: _native.Engine) -> int:
-    return engine.add_embedding(ids)
 
 
 def _plain_info(llm: LLM) -> dict[str, Any]:

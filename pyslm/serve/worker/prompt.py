@@ -4,28 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+from functools import partial
 from typing import Any
 
 from pyslm.chat.conversation import Conversation
 from pyslm.errors import ChatTemplateError
 from pyslm.llm import LLM
 from pyslm.request import SamplingParams
+from pyslm.serve.infill import find_infill
 from pyslm.serve.protocol.error import ServeError
 from pyslm.serve.protocol.request import GenerateRequest
 from pyslm.serve.protocol.tokens import TokenizeRequest, TokenizeResult
 from pyslm.serve.worker.chat_format import ChatFormat, ChatPlan
 
 __all__ = ["MadePrompt", "PromptMaker"]
-
-# The control tokens of "fill in the middle": prefix, suffix, middle, as the families write them.
-_INFILL_TOKENS = (
-    ("<|fim_prefix|>", "<|fim_suffix|>", "<|fim_middle|>"),
-    ("<fim_prefix>", "<fim_suffix>", "<fim_middle>"),
-    ("<fim-prefix>", "<fim-suffix>", "<fim-middle>"),
-    ("▁<PRE>", "▁<SUF>", "▁<MID>"),
-    ("<PRE>", "<SUF>", "<MID>"),
-    ("<｜fim▁begin｜>", "<｜fim▁hole｜>", "<｜fim▁end｜>"),
-)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -45,7 +37,7 @@ class PromptMaker:
 
     def __init__(self, llm: LLM) -> None:
         self._llm = llm
-        self._infill = self._find_infill()
+        self._infill = find_infill(llm._host.tokenizer.token_id)
         self._format: ChatFormat | None = None
         self._template_error: ChatTemplateError | None = None
         if llm.info.generates and llm.info.has_chat_template:
@@ -92,8 +84,8 @@ class PromptMaker:
             return self._conversation(request)
         sampling = request.sampling
         prompt = request.prompt if request.prompt is not None else ""
-        if request.suffix:
-            return MadePrompt(self._infilled(prompt, request.suffix), sampling, str(prompt))
+        if request.suffix is not None:
+            return MadePrompt(self._infilled(request, request.suffix), sampling, str(prompt))
         if isinstance(prompt, str):
             ids = self._llm.tokenize(prompt, parse_special=request.parse_special)
             return MadePrompt(ids, sampling, prompt)
@@ -181,15 +173,7 @@ class PromptMaker:
             prompt=written,
         )
 
-    def _find_infill(self) -> tuple[int, int, int] | None:
-        tokenizer = self._llm._host.tokenizer
-        for names in _INFILL_TOKENS:
-            prefix, suffix, middle = (tokenizer.token_id(name) for name in names)
-            if prefix is not None and suffix is not None and middle is not None:
-                return prefix, suffix, middle
-        return None
-
-    def _infilled(self, prompt: str | list[int], suffix: str) -> list[int]:
+    def _infilled(self, request: GenerateRequest, suffix: str) -> list[int]:
         if self._infill is None:
             raise ServeError(
                 "not_supported",
@@ -197,16 +181,15 @@ class PromptMaker:
                 "model trained for it",
                 param="suffix",
             )
-        if not isinstance(prompt, str):
+        if not isinstance(request.prompt, str):
             raise ServeError(
                 "invalid_request", "a prompt with a suffix must be text, not ids", param="prompt"
             )
-        before, after, middle = self._infill
         tokenizer = self._llm._host.tokenizer
         start = [tokenizer.bos_id] if tokenizer.add_bos and tokenizer.bos_id is not None else []
-        head = self._llm.tokenize(prompt, add_special_tokens=False) if prompt else []
-        tail = self._llm.tokenize(suffix, add_special_tokens=False)
-        return [*start, before, *head, after, *tail, middle]
+        encode = partial(self._llm.tokenize, add_special_tokens=False)
+        others = request.infill_others
+        return [*start, *self._infill.write(encode, request.prompt, suffix, others)]
 
 
 def _options(request: GenerateRequest) -> dict[str, Any]:

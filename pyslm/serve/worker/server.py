@@ -7,7 +7,6 @@ import contextlib
 import logging
 import os
 import signal
-from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import msgspec
@@ -67,7 +66,13 @@ async def _work(socket: wire.FrameProtocol, messages: asyncio.Queue[bytes]) -> N
     socket.send(wire.Ready(host.info, host.load_seconds, list(host.capabilities)))
     desk = _Desk(host, socket)
     while True:
-        desk.take(decode(await messages.get()))
+        frame = await messages.get()
+        try:
+            message = decode(frame)
+        except (msgspec.DecodeError, RecursionError) as error:
+            desk.refuse(frame, error)
+        else:
+            desk.take(message)
 
 
 class _Desk:
@@ -93,21 +98,24 @@ class _Desk:
             self._tasks[channel] = task
             task.add_done_callback(lambda _: self._tasks.pop(channel, None))
 
+    def refuse(self, frame: bytes, error: Exception) -> None:
+        """Answers a message that is not understood; the other requests go on."""
+        channel = msgspec.msgpack.decode(frame, type=wire.Addressed).channel
+        _log.error("a message is not understood", exc_info=error)
+        problem = wire.WireError("invalid_request", f"the request cannot be read: {error}")
+        self._socket.send(wire.Failed(channel, problem))
+
     async def _answer(
         self,
-        message: wire.Generate | wire.Embed | wire.Tokenize | wire.Detokenize,
+        message: wire.Generate | wire.Question,
         channel: int,
     ) -> None:
         try:
             if isinstance(message, wire.Generate):
                 outbox = self._outbox
                 await self._host.generate(message.request, lambda e: outbox.put(channel, e))
-            elif isinstance(message, wire.Embed):
-                await self._reply(wire.Embedded, channel, self._host.embed(message.request))
-            elif isinstance(message, wire.Tokenize):
-                await self._reply(wire.Tokenized, channel, self._host.tokenize(message.request))
             else:
-                await self._reply(wire.Detokenized, channel, self._host.detokenize(message.request))
+                self._socket.send(await self._reply(message, channel))
         except asyncio.CancelledError:
             pass
         except Exception as error:
@@ -116,7 +124,14 @@ class _Desk:
                 _log.error("a request failed", exc_info=error)
             self._outbox.fail(channel, error)
 
-    async def _reply(
-        self, kind: Callable[..., wire.Reply], channel: int, result: Awaitable[object]
-    ) -> None:
-        self._socket.send(kind(channel, await result))
+    async def _reply(self, message: wire.Question, channel: int) -> wire.Reply:
+        host = self._host
+        if isinstance(message, wire.Embed):
+            return wire.Embedded(channel, await host.embed(message.request))
+        if isinstance(message, wire.ScorePairs):
+            return wire.PairsScored(channel, await host.score_pairs(message.request))
+        if isinstance(message, wire.Likelihoods):
+            return wire.LikelihoodsFound(channel, await host.likelihoods(message.request))
+        if isinstance(message, wire.Tokenize):
+            return wire.Tokenized(channel, await host.tokenize(message.request))
+        return wire.Detokenized(channel, await host.detokenize(message.request))
