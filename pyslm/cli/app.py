@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from pyslm import __version__
-from pyslm.cli import bench, doctor, files, keys, perplexity, run, serve, text
+from pyslm.cli import bench, doctor, files, foundry, keys, perplexity, run, serve, service, text
 
 __all__ = ["build_app"]
 
@@ -33,7 +33,8 @@ def build_app() -> typer.Typer:
     ):
         for verb in verbs:
             app.command(rich_help_panel=panel)(verb)
-    app.add_typer(keys.keys_app, rich_help_panel="Serve it to others")
+    for group in (service.service_app, keys.keys_app, foundry.foundry_app):
+        app.add_typer(group, rich_help_panel="Serve it to others")
     return app
 
 

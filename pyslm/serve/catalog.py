@@ -19,7 +19,7 @@ from pyslm.serve.infill import find_infill
 from pyslm.serve.protocol.error import ServeError
 from pyslm.serve.protocol.model import ModelCard
 
-__all__ = ["Catalog", "read_card"]
+__all__ = ["Catalog", "read_card", "variant_id"]
 
 Capability = Literal["completion", "tools", "insert", "embedding", "thinking"]
 _ENCODERS = ("bert", "nomic-bert", "modern-bert", "jina-bert-v2", "jina-bert-v3")
@@ -108,6 +108,12 @@ class Catalog:
         )
 
 
+def variant_id(name: str) -> str:
+    """What Foundry Local's clients call a model: its name, the device and a version."""
+    plain = "".join(c if c.isalnum() or c in "-._" else "-" for c in name)
+    return f"{plain}-generic-cpu:1"
+
+
 def read_card(model: str | os.PathLike[str], names: Sequence[str] = ()) -> ModelCard:
     """The card of a GGUF file, from its metadata.
 
@@ -118,7 +124,8 @@ def read_card(model: str | os.PathLike[str], names: Sequence[str] = ()) -> Model
     summary = inspect_model(path)
     stem = path.name.removesuffix(".gguf")
     ident = names[0] if names else stem
-    aliases = [*names, stem, path.name, os.fspath(model)]
+    variant = variant_id(ident)
+    aliases = [*names, stem, path.name, os.fspath(model), variant, variant.rpartition(":")[0]]
     return ModelCard(
         id=ident,
         aliases=tuple(dict.fromkeys(name for name in aliases if name != ident)),
@@ -139,7 +146,7 @@ def _adapter_card(name: str, path: str, model: ModelCard) -> ModelCard:
     return msgspec.structs.replace(
         model,
         id=name,
-        aliases=(),
+        aliases=(variant_id(name),),
         path=file.resolve(),
         created=int(about.st_mtime),
         size_bytes=about.st_size,
