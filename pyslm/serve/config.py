@@ -66,6 +66,14 @@ class ServeConfig:
     request_timeout: float = 600.0
     drain_seconds: float = 30.0
 
+    # What is kept for /v1/responses.
+    responses_db: Path | None = None
+    """None: in memory."""
+    responses_days: float = 30.0
+    """Days after its last use that a response is kept."""
+    responses_count: int = 10_000
+    """How many are kept, of all keys together."""
+
     vllm_metrics: bool = False
     """Give the metrics under vLLM's names as well."""
     log_level: str = "info"
