@@ -12,7 +12,8 @@ import msgspec
 
 from pyslm._native import GGUFReader
 from pyslm.chat.reasoning import detect_reasoning
-from pyslm.errors import InvalidRequestError
+from pyslm.errors import InvalidRequestError, ModelNameError, ModelNotFoundError, PyslmError
+from pyslm.hub import ModelStore, StoredModel, resolve
 from pyslm.inspect_model import ModelSummary, inspect_model
 from pyslm.model_info import check_model_path
 from pyslm.serve.infill import find_infill
@@ -26,7 +27,7 @@ _ENCODERS = ("bert", "nomic-bert", "modern-bert", "jina-bert-v2", "jina-bert-v3"
 
 
 class Catalog:
-    """Models named at the start of the server.
+    """Models named at the start of the server and, where it is told to, all of this machine's.
 
     Clients choose among these; what they send is never taken for a path of the file system, unless
     it is one that the server was started with.
@@ -37,17 +38,22 @@ class Catalog:
         models: Sequence[str],
         served_names: Sequence[str] = (),
         adapters: Mapping[str, str] | None = None,
+        store: ModelStore | None = None,
     ) -> None:
         """Reads no file yet.
 
         Args:
-            models: paths of GGUF files.
+            models: paths of GGUF files, or names of models on this machine.
             served_names: names of the first in place of its file's.
             adapters: LoRA adapters of the first, as name -> path.
+            store: models that may be asked for besides these.
         """
         self._models = tuple(models)
         self._served_names = tuple(served_names)
         self._adapters = dict(adapters or {})
+        self._store = store
+        self._stored: dict[str, ModelCard] = {}
+        """Of the store's models that were asked for or listed: path -> card."""
         self._cards: dict[str, ModelCard] = {}
         self._by_name: dict[str, ModelCard] = {}
 
@@ -60,7 +66,7 @@ class Catalog:
         cards = []
         for position, model in enumerate(self._models):
             names = self._served_names if position == 0 else ()
-            cards.append(await asyncio.to_thread(read_card, model, names))
+            cards.append(await asyncio.to_thread(_named_card, model, names))
             self.add(cards[-1])
         for name, path in self._adapters.items():
             self._add_adapter(name, path, cards)
@@ -84,6 +90,61 @@ class Catalog:
         for name in (card.id, *card.aliases):
             self._by_name.setdefault(name, card)
 
+    async def learn(self, name: str) -> None:
+        """Looks for a model in the store, so that `find` knows it, or knows that it is gone."""
+        if self._store is None or not name:
+            return
+        card = self._by_name.get(name)
+        if card is not None and str(card.path) not in self._stored:
+            return  # named at the start
+        if card is None or not await asyncio.to_thread(card.path.is_file):
+            try:
+                stored = await asyncio.to_thread(self._store.find, name)
+                card = await asyncio.to_thread(self._stored_card, stored)
+            except (ModelNameError, ModelNotFoundError):
+                self._forget(name)
+                return
+            self._forget(name)
+            self._know(name, card)
+
+    async def learn_all(self) -> None:
+        """Looks for all models of the store."""
+        if self._store is None:
+            return
+        there = await asyncio.to_thread(self._store.list)
+        names = {stored.name for stored in there}
+        gone = [c.id for c in self._cards.values() if str(c.path) in self._stored]
+        for name in gone:
+            if name not in names:
+                self._forget(name)
+        for stored in there:
+            try:
+                card = await asyncio.to_thread(self._stored_card, stored)
+            except PyslmError:  # one damaged file hides no other
+                continue
+            self._know(stored.name, card)
+
+    def _stored_card(self, stored: StoredModel) -> ModelCard:
+        path = str(stored.path.resolve())
+        known = self._stored.get(path)
+        if known is None or known.created != int(stored.path.stat().st_mtime):
+            known = read_card(stored.path, [stored.name])
+            self._stored[path] = known
+        return msgspec.structs.replace(known, id=stored.name)
+
+    def _know(self, name: str, card: ModelCard) -> None:
+        own = self._cards.setdefault(card.id, card)
+        self._by_name.setdefault(card.id, own)
+        self._by_name.setdefault(name, own)
+
+    def _forget(self, name: str) -> None:
+        card = self._by_name.get(name)
+        if card is None or str(card.path) not in self._stored:
+            return
+        self._cards.pop(card.id, None)
+        for known in [known for known, of in self._by_name.items() if of.id == card.id]:
+            del self._by_name[known]
+
     def cards(self) -> list[ModelCard]:
         """All of them, the default one first."""
         return list(self._cards.values())
@@ -101,11 +162,18 @@ class Catalog:
             if card is not None:
                 return card
         known = ", ".join(list(self._cards)[:10]) or "none"
+        more = "; `pyslm pull` brings more" if self._store is not None else ""
         raise ServeError(
             "model_not_found",
-            f"The model {name[:200]!r} does not exist here; this server has: {known}",
+            f"The model {name[:200]!r} does not exist here; this server has: {known}{more}",
             param="model",
         )
+
+
+def _named_card(model: str, names: Sequence[str]) -> ModelCard:
+    """Of a path, or of a name of this machine's."""
+    path = resolve(model)
+    return read_card(path, names or (() if os.fspath(path) == model else [model]))
 
 
 def read_card(model: str | os.PathLike[str], names: Sequence[str] = ()) -> ModelCard:

@@ -12,6 +12,7 @@ from typing import Self, TypeVar
 import msgspec
 
 from pyslm.errors import PyslmError
+from pyslm.hub import ModelStore
 from pyslm.serve.caller import current_caller, require_scope
 from pyslm.serve.catalog import Catalog
 from pyslm.serve.channel import Channel
@@ -60,7 +61,11 @@ class Registry:
         self.config = config
         self.metrics = Metrics(self._stats)
         self.limits = Limits(config.rate_limits, config.token_limits)
-        self._catalog = catalog or Catalog(config.models, config.served_names, config.adapters)
+        self.store = ModelStore() if config.store else None
+        """Where models come from that were not named at the start."""
+        self._catalog = catalog or Catalog(
+            config.models, config.served_names, config.adapters, self.store
+        )
         self._slots: dict[str, Slot] = {}
         self._folder = RuntimeFolder()
         budget = config.memory_budget or int(available_bytes() * _BUDGET_FRACTION)
@@ -106,6 +111,7 @@ class Registry:
         keep_alive: float | None = None,
         options: LoadOptions | None = None,
     ) -> EventStream:
+        await self._catalog.learn(model)
         slot = self._admit(model, request.sampling.num_samples)
         card = self._catalog.find(model)
         if card.parent is not None:
@@ -174,9 +180,11 @@ class Registry:
             return await channel.detokenize(request)
 
     async def list_models(self) -> list[ModelCard]:
+        await self._catalog.learn_all()
         return self._catalog.cards()
 
     async def get_model(self, model: str) -> ModelCard:
+        await self._catalog.learn(model)
         return self._catalog.find(model)
 
     async def load(
@@ -188,6 +196,7 @@ class Registry:
         pin: bool | None = None,
     ) -> LoadedModel:
         require_scope("manage")
+        await self._catalog.learn(model)
         slot = self._slot(self._catalog.find(model))
         if keep_alive is not None:
             slot.keep_alive = keep_alive
@@ -204,6 +213,7 @@ class Registry:
 
     async def unload(self, model: str, *, force: bool = False) -> bool:
         require_scope("manage")
+        await self._catalog.learn(model)
         slot = self._slot(self._catalog.find(model))
         if not slot.is_loaded:
             return False
@@ -250,6 +260,7 @@ class Registry:
         keep_alive: float | None = None,
         options: LoadOptions | None = None,
     ) -> AsyncIterator[tuple[Slot, Channel]]:
+        await self._catalog.learn(model)
         slot = self._admit(model, 1)
         try:
             if keep_alive is not None:
