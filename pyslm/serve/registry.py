@@ -77,9 +77,9 @@ class Registry:
 
     async def __aenter__(self) -> Self:
         """Reads the catalog and loads the models that the server was started with."""
-        named = await self._catalog.open()
-        self._reaper = asyncio.create_task(self._reap(), name="reaper")
         try:
+            named = await self._catalog.open()
+            self._reaper = asyncio.create_task(self._reap(), name="reaper")
             for card in named:
                 slot = self._slot(card)
                 slot.pinned = True
@@ -232,7 +232,10 @@ class Registry:
             card = self._catalog.find(card.parent)
         if card.id not in self._slots:
             self._slots[card.id] = Slot(card, self.config.keep_alive, pinned=False)
-        return self._slots[card.id]
+        slot = self._slots[card.id]
+        if not slot.is_loaded:
+            slot.card = card  # its file may have been replaced
+        return slot
 
     def _admit(self, model: str, num_choices: int) -> Slot:
         """The slot of a model, with the request counted; refuses what would wait too long."""
