@@ -25,6 +25,7 @@ from pyslm.errors import (
     PrefixCacheError,
     PyslmError,
     QueueFullError,
+    ServiceError,
     TokenizerError,
     UnsupportedModelError,
 )
@@ -63,6 +64,7 @@ __all__ = [
     "PyslmError",
     "QueueFullError",
     "SamplingParams",
+    "ServiceError",
     "StreamChunk",
     "Timings",
     "TokenLogprobs",

@@ -297,6 +297,23 @@ def time_matmul(
 def arithmetic_peak(tier: str, int8: bool, threads: int) -> float:
     """Operations per second of the tier's int8 or float units, the best of a few passes."""
 
+def time_attention(
+    kv_type: str,
+    tokens: int,
+    sequences: int,
+    heads: int,
+    kv_heads: int,
+    dim: int,
+    scattered: bool,
+    threads: int,
+    repeats: int,
+) -> list[float]:
+    """Seconds of each of `repeats` decode steps of one layer's attention; `scattered`: over blocks
+    in any order, else one after the other."""
+
+def time_region(threads: int, regions: int) -> float:
+    """Seconds that an empty parallel region of the thread pool takes, the mean over so many."""
+
 def packed_bytes(type: str, rows: int, cols: int) -> int:
     """Bytes of a weight [rows, cols] as packed in memory."""
 

@@ -16,6 +16,7 @@
     ├── TokenizerError            a vocabulary we cannot build or a text it cannot encode
     ├── ChatTemplateError         a template that fails, loops or escapes
     ├── PrefixCacheError          a saved prefix cache that cannot be used here (also ValueError)
+    ├── ServiceError              the background service cannot be started, found or ended
     └── EngineError               a defect or a fault while running
         └── QueueFullError        as many requests wait as are allowed; try again later
 
@@ -39,6 +40,7 @@ __all__ = [
     "PrefixCacheError",
     "PyslmError",
     "QueueFullError",
+    "ServiceError",
     "TokenizerError",
     "UnsupportedModelError",
 ]
@@ -98,6 +100,10 @@ class ChatTemplateError(PyslmError):
 
 class PrefixCacheError(PyslmError, ValueError):
     """A saved prefix cache that is damaged, or of another model, setting, machine or build."""
+
+
+class ServiceError(PyslmError):
+    """The service in the background cannot be started, found, asked or ended."""
 
 
 class EngineError(PyslmError):

@@ -1,6 +1,4 @@
 // Entry points for tests, benchmarks and `pyslm doctor`; the engine does not pass through here.
-#include <chrono>
-#include <limits>
 #include <optional>
 #include <string>
 #include <vector>
@@ -12,16 +10,17 @@
 #include "kernels/packed_weight.h"
 
 namespace pyslm::bindings {
-namespace {
-
-using FloatArray = py::array_t<float, py::array::c_style | py::array::forcecast>;
-using ByteArray = py::array_t<uint8_t, py::array::c_style>;
 
 DType weight_type(const std::string& name) {
   for (const DTypeInfo& info : all_dtypes())
     if (info.weight && name == info.name) return info.type;
   fail(ErrorKind::kInvalid, "'", name, "' is no weight format");
 }
+
+namespace {
+
+using FloatArray = py::array_t<float, py::array::c_style | py::array::forcecast>;
+using ByteArray = py::array_t<uint8_t, py::array::c_style>;
 
 py::dict isa_info() {
   py::list compiled, supported;
@@ -167,74 +166,6 @@ std::vector<int64_t> pool_visits(int threads, int regions, int64_t count, int64_
   return visits;
 }
 
-double seconds_since(std::chrono::steady_clock::time_point begin) {
-  return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
-}
-
-// Seconds of each of `repeats` products of a [rows x cols] weight of random bytes with m rows.
-std::vector<double> time_matmul(const std::string& tier, const std::string& type, int64_t rows,
-                                int cols, int m, int threads, int repeats) {
-  ThreadPool pool(threads);
-  const cpu::Context ctx{&kernels_named(tier), &pool};
-  const DTypeInfo& info = dtype_info(weight_type(type));
-  std::vector<uint8_t> blocks(
-      static_cast<size_t>(rows * (cols / info.block_elems) * info.block_bytes), 0x11);
-  const PackedWeight w = PackedWeight::pack(pool, info.type, blocks.data(), rows, cols);
-  std::vector<float> x(static_cast<size_t>(m) * static_cast<size_t>(cols), 0.5f);
-  std::vector<float> out(static_cast<size_t>(m) * static_cast<size_t>(rows));
-  cpu::Activations a;
-  a.set(ctx, cpu::Activations::forms_for(info.type), x.data(), cols, m, cols);
-  const cpu::MatmulJob job{&w, nullptr, out.data(), rows};
-  cpu::matmul(ctx, a, {&job, 1});
-  std::vector<double> seconds;
-  for (int i = 0; i < repeats; ++i) {
-    const auto begin = std::chrono::steady_clock::now();
-    cpu::matmul(ctx, a, {&job, 1});
-    seconds.push_back(seconds_since(begin));
-  }
-  return seconds;
-}
-
-// Bytes per second that `threads` threads read from a buffer far larger than the caches: the best
-// of a few passes.
-double read_bandwidth(int threads, int64_t mebibytes) {
-  ThreadPool pool(threads);
-  const int64_t words = mebibytes * (int64_t{1} << 20) / 8;
-  std::vector<uint64_t> buffer(static_cast<size_t>(words), 1);
-  std::vector<uint64_t> sums(static_cast<size_t>(threads) * 8);
-  double best = std::numeric_limits<double>::infinity();
-  for (int pass = 0; pass < 4; ++pass) {
-    const auto begin = std::chrono::steady_clock::now();
-    pool.parallel_for(words, 1 << 17, [&](int thread, int64_t lo, int64_t hi) {
-      uint64_t sum[8] = {};
-      for (int64_t i = lo; i + 8 <= hi; i += 8)
-        for (int j = 0; j < 8; ++j) sum[j] += buffer[static_cast<size_t>(i + j)];
-      for (uint64_t part : sum) sums[static_cast<size_t>(thread) * 8] += part;
-    });
-    best = std::min(best, seconds_since(begin));
-  }
-  if (sums[0] == std::numeric_limits<uint64_t>::max()) return 0;  // keeps the reads alive
-  return static_cast<double>(words) * 8 / best;
-}
-
-// Operations per second of the tier's int8 or float units over all threads: the best of a few
-// passes.
-double arithmetic_peak(const std::string& tier, bool int8, int threads) {
-  ThreadPool pool(threads);
-  const Kernels& kernels = kernels_named(tier);
-  constexpr int64_t kRounds = 1 << 18;
-  double best = std::numeric_limits<double>::infinity();
-  volatile float sink = 0;
-  for (int pass = 0; pass < 5; ++pass) {
-    const auto begin = std::chrono::steady_clock::now();
-    pool.parallel_for(threads * 4, 1, [&](int, int64_t, int64_t) {
-      sink = int8 ? static_cast<float>(kernels.int8_peak(kRounds)) : kernels.float_peak(kRounds);
-    });
-    best = std::min(best, seconds_since(begin));
-  }
-  return static_cast<double>(kRounds) * (int8 ? 1536 : 384) * threads * 4 / best;
-}
-
 }  // namespace
 
 void bind_kernels(py::module_& m) {
@@ -242,12 +173,6 @@ void bind_kernels(py::module_& m) {
   m.def("isa_info", &isa_info,
         "ISA tiers: the active one, those compiled, those this CPU can run.");
   m.def("default_num_threads", &default_num_threads);
-  m.def("read_bandwidth", &read_bandwidth, "threads"_a, "mebibytes"_a = 256,
-        py::call_guard<py::gil_scoped_release>());
-  m.def("time_matmul", &time_matmul, "tier"_a, "type"_a, "rows"_a, "cols"_a, "m"_a, "threads"_a,
-        "repeats"_a, py::call_guard<py::gil_scoped_release>());
-  m.def("arithmetic_peak", &arithmetic_peak, "tier"_a, "int8"_a, "threads"_a,
-        py::call_guard<py::gil_scoped_release>());
   m.def(
       "packed_bytes",
       [](const std::string& type, int64_t rows, int64_t cols) {

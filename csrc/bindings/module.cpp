@@ -51,6 +51,7 @@ PYBIND11_MODULE(_native, m) {
   bind_gguf(m);
   bind_quant(m);
   bind_kernels(m);
+  bind_timing(m);
   bind_model(m);
   bind_engine(m);
 }

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NoReturn
 
 import typer
@@ -32,12 +32,19 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     sys.exit(invoke(list(sys.argv[1:] if arguments is None else arguments)))
 
 
-def invoke(arguments: list[str]) -> int:
-    """Runs one command line; gives its exit code. Errors are told on stderr in one line."""
+def invoke(
+    arguments: list[str], build: Callable[[], typer.Typer] | None = None, name: str = "pyslm"
+) -> int:
+    """Runs one command line; gives its exit code. Errors are told on stderr in one line.
+
+    Args:
+        build: makes the commands; default: those of pyslm.
+        name: what the program is called.
+    """
     from pyslm.cli.app import build_app
 
     try:
-        code = build_app()(arguments, prog_name="pyslm", standalone_mode=False)
+        code = (build or build_app)()(arguments, prog_name=name, standalone_mode=False)
         sys.stdout.flush()
         return code if isinstance(code, int) else 0
     except _ClickException as error:

@@ -13,6 +13,7 @@ from pyslm.cli import (
     bench,
     doctor,
     files,
+    foundry,
     keys,
     models,
     perplexity,
@@ -68,8 +69,8 @@ def build_app() -> typer.Typer:
         for name, verb in verbs.items():
             app.command(name, rich_help_panel=panel)(verb)
     app.command("ls", hidden=True)(models.list_models)
-    app.add_typer(keys.keys_app, rich_help_panel="Serve it to others")
-    app.add_typer(service.service_app, rich_help_panel="Serve it to others")
+    for group in (service.service_app, keys.keys_app, foundry.foundry_app):
+        app.add_typer(group, rich_help_panel="Serve it to others")
     app.add_typer(_model_app(), rich_help_panel="Models")
     return app
 

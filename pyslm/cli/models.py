@@ -159,8 +159,11 @@ def cp(
       pyslm cp ./finetuned.gguf support-bot:v2
     """
     from pyslm.hub import ModelStore
+    from pyslm.hub.names import is_path
 
-    copied = ModelStore().copy(source, destination)
+    store = ModelStore()
+    is_file = is_path(source)
+    copied = store.adopt(source, destination) if is_file else store.copy(source, destination)
     print(f"copied {source!r} to {copied.name!r}")
 
 

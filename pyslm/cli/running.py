@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime
 import json
-import os
 import sys
 from typing import Annotated, Any
 
@@ -14,11 +13,10 @@ from rich.text import Text
 
 from pyslm.cli.console import JsonOption, output_console
 from pyslm.cli.models import NameArgument, size_text
-from pyslm.errors import InvalidRequestError
+from pyslm.cli.remote import find_server
 
-__all__ = ["call_server", "load", "ps", "server_url", "stop", "unload"]
+__all__ = ["load", "ps", "stop", "unload"]
 
-_DEFAULT_URL = "http://127.0.0.1:8000"
 UrlOption = Annotated[
     str | None,
     typer.Option(
@@ -37,7 +35,7 @@ def ps(url: UrlOption = None, as_json: JsonOption = False) -> None:
 
       pyslm ps
     """
-    models = call_server(url, "GET", "/api/ps")["models"]
+    models = find_server(url).ask("/api/ps")["models"]
     if as_json:
         json.dump(models, sys.stdout, indent=2)
         print()
@@ -68,7 +66,7 @@ def load(
     asked: dict[str, Any] = {"model": name, "stream": False}
     if keep_alive is not None:
         asked["keep_alive"] = keep_alive
-    call_server(url, "POST", "/api/generate", asked)
+    find_server(url).ask("/api/generate", asked)
     print(f"loaded {name!r}")
 
 
@@ -94,52 +92,8 @@ def stop(name: NameArgument, url: UrlOption = None) -> None:
 
 def _unload(name: str, url: str | None) -> None:
     asked = {"model": name, "keep_alive": 0, "stream": False}
-    call_server(url, "POST", "/api/generate", asked)
+    find_server(url).ask("/api/generate", asked)
     print(f"unloaded {name!r}")
-
-
-def server_url(url: str | None) -> str:
-    """Where the server is: what was asked for, that of `pyslm service`, or the usual place."""
-    from pyslm.cli.service import running_service
-
-    if url is None:
-        service = running_service()
-        return service.url if service is not None else _DEFAULT_URL
-    return (url if "://" in url else f"http://{url}").rstrip("/")
-
-
-def call_server(url: str | None, method: str, path: str, body: Any = None) -> Any:
-    """Asks the server; its errors become ours.
-
-    Raises:
-        InvalidRequestError: it is not there, or refuses.
-    """
-    from pyslm.cli.serve import check_extra
-
-    check_extra()
-    import httpx
-
-    base = server_url(url)
-    key = os.environ.get("PYSLM_API_KEY")
-    headers = {"authorization": f"Bearer {key}"} if key else {}
-    timeout = httpx.Timeout(10, read=600)  # a load may take its time
-    try:
-        with httpx.Client(trust_env=False, timeout=timeout, headers=headers) as client:
-            answer = client.request(method, base + path, json=body)
-    except (httpx.HTTPError, httpx.InvalidURL) as error:
-        raise InvalidRequestError(
-            f"no server answers at {base} ({error}); start one with `pyslm serve` or `pyslm "
-            "service start`, or say where it is with --url"
-        ) from None
-    try:
-        found = answer.json()
-    except ValueError:
-        found = {"error": answer.text[:200]}
-    if answer.is_error:
-        told = found.get("error") if isinstance(found, dict) else None
-        message = told.get("message") if isinstance(told, dict) else told
-        raise InvalidRequestError(f"{base}: {message or f'status {answer.status_code}'}")
-    return found
 
 
 def _until(stamp: str) -> str:

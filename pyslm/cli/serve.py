@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
-from collections.abc import Sequence
+import sys
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from pyslm import service
 from pyslm.errors import InvalidRequestError
 
 __all__ = ["check_extra", "parse_adapters", "parse_bytes", "serve"]
@@ -192,6 +195,7 @@ def serve(
     vllm_metrics: Annotated[
         bool, _option("--vllm-metrics", panel=_LOGS, help="/metrics has vLLM's names as well.")
     ] = False,
+    state_file: Annotated[Path | None, typer.Option("--state-file", hidden=True)] = None,
 ) -> None:
     """Serve models to the clients you have: OpenAI's, Ollama's, and those that speak their APIs.
 
@@ -248,11 +252,24 @@ def serve(
         log_json=log_json,
         vllm_metrics=vllm_metrics,
     )
-    run_server(config, _announce)
+    with _announced(state_file) as announce:
+        run_server(config, announce)
 
 
-def _announce(url: str) -> None:
-    print(f"pyslm serves at {url}  (OpenAI clients: base_url={url}/v1)", flush=True)
+@contextlib.contextmanager
+def _announced(state_file: Path | None) -> Iterator[Callable[[str], None]]:
+    """Says where the server is, and to programs that look for a service as long as it runs."""
+
+    def announce(url: str) -> None:
+        print(f"pyslm serves at {url}  (OpenAI clients: base_url={url}/v1)", flush=True)
+        if state_file is not None:
+            service.announce(state_file, url, sys.argv[2 : sys.argv.index("--state-file")])
+
+    try:
+        yield announce
+    finally:
+        if state_file is not None:
+            service.withdraw(state_file)
 
 
 def check_extra() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ class _StoppedError(Exception):
 
 async def pull_events(
     store: ModelStore, name: str, *, force: bool = False, token: str | None = None
-) -> AsyncIterator[PullProgress]:
+) -> AsyncGenerator[PullProgress]:
     """Pulls in a thread; gives what `ModelStore.pull` tells, "success" last.
 
     Leaving the iterator stops the download; what came so far stays for the next one.

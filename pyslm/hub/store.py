@@ -120,12 +120,16 @@ class ModelStore:
         return self._by_manifest(parsed) or self._by_catalog(name, parsed)
 
     def describe(self, name: str) -> CatalogModel | None:
-        """What the catalog says of a name."""
-        known = self.catalog.find(name)
-        if known is None and isinstance(parsed := parse_name(name), HubName):
-            same = (m for m in self.catalog.models if m.repository.lower() == parsed.repo.lower())
-            return next(same, None)
-        return known[0] if known else None
+        """What the catalog says of a name; None where it says nothing."""
+        known = self.catalog.find(name.removesuffix(":latest"))
+        if known is not None:
+            return known[0]
+        try:
+            parsed = parse_name(name)
+        except ModelNameError:
+            return None
+        repo = parsed.repo.lower() if isinstance(parsed, HubName) else ""
+        return next((m for m in self.catalog.models if m.repository.lower() == repo), None)
 
     def _by_manifest(self, name: TagName) -> StoredModel | None:
         for root, origin in ((self.root, "pyslm"), (ollama_models.models_directory(), "ollama")):
@@ -254,9 +258,7 @@ class ModelStore:
         if isinstance(parsed, HubName):
             parsed = parsed.tag_name(quant or remote.quant or "latest")
         source = f"{remote.repo}:{remote.file}"
-        self._write(parsed, remote.digest, remote.size_bytes, path, source)
-        stored = self._by_manifest(parsed)
-        assert stored is not None
+        stored = self._write(parsed, remote.digest, remote.size_bytes, path, source)
         done = PullProgress(
             "success", remote.digest, remote.size_bytes, remote.size_bytes, model=stored
         )
@@ -264,25 +266,27 @@ class ModelStore:
         return stored
 
     def copy(self, source: str, destination: str) -> StoredModel:
-        """Gives a model a further name; a file named by its path is copied into the store.
+        """Gives a model a further name.
 
         Raises:
             ModelNameError, ModelNotFoundError: as `find`.
         """
-        new = parse_name(destination)
-        if isinstance(new, HubName):
-            raise ModelNameError(f"{destination!r} is Hugging Face's; name it as model[:tag]")
-        if is_path(source):
-            digest, path = self._adopt(Path(source).expanduser())
-            self._write(new, digest, path.stat().st_size, None, "")
-        else:
-            model = self.find(source)
-            digest = model.digest or _sha256(model.path)
-            about = f"{model.repository}:{model.file}" if model.repository else ""
-            self._write(new, digest, model.size_bytes, model.path, about)
-        copied = self._by_manifest(new)
-        assert copied is not None
-        return copied
+        new = _own_name(destination)
+        model = self.find(source)
+        digest = model.digest or _sha256(model.path)
+        about = f"{model.repository}:{model.file}" if model.repository else ""
+        return self._write(new, digest, model.size_bytes, model.path, about)
+
+    def adopt(self, path: str | os.PathLike[str], name: str) -> StoredModel:
+        """Copies a GGUF file into the store, under a name.
+
+        Raises:
+            ModelNameError: it is no name.
+            ModelFileError, GGUFError: the file cannot be read, or is of another kind.
+        """
+        new = _own_name(name)
+        digest, blob = self._adopt(Path(path).expanduser())
+        return self._write(new, digest, blob.stat().st_size, None, "")
 
     def remove(self, name: str) -> StoredModel:
         """Takes a name away, and the file with it where no other name of ours has it.
@@ -346,7 +350,9 @@ class ModelStore:
                 fresh.unlink(missing_ok=True)
         return digest, blob
 
-    def _write(self, name: TagName, digest: str, size: int, path: Path | None, source: str) -> None:
+    def _write(
+        self, name: TagName, digest: str, size: int, path: Path | None, source: str
+    ) -> StoredModel:
         """The manifest, at once."""
         notes = {_NAME: str(name)}
         notes |= {_PATH: str(path.absolute())} if path else {}
@@ -368,6 +374,10 @@ class ModelStore:
                 fresh.unlink(missing_ok=True)
         except OSError as error:
             raise ModelFileError(f"{manifest} cannot be written: {error.strerror}") from None
+        stored = self._by_manifest(name)
+        if stored is None:
+            raise ModelFileError(f"{path} went away while it was given the name {name}; try again")
+        return stored
 
 
 def store_directory() -> Path:
@@ -392,6 +402,13 @@ def resolve(name: str | os.PathLike[str], store: ModelStore | None = None) -> Pa
     if is_path(name):
         return Path(name).expanduser()
     return (store or ModelStore()).find(name).path
+
+
+def _own_name(text: str) -> TagName:
+    name = parse_name(text)
+    if isinstance(name, HubName):
+        raise ModelNameError(f"{text!r} is Hugging Face's; name it as model[:tag]")
+    return name
 
 
 def _as_written(entry: ManifestEntry) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal
@@ -20,10 +21,13 @@ from pyslm.serve.infill import find_infill
 from pyslm.serve.protocol.error import ServeError
 from pyslm.serve.protocol.model import ModelCard
 
-__all__ = ["Catalog", "read_card"]
+__all__ = ["Catalog", "plain_name", "read_card", "variant_id"]
 
 Capability = Literal["completion", "tools", "insert", "embedding", "thinking"]
 _ENCODERS = ("bert", "nomic-bert", "modern-bert", "jina-bert-v2", "jina-bert-v3")
+
+
+_VARIANT = re.compile(r"-generic-cpu(:\d+)?$")
 
 
 class Catalog:
@@ -97,15 +101,16 @@ class Catalog:
         card = self._by_name.get(name)
         if card is not None and str(card.path) not in self._stored:
             return  # named at the start
-        if card is None or not await asyncio.to_thread(card.path.is_file):
-            try:
-                stored = await asyncio.to_thread(self._store.find, name)
-                card = await asyncio.to_thread(self._stored_card, stored)
-            except (ModelNameError, ModelNotFoundError):
-                self._forget(name)
-                return
-            self._forget(name)
-            self._know(name, card)
+        if card is not None and await asyncio.to_thread(card.path.is_file):
+            return
+        self._forget(name)
+        plain = plain_name(name)
+        try:
+            stored = await asyncio.to_thread(self._store.find, plain)
+            self._know(await asyncio.to_thread(self._stored_card, stored), name)
+        except (ModelNameError, ModelNotFoundError):
+            if plain != name:  # of a name with letters that Foundry's ids have not
+                await self.learn_all()
 
     async def learn_all(self) -> None:
         """Looks for all models of the store."""
@@ -122,20 +127,21 @@ class Catalog:
                 card = await asyncio.to_thread(self._stored_card, stored)
             except PyslmError:  # one damaged file hides no other
                 continue
-            self._know(stored.name, card)
+            self._know(card)
 
     def _stored_card(self, stored: StoredModel) -> ModelCard:
         path = str(stored.path.resolve())
-        known = self._stored.get(path)
-        if known is None or known.created != int(stored.path.stat().st_mtime):
-            known = read_card(stored.path, [stored.name])
-            self._stored[path] = known
-        return msgspec.structs.replace(known, id=stored.name)
+        card = self._stored.get(path)
+        if card is None or card.created != int(stored.path.stat().st_mtime):
+            card = self._stored[path] = read_card(stored.path, [stored.name])
+        variant = variant_id(stored.name)
+        aliases = (variant, variant.rpartition(":")[0])
+        return msgspec.structs.replace(card, id=stored.name, aliases=aliases)
 
-    def _know(self, name: str, card: ModelCard) -> None:
+    def _know(self, card: ModelCard, *names: str) -> None:
         own = self._cards.setdefault(card.id, card)
-        self._by_name.setdefault(card.id, own)
-        self._by_name.setdefault(name, own)
+        for name in (own.id, *own.aliases, *names):
+            self._by_name.setdefault(name, own)
 
     def _forget(self, name: str) -> None:
         card = self._by_name.get(name)
@@ -170,10 +176,21 @@ class Catalog:
         )
 
 
+def variant_id(name: str) -> str:
+    """What Foundry Local's clients call a model: its name, the device and a version."""
+    plain = "".join(c if c.isalnum() or c in "-._" else "-" for c in name)
+    return f"{plain}-generic-cpu:1"
+
+
 def _named_card(model: str, names: Sequence[str]) -> ModelCard:
     """Of a path, or of a name of this machine's."""
     path = resolve(model)
     return read_card(path, names or (() if os.fspath(path) == model else [model]))
+
+
+def plain_name(name: str) -> str:
+    """A name without what `variant_id` adds."""
+    return _VARIANT.sub("", name)
 
 
 def read_card(model: str | os.PathLike[str], names: Sequence[str] = ()) -> ModelCard:
@@ -186,7 +203,8 @@ def read_card(model: str | os.PathLike[str], names: Sequence[str] = ()) -> Model
     summary = inspect_model(path)
     stem = path.name.removesuffix(".gguf")
     ident = names[0] if names else stem
-    aliases = [*names, stem, path.name, os.fspath(model)]
+    variant = variant_id(ident)
+    aliases = [*names, stem, path.name, os.fspath(model), variant, variant.rpartition(":")[0]]
     return ModelCard(
         id=ident,
         aliases=tuple(dict.fromkeys(name for name in aliases if name != ident)),
@@ -207,7 +225,7 @@ def _adapter_card(name: str, path: str, model: ModelCard) -> ModelCard:
     return msgspec.structs.replace(
         model,
         id=name,
-        aliases=(),
+        aliases=(variant_id(name),),
         path=file.resolve(),
         created=int(about.st_mtime),
         size_bytes=about.st_size,

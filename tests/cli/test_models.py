@@ -129,31 +129,17 @@ def test_bad_input_is_told_in_one_line(capsys: Capture, arguments: list[str]) ->
 
 
 @pytest.mark.usefixtures("hub")
-def test_a_service_in_the_background(capsys: Capture) -> None:
-    assert "not running" in output(capsys, "service", "status")
+def test_verbs_that_ask_the_service(capsys: Capture) -> None:
     output(capsys, "pull", "stories:260k")
     try:
-        assert "serves at http://127.0.0.1:" in output(capsys, "service", "start", "--port", "0")
-        assert "already running" in output(capsys, "service", "start")
-        state = json.loads(output(capsys, "service", "status", "--json"))
-        assert state["url"] in output(capsys, "service", "status")
+        output(capsys, "service", "start")
         assert json.loads(output(capsys, "ps", "--json")) == []
         output(capsys, "load", "tiny-stories", "--keep-alive", "-1")
         (loaded,) = json.loads(output(capsys, "ps", "--json"))
         assert loaded["name"] == "stories:260k"
-        assert "for ever" in output(capsys, "service", "ps")
-        assert "stories:260k" in output(capsys, "ps", "--url", state["url"])
+        assert "for ever" in output(capsys, "ps")
         output(capsys, "stop", "stories:260k")
         assert json.loads(output(capsys, "ps", "--json")) == []
         assert "nothing-known" in refused(capsys, "load", "nothing-known")
-        assert "loaded stories:260k" in output(capsys, "service", "logs")
     finally:
         assert invoke(["service", "stop"]) == 0
-    assert "stopped" in capsys.readouterr().out
-    assert "not running" in output(capsys, "service", "stop")
-
-
-def test_a_service_that_cannot_start_says_why(capsys: Capture) -> None:
-    told = refused(capsys, "service", "start", "absent.gguf")
-    assert "absent.gguf: no such file" in told
-    assert "not running" in output(capsys, "service", "status")

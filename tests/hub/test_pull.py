@@ -250,7 +250,7 @@ def test_leaving_the_events_stops_the_download(store: ModelStore, tmp_path: Path
         async for progress in events:
             if progress.status == "downloading":
                 break
-        await events.aclose()  # type: ignore[attr-defined]
+        await events.aclose()
 
     asyncio.run(leave())
     assert store.list() == []

@@ -128,7 +128,7 @@ def test_names_of_hugging_face_are_removed_as_well(hub: FakeHub, store: ModelSto
 def test_a_file_is_adopted_by_copying_it(store: ModelStore, tmp_path: Path) -> None:
     file = tmp_path / "tuned.gguf"
     file.write_bytes(DATA)
-    copied = store.copy(str(file), "tuned")
+    copied = store.adopt(file, "tuned")
     file.unlink()
     assert copied.path.read_bytes() == DATA
     assert copied.path.name == f"sha256-{hashlib.sha256(DATA).hexdigest()}"
@@ -142,14 +142,14 @@ def test_names_are_checked_before_anything_is_written(store: ModelStore, tmp_pat
     file.write_bytes(DATA)
     for bad in ("../x", "hf:a/b", "a/b/c/d", ""):
         with pytest.raises(ModelNameError):
-            store.copy(str(file), bad)
+            store.adopt(file, bad)
     assert not (tmp_path / "store").exists()
 
 
 def test_a_name_whose_file_is_gone_is_none(store: ModelStore, tmp_path: Path) -> None:
     file = tmp_path / "tuned.gguf"
     file.write_bytes(DATA)
-    store.copy(str(file), "tuned").path.unlink()
+    store.adopt(file, "tuned").path.unlink()
     assert store.list() == []
     with pytest.raises(ModelNotFoundError):
         store.find("tuned")
