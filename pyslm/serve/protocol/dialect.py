@@ -10,7 +10,6 @@ from fastapi import APIRouter
 from starlette.responses import Response
 
 from pyslm.hub import ModelStore
-from pyslm.serve.caller import require_scope
 from pyslm.serve.protocol.dispatcher import Dispatcher
 from pyslm.serve.protocol.error import ServeError
 
@@ -36,6 +35,8 @@ class Services:
             ServeError: "not_supported" where this server has only the models it was started with;
                 "forbidden" where the caller may not.
         """
+        from pyslm.serve.caller import require_scope  # which imports this package
+
         require_scope("manage")
         if self.store is None:
             raise ServeError(
