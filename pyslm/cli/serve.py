@@ -36,7 +36,8 @@ def serve(
         list[str] | None,
         typer.Argument(
             metavar="[MODEL]...",
-            help="GGUF files. The first answers requests that name none; all stay loaded.",
+            help="Names or GGUF files. The first answers requests that name none; all stay "
+            "loaded. Without any, every model of `pyslm list` can be asked for.",
             show_default=False,
         ),
     ] = None,
@@ -52,6 +53,15 @@ def serve(
             panel=_MODELS,
             metavar="NAME=PATH",
             help="A LoRA adapter (GGUF) of the first model, which clients ask for by NAME.",
+        ),
+    ] = None,
+    store: Annotated[
+        bool | None,
+        _option(
+            "--store/--no-store",
+            panel=_MODELS,
+            help="Serve the models of `pyslm list` besides those named. Default: if none is.",
+            show_default=False,
         ),
     ] = None,
     max_loaded: Annotated[
@@ -231,6 +241,7 @@ def serve(
         models=tuple(models or ()),
         served_names=tuple(name or ()),
         adapters=parse_adapters(lora or ()),
+        store=not models if store is None else store,
         max_loaded_models=max(max_loaded, len(models or ())),
         keep_alive=300.0 if seconds is None else seconds,
         memory_budget=None if memory_budget is None else parse_bytes(memory_budget),

@@ -20,6 +20,9 @@ class ServeConfig:
     adapters: Mapping[str, str] = dataclasses.field(default_factory=dict)
     """LoRA adapters of the first model: what clients call them -> path of a GGUF file."""
 
+    store: bool = False
+    """Serve, by name, every model that is on this machine (`pyslm list`) as well."""
+
     host: str = "127.0.0.1"
     port: int = 8000
     tls_cert: Path | None = None
