@@ -180,14 +180,12 @@ def test_stop_sequences(client: anthropic.Anthropic) -> None:
 
 
 def test_a_full_context_has_a_reason_of_its_own(client: anthropic.Anthropic) -> None:
-    long = [{"role": "user", "content": "a " * 200}]
-    message = ask(client, max_tokens=100_000, messages=long, extra_body={"min_p": 0.5})
+    endless = {"type": "array", "items": {"const": "a"}, "minItems": 2000}
+    wanted = {"format": {"type": "json_schema", "schema": endless}}
+    message = ask(client, max_tokens=100_000, output_config=wanted)
+    assert message.stop_reason == "model_context_window_exceeded"
     usage = message.usage
-    if message.stop_reason == "model_context_window_exceeded":
-        total = usage.input_tokens + usage.cache_read_input_tokens + usage.output_tokens
-        assert total >= 512
-    else:
-        assert message.stop_reason == "end_turn"
+    assert usage.input_tokens + usage.cache_read_input_tokens + usage.output_tokens >= 511
 
 
 def test_system_and_blocks_make_the_same_prompt_as_text(client: anthropic.Anthropic) -> None:

@@ -68,7 +68,7 @@ class MessageWriter:
             return _event("message_start", message=self._head | {"usage": usage}) + _PING
         if isinstance(event, Finished):
             return self._close() + _event(
-                "message_delta", delta=_stop(event, self._body.max_tokens), usage=_usage_of(event)
+                "message_delta", delta=_stop(event, self._body), usage=_usage_of(event)
             )
         return b""
 
@@ -116,7 +116,7 @@ async def collect_message(
     finally:
         await stream.aclose()
     assert finished is not None
-    end = _stop(finished, body.max_tokens) | {"usage": _usage_of(finished)}
+    end = _stop(finished, body) | {"usage": _usage_of(finished)}
     return _message(ident, model) | {"content": blocks.whole()} | end
 
 
@@ -182,12 +182,14 @@ def _call_block(ident: str, name: str) -> dict[str, Any]:
     return {"type": "tool_use", "id": ident, "name": name, "input": {}}
 
 
-def _stop(finished: Finished, max_tokens: int) -> dict[str, Any]:
-    sequence = finished.stop_reason if isinstance(finished.stop_reason, str) else None
+def _stop(finished: Finished, body: MessagesRequest) -> dict[str, Any]:
+    sequence = finished.stop_reason
+    if sequence not in (body.stop_sequences or ()):
+        sequence = None  # the end of a turn, as the model's template writes it
     if finished.reason == "tool_calls":
         return {"stop_reason": "tool_use", "stop_sequence": None}
     if finished.reason == "length":
-        filled = finished.completion_tokens < max_tokens
+        filled = finished.completion_tokens < body.max_tokens
         reason = "model_context_window_exceeded" if filled else "max_tokens"
         return {"stop_reason": reason, "stop_sequence": None}
     reason = "end_turn" if sequence is None else "stop_sequence"

@@ -19,6 +19,8 @@ _STATUS: Mapping[ErrorKind, int] = {
     "crashed": 500,
     "unavailable": 500,
 }
+# By which clients know that they can go on without threads, and do.
+_NO_THREADS = {"error_code": "thread_unsupported_request", "unsupported": ["thread"]}
 _TYPES: Mapping[int, str] = {
     401: "authentication_error",
     403: "permission_error",
@@ -33,7 +35,12 @@ _TYPES: Mapping[int, str] = {
 def error_object(error: ServeError) -> dict[str, Any]:
     """{"type": "error", "error": {type, message}, "request_id"}."""
     fallback = "invalid_request_error" if _status(error) < 500 else "api_error"
-    body = {"type": _TYPES.get(_status(error), fallback), "message": _message(error)}
+    body: dict[str, Any] = {
+        "type": _TYPES.get(_status(error), fallback),
+        "message": _message(error),
+    }
+    if error.kind == "unsupported_field" and error.param == "thread":
+        body["details"] = _NO_THREADS
     return {"type": "error", "error": body, "request_id": current_request_id.get()}
 
 

@@ -12,6 +12,7 @@ __all__ = ["check_extra"]
 _REFUSED: Refused = {
     "container": ((), "there are no containers here"),
     "context_management": (({},), "nothing is cut in silence; shorten the messages"),
+    "thread": ((), "conversations are not kept here; send all messages, without thread"),
     "mcp_servers": (([],), "ask the servers yourself, and offer what they do as tools"),
     "betas": (([],), "it belongs into the header anthropic-beta"),
     "n": ((1,), "Anthropic's answers are one; ask /v1/chat/completions"),
