@@ -72,7 +72,7 @@ def key_ring(config: ServeConfig) -> KeyRing:
 
 def _handle_errors(app: FastAPI, dialects: Dialects) -> None:
     async def on_error(request: Request, error: Exception) -> Response:
-        response = dialects.error_response(request.url.path, _serve_error(error))
+        response = dialects.error_response(request.scope, _serve_error(error))
         if isinstance(error, HTTPException) and error.headers:
             response.headers.update(error.headers)  # Allow, of a 405
         return response

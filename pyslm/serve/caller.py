@@ -8,7 +8,15 @@ from typing import Literal, TypeAlias
 
 from pyslm.serve.protocol.error import ServeError
 
-__all__ = ["ANYONE", "SCOPES", "Caller", "Scope", "current_caller", "require_scope"]
+__all__ = [
+    "ANYONE",
+    "SCOPES",
+    "Caller",
+    "Scope",
+    "current_caller",
+    "current_request_id",
+    "require_scope",
+]
 
 Scope: TypeAlias = Literal["inference", "manage", "metrics"]
 """inference: ask models; manage: load, unload, download and delete them; metrics: read numbers."""
@@ -31,6 +39,10 @@ ANYONE = Caller("")
 """Outside of a request: the server itself."""
 
 current_caller: ContextVar[Caller] = ContextVar("current_caller", default=ANYONE)
+
+
+current_request_id: ContextVar[str] = ContextVar("current_request_id", default="")
+"""In logs, and in the answer's header `x-request-id`."""
 
 
 def require_scope(scope: Scope) -> None:

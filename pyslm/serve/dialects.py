@@ -7,7 +7,9 @@ import math
 import pkgutil
 from collections.abc import Callable
 
+from starlette.datastructures import Headers
 from starlette.responses import Response
+from starlette.types import Scope
 
 from pyslm.serve.protocol.dialect import Dialect, Services
 from pyslm.serve.protocol.error import ServeError
@@ -30,9 +32,9 @@ class Dialects:
         )
         self._uploads = tuple(path for dialect in self.all for path in dialect.uploads)
 
-    def error_response(self, path: str, error: ServeError) -> Response:
-        """An error as the clients of a path read it."""
-        response = self._of(path).error_response(error)
+    def error_response(self, scope: Scope, error: ServeError) -> Response:
+        """An error as the client that sent a request reads it."""
+        response = self._of(scope).error_response(error)
         if error.retry_after is not None:
             response.headers["retry-after"] = str(max(math.ceil(error.retry_after), 1))
         if error.kind == "unauthenticated":
@@ -43,11 +45,15 @@ class Dialects:
         """Whether the route reads its body itself, piece by piece."""
         return bool(self._uploads) and path.startswith(self._uploads)
 
-    def _of(self, path: str) -> Dialect:
-        for prefix, dialect in self._by_prefix:
-            if path.startswith(prefix):
-                return dialect
-        return next(dialect for dialect in self.all if dialect.name == _DEFAULT)
+    def _of(self, scope: Scope) -> Dialect:
+        path = scope["path"]
+        default = next(dialect for dialect in self.all if dialect.name == _DEFAULT)
+        claimed = next((d for prefix, d in self._by_prefix if path.startswith(prefix)), default)
+        if claimed is not default:
+            return claimed
+        headers = Headers(scope=scope)
+        known = (d for d in self.all if d.header is not None and d.header in headers)
+        return next(known, default)
 
 
 def _factories() -> list[Callable[[Services], Dialect]]:

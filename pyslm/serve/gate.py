@@ -10,7 +10,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from pyslm.serve.body import read_bounded, replay
-from pyslm.serve.caller import SCOPES, Caller, current_caller
+from pyslm.serve.caller import SCOPES, Caller, current_caller, current_request_id
 from pyslm.serve.config import ServeConfig
 from pyslm.serve.dialects import Dialects
 from pyslm.serve.keys import KeyRing
@@ -46,6 +46,7 @@ class Gate:
             await send({"type": "websocket.close", "code": 1008})
             return
         answer = _Answer(send)
+        current_request_id.set(answer.request_id)
         self._num_active += 1
         began = time.monotonic()
         caller: Caller | None = None
@@ -57,7 +58,7 @@ class Gate:
             finally:
                 current_caller.reset(token)
         except ServeError as error:
-            response = self._dialects.error_response(scope["path"], error)
+            response = self._dialects.error_response(scope, error)
             await response(scope, receive, answer)
         finally:
             self._num_active -= 1
@@ -103,7 +104,7 @@ class Gate:
                 "unauthenticated",
                 "the API key is not valid"
                 if key
-                else "an API key is needed: send it as 'Authorization: Bearer KEY'",
+                else "an API key is needed: send 'Authorization: Bearer KEY' or 'x-api-key: KEY'",
             )
         if scope["path"] == "/metrics" and "metrics" not in caller.scopes:
             raise ServeError("forbidden", "this API key does not have the scope 'metrics'")

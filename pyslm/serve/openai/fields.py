@@ -11,21 +11,23 @@ from __future__ import annotations
 import difflib
 import logging
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeAlias
 
 from pydantic import BaseModel
 
 from pyslm.serve.protocol import ServeError
 
-__all__ = ["IGNORED_HEADER", "check_extra", "log_passed_over"]
+__all__ = ["IGNORED_HEADER", "Refused", "check_extra", "log_passed_over"]
 
 _log = logging.getLogger(__name__)
 IGNORED_HEADER = "x-pyslm-ignored-fields"
 _CLOSE = 0.85
 _MAX_NAMED = 16
 
-# Name -> (values that ask for nothing, what to do instead).
-_REFUSED: Mapping[str, tuple[tuple[Any, ...], str]] = {
+Refused: TypeAlias = Mapping[str, tuple[tuple[Any, ...], str]]
+"""Name -> (values that ask for nothing, what to do instead)."""
+
+_REFUSED: Refused = {
     "audio": ((), "this server writes text only"),
     "moderation": ((), "there is no moderation here"),
     "web_search_options": ((), "there is no web search here; offer it as a tool"),
@@ -67,8 +69,14 @@ _HINTS = frozenset(
 )  # fmt: skip
 
 
-def check_extra(request: BaseModel) -> list[str]:
+def check_extra(
+    request: BaseModel, refused: Refused = _REFUSED, hints: frozenset[str] = _HINTS
+) -> list[str]:
     """Looks at the fields that the model of a request does not have.
+
+    Args:
+        refused: each with the values that ask for nothing, and what to do instead.
+        hints: taken silently.
 
     Returns the names of those passed over, for the response header.
 
@@ -80,10 +88,10 @@ def check_extra(request: BaseModel) -> list[str]:
         return []
     ignored = []
     for name, value in extra.items():
-        if name in _REFUSED:
-            _refuse(name, value)
-        elif name not in _HINTS:
-            _check_spelling(name, type(request))
+        if name in refused:
+            _refuse(name, value, *refused[name])
+        elif name not in hints:
+            _check_spelling(name, [*type(request).model_fields, *refused, *hints])
             ignored.append(name[:64])
     return log_passed_over(ignored[:_MAX_NAMED])
 
@@ -95,15 +103,13 @@ def log_passed_over(names: list[str]) -> list[str]:
     return names
 
 
-def _refuse(name: str, value: Any) -> None:
-    harmless, instead = _REFUSED[name]
+def _refuse(name: str, value: Any, harmless: tuple[Any, ...], instead: str) -> None:
     if value is None or value in harmless:
         return
     raise ServeError("unsupported_field", f"{name} is not supported: {instead}", param=name)
 
 
-def _check_spelling(name: str, model: type[BaseModel]) -> None:
-    known = [*model.model_fields, *_REFUSED, *_HINTS]
+def _check_spelling(name: str, known: list[str]) -> None:
     close = difflib.get_close_matches(name[:64], known, 1, _CLOSE)
     if close:
         raise ServeError(

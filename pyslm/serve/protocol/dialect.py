@@ -59,5 +59,8 @@ class Dialect:
     error_response: Callable[[ServeError], Response]
     """Writes an error as the dialect's clients read it. `retry_after` is added as a header by the
     app."""
+    header: str | None = None
+    """Requests with this header (in lower case) are of this dialect's clients where nothing but
+    the default dialect claims their path."""
     uploads: tuple[str, ...] = ()
     """Paths that begin so have bodies of any size, which their routes read piece by piece."""
