@@ -9,10 +9,12 @@ import os
 import signal
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
 from pyslm.serve import wire
+from pyslm.serve.protocol.error import ServeError
 from pyslm.serve.worker.host import Host
 from pyslm.serve.worker.outbox import Outbox
 
@@ -67,7 +69,13 @@ async def _work(socket: wire.FrameProtocol, messages: asyncio.Queue[bytes]) -> N
     socket.send(wire.Ready(host.info, host.load_seconds, list(host.capabilities)))
     desk = _Desk(host, socket)
     while True:
-        desk.take(decode(await messages.get()))
+        frame = await messages.get()
+        try:
+            message = decode(frame)
+        except msgspec.ValidationError as error:  # one bad request must not end all the others
+            desk.refuse(msgspec.msgpack.decode(frame), error)
+        else:
+            desk.take(message)
 
 
 class _Desk:
@@ -92,6 +100,13 @@ class _Desk:
             task = asyncio.ensure_future(self._answer(message, channel))
             self._tasks[channel] = task
             task.add_done_callback(lambda _: self._tasks.pop(channel, None))
+
+    def refuse(self, message: dict[str, Any], error: msgspec.ValidationError) -> None:
+        """Answers what is no message: a field that no dialect should have let through."""
+        _log.error("a request is not well-formed: %s", error)
+        self._outbox.fail(
+            message["channel"], ServeError("invalid_request", f"the request is wrong: {error}")
+        )
 
     async def _answer(
         self,
