@@ -288,3 +288,13 @@ def test_messages_of_every_role(client: openai.OpenAI) -> None:
     image = [{"type": "image_url", "image_url": {"url": "data:,"}}]
     with pytest.raises(openai.BadRequestError, match="text only"):
         chat(client, messages=[{"role": "user", "content": image}])
+
+
+@pytest.mark.parametrize("field", ["json_schema", "guided_json"])
+def test_a_schema_that_is_none_is_refused_and_nothing_dies(
+    server: ServerProcess, client: openai.OpenAI, field: str
+) -> None:
+    before = [worker.pid for worker in server.workers()]
+    with pytest.raises(openai.BadRequestError, match=field):
+        chat(client, extra_body={field: 5})
+    assert [worker.pid for worker in server.workers()] == before

@@ -14,6 +14,7 @@ from pyslm.serve.protocol.request import UNBOUNDED
 __all__ = ["SamplingFields", "StreamOptions", "Strict"]
 
 _Text = Annotated[str, Field(max_length=65536)]
+_Schema = dict[str, Any] | bool | str | None
 
 
 class Strict(BaseModel):
@@ -33,7 +34,7 @@ class StreamOptions(Strict):
 class StructuredOutputs(Strict):
     """vLLM's way to say what the answer must look like; one of them."""
 
-    json_: Annotated[Any, Field(alias="json")] = None
+    json_: Annotated[_Schema, Field(alias="json")] = None
     regex: str | None = None
     choice: list[str] | None = None
     grammar: str | None = None
@@ -90,12 +91,12 @@ class SamplingFields(BaseModel):
     return_tokens_as_token_ids: bool | None = None
 
     structured_outputs: StructuredOutputs | None = None
-    guided_json: Any = None
+    guided_json: _Schema = None
     guided_regex: str | None = None
     guided_choice: list[str] | None = None
     guided_grammar: str | None = None
     grammar: str | None = None
-    json_schema: Any = None
+    json_schema: _Schema = None
 
     keep_alive: float | str | None = None
     num_ctx: int | None = Field(None, ge=1, le=UNBOUNDED)

@@ -1,0 +1,80 @@
+"""Requests made from our own OpenAPI document: the valid, and the broken."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import hypothesis
+import pytest
+from serve.server_process import ServerProcess
+from stories import chat_stories
+
+schemathesis = pytest.importorskip("schemathesis", reason="needs the extra 'clients'")
+
+from schemathesis import GenerationMode, checks  # noqa: E402
+
+CHECKS = [
+    checks.not_a_server_error,
+    checks.status_code_conformance,
+    checks.content_type_conformance,
+    checks.response_schema_conformance,
+    checks.response_headers_conformance,
+    checks.negative_data_rejection,
+]
+SETTINGS = {
+    "deadline": None,
+    "database": None,
+    "derandomize": True,
+    "suppress_health_check": list(hypothesis.HealthCheck),
+}
+
+
+@pytest.fixture(scope="module")
+def running(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
+    """With a short context, so that no answer is long."""
+    model = chat_stories(shared, tmp_path_factory.mktemp("schema"))
+    server = ServerProcess(model, "--name", "stories", "--ctx", "64")
+    pid = server.workers()[0].pid
+    yield server
+    assert [worker.pid for worker in server.workers()] == [pid], "the worker died under way"
+    assert server.stop() == 0
+
+
+def check_all(server: ServerProcess, mode: Any, num_examples: int) -> None:
+    with server.http() as http:
+        schema = schemathesis.openapi.from_dict(http.get("/openapi.json").json())
+    schema.config.update(base_url=server.url)
+    found = [result.ok() for result in schema.get_all_operations()]
+    assert len(found) > 8
+    for operation in found:
+        try:
+            strategy = operation.as_strategy(generation_mode=mode)
+
+            @hypothesis.settings(max_examples=num_examples, **SETTINGS)  # type: ignore[arg-type]
+            @hypothesis.given(case=strategy)
+            def check(case: Any) -> None:
+                case.call_and_validate(base_url=server.url, checks=CHECKS, timeout=60)
+
+            check()
+        except hypothesis.errors.Unsatisfiable:
+            assert mode is GenerationMode.NEGATIVE  # nothing about it can be wrong
+
+
+@pytest.mark.parametrize("mode", list(GenerationMode))
+def test_no_request_breaks_the_server(running: ServerProcess, mode: Any) -> None:
+    check_all(running, mode, 6)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+def test_no_request_of_many_breaks_the_server(running: ServerProcess) -> None:
+    """Also the edges of each field, one by one, and methods that there are not."""
+    names = [check.__name__ for check in (*CHECKS, checks.unsupported_method)]
+    command = ["schemathesis", "run", f"{running.url}/openapi.json", "--mode", "all"]
+    command += ["--phases", "coverage,fuzzing", "--checks", ",".join(names)]
+    command += ["--max-examples", "100", "--continue-on-failure", "--no-color"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout
