@@ -4,12 +4,15 @@
 
     PyslmError
     ├── ModelFileError            cannot open or read a model file          (also OSError)
-    │   └── ModelNotFoundError    no such model or file                     (also FileNotFoundError)
+    │   ├── ModelNotFoundError    no such model or file                     (also FileNotFoundError)
+    │   │   └── ModelNotDownloadedError   known, but not on this machine: `pyslm pull` brings it
+    │   └── DownloadError         a model could not be brought here, and why
     ├── GGUFError                 the file breaks a rule of the GGUF format (also ValueError)
     ├── UnsupportedModelError     a valid model that pyslm cannot run; names what it can
     ├── InsufficientMemoryError   refused before allocating, with the numbers (also MemoryError)
     ├── InvalidRequestError       an argument out of its range              (also ValueError)
-    │   └── ContextLengthError    prompt and output do not fit the context
+    │   ├── ContextLengthError    prompt and output do not fit the context
+    │   └── ModelNameError        a text that names no model, or may not
     ├── TokenizerError            a vocabulary we cannot build or a text it cannot encode
     ├── ChatTemplateError         a template that fails, loops or escapes
     ├── PrefixCacheError          a saved prefix cache that cannot be used here (also ValueError)
@@ -25,11 +28,14 @@ from __future__ import annotations
 __all__ = [
     "ChatTemplateError",
     "ContextLengthError",
+    "DownloadError",
     "EngineError",
     "GGUFError",
     "InsufficientMemoryError",
     "InvalidRequestError",
     "ModelFileError",
+    "ModelNameError",
+    "ModelNotDownloadedError",
     "ModelNotFoundError",
     "PrefixCacheError",
     "PyslmError",
@@ -52,6 +58,14 @@ class ModelNotFoundError(ModelFileError, FileNotFoundError):
     """No such model or file."""
 
 
+class ModelNotDownloadedError(ModelNotFoundError):
+    """A model that is known by name but is not on this machine; nothing is fetched unasked."""
+
+
+class DownloadError(ModelFileError):
+    """A model could not be brought here: the network, the hub's refusal, the disk, a wrong hash."""
+
+
 class GGUFError(PyslmError, ValueError):
     """A file breaks a rule of the GGUF format."""
 
@@ -70,6 +84,10 @@ class InvalidRequestError(PyslmError, ValueError):
 
 class ContextLengthError(InvalidRequestError):
     """Prompt and output do not fit the context."""
+
+
+class ModelNameError(InvalidRequestError):
+    """A text that cannot be the name of a model."""
 
 
 class TokenizerError(PyslmError):

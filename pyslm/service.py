@@ -136,6 +136,7 @@ def start(arguments: Sequence[str], seconds: float = START_SECONDS) -> Service:
     while time.monotonic() < end:
         service = _read(state_path())
         if service is not None and service.pid == process.pid:
+            process.returncode = 0  # it goes on without us
             return service
         if process.poll() is not None:
             raise ServiceError(f"the service ended at once: {_last_words()}")

@@ -61,7 +61,12 @@ def installed_files() -> list[str]:
 
 def test_wheel_holds_the_package_and_nothing_else() -> None:
     files = installed_files()
-    for needed in ("pyslm/py.typed", "pyslm/_native.pyi", "pyslm/cli/run.py"):
+    for needed in (
+        "pyslm/py.typed",
+        "pyslm/_native.pyi",
+        "pyslm/cli/run.py",
+        "pyslm/hub/catalog.toml",
+    ):
         assert needed in files
     assert any(
         file.startswith("pyslm/_native.") and file.endswith((".so", ".pyd")) for file in files

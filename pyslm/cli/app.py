@@ -3,14 +3,55 @@
 from __future__ import annotations
 
 import platform
+from collections.abc import Callable
 from typing import Annotated
 
 import typer
 
 from pyslm import __version__
-from pyslm.cli import bench, doctor, files, foundry, keys, perplexity, run, serve, service, text
+from pyslm.cli import (
+    bench,
+    doctor,
+    files,
+    foundry,
+    keys,
+    models,
+    perplexity,
+    run,
+    running,
+    serve,
+    service,
+    text,
+)
 
 __all__ = ["build_app"]
+
+
+_VERBS: dict[str, dict[str, Callable[..., None]]] = {
+    "Use a model": {"run": run.run, "embed": text.embed, "tokenize": text.tokenize},
+    "Models": {
+        "pull": models.pull,
+        "list": models.list_models,
+        "show": models.show,
+        "rm": models.rm,
+        "cp": models.cp,
+    },
+    "Serve it to others": {
+        "serve": serve.serve,
+        "ps": running.ps,
+        "load": running.load,
+        "unload": running.unload,
+        "stop": running.stop,
+    },
+    "Look at it and measure it": {
+        "inspect": files.inspect,
+        "perplexity": perplexity.perplexity,
+        "bench": bench.bench,
+    },
+    "Make model files": {"convert": files.convert, "quantize": files.quantize},
+    "This machine": {"doctor": doctor.doctor},
+}
+_OF_MODEL = ("run", "pull", "list", "show", "rm", "cp", "load", "unload")
 
 
 def build_app() -> typer.Typer:
@@ -18,23 +59,35 @@ def build_app() -> typer.Typer:
     app = typer.Typer(
         name="pyslm",
         help="Run small language models from GGUF files, on the CPU you have.",
-        epilog="[dim]Begin with[/dim]  pyslm run MODEL.gguf",
+        epilog="[dim]Begin with[/dim]  pyslm pull qwen2.5:0.5b && pyslm run qwen2.5:0.5b",
         rich_markup_mode="rich",
         context_settings={"help_option_names": ["-h", "--help"]},
         pretty_exceptions_enable=False,
     )
     app.callback(invoke_without_command=True)(_root)
-    for panel, verbs in (
-        ("Use a model", (run.run, text.embed, text.tokenize)),
-        ("Serve it to others", (serve.serve,)),
-        ("Look at it and measure it", (files.inspect, perplexity.perplexity, bench.bench)),
-        ("Make model files", (files.convert, files.quantize)),
-        ("This machine", (doctor.doctor,)),
-    ):
-        for verb in verbs:
-            app.command(rich_help_panel=panel)(verb)
+    for panel, verbs in _VERBS.items():
+        for name, verb in verbs.items():
+            app.command(name, rich_help_panel=panel)(verb)
+    app.command("ls", hidden=True)(models.list_models)
     for group in (service.service_app, keys.keys_app, foundry.foundry_app):
         app.add_typer(group, rich_help_panel="Serve it to others")
+    app.add_typer(_model_app(), rich_help_panel="Models")
+    return app
+
+
+def _model_app() -> typer.Typer:
+    """`pyslm model ...`: the same verbs, and the names that Foundry Local has for them."""
+    app = typer.Typer(
+        name="model",
+        help="The verbs about models once more: pyslm model list, ...",
+        no_args_is_help=True,
+        rich_markup_mode="rich",
+    )
+    known = {name: verb for verbs in _VERBS.values() for name, verb in verbs.items()}
+    for name in _OF_MODEL:
+        app.command(name)(known[name])
+    for other, name in (("ls", "list"), ("info", "show"), ("download", "pull"), ("remove", "rm")):
+        app.command(other, hidden=True)(known[name])
     return app
 
 

@@ -33,7 +33,23 @@ __all__ = [
     "warn",
 ]
 
-ModelArgument = Annotated[Path, typer.Argument(metavar="MODEL", help="A GGUF file.")]
+
+def _model_path(text: str) -> Path:
+    """The file that a path or a name stands for."""
+    from pyslm.hub import resolve
+
+    try:
+        return resolve(text)
+    except InvalidRequestError as error:
+        raise typer.BadParameter(str(error)) from None
+
+
+ModelArgument = Annotated[
+    Path,
+    typer.Argument(
+        metavar="MODEL", help="A GGUF file, or a name: see `pyslm list`.", parser=_model_path
+    ),
+]
 ContextOption = Annotated[
     int | None,
     typer.Option("--ctx", min=1, help="Context in tokens. Default: the model's, at most 4096."),

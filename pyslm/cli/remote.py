@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import os
 import urllib.error
@@ -34,28 +35,28 @@ class Remote:
         self._key = key
         self._opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
-    def ask(self, path: str, body: object = None) -> Any:
-        """GET, or POST of a body; the answer's JSON, None where it is empty.
+    def ask(self, path: str, body: object = None, method: str | None = None) -> Any:
+        """GET, or POST of a body, or `method`; the answer's JSON, None where it is empty.
 
         Raises:
             ServiceError: nobody answers, or with an error.
         """
-        text = b"".join(self.lines(path, body))
+        text = b"".join(self.lines(path, body, method))
         return json.loads(text) if text.strip() else None
 
-    def lines(self, path: str, body: object = None) -> Iterator[bytes]:
+    def lines(self, path: str, body: object = None, method: str | None = None) -> Iterator[bytes]:
         """The same, as the lines of the answer come."""
         data = None if body is None else json.dumps(body).encode()
         headers = {"content-type": "application/json"}
         if self._key:
             headers["authorization"] = f"Bearer {self._key}"
-        request = urllib.request.Request(f"{self.url}{path}", data, headers)
+        request = urllib.request.Request(f"{self.url}{path}", data, headers, method=method)
         try:
             with self._opener.open(request, timeout=_SECONDS) as response:
                 yield from response
         except urllib.error.HTTPError as error:
             raise ServiceError(f"{self.url}: {_message(error)}") from None
-        except OSError as error:
+        except (OSError, http.client.HTTPException, ValueError) as error:  # a URL that is none
             reason = getattr(error, "reason", error)
             raise ServiceError(
                 f"no server answers at {self.url} ({reason}); `pyslm service start MODEL` or "

@@ -23,6 +23,7 @@ _ADDRESS = "Address"
 _ACCESS = "Who may ask"
 _LOADING = "How models are loaded"
 _LIMITS = "How much may be asked"
+_KEPT = "What /v1/responses keeps"
 _LOGS = "Logs and numbers"
 
 
@@ -35,7 +36,8 @@ def serve(
         list[str] | None,
         typer.Argument(
             metavar="[MODEL]...",
-            help="GGUF files. The first answers requests that name none; all stay loaded.",
+            help="Names or GGUF files. The first answers requests that name none; all stay "
+            "loaded. Without any, every model of `pyslm list` can be asked for.",
             show_default=False,
         ),
     ] = None,
@@ -51,6 +53,15 @@ def serve(
             panel=_MODELS,
             metavar="NAME=PATH",
             help="A LoRA adapter (GGUF) of the first model, which clients ask for by NAME.",
+        ),
+    ] = None,
+    store: Annotated[
+        bool | None,
+        _option(
+            "--store/--no-store",
+            panel=_MODELS,
+            help="Serve the models of `pyslm list` besides those named. Default: if none is.",
+            show_default=False,
         ),
     ] = None,
     max_loaded: Annotated[
@@ -176,6 +187,23 @@ def serve(
     max_body: Annotated[
         str, _option("--max-body", panel=_LIMITS, help="Largest request body.")
     ] = "16M",
+    responses_db: Annotated[
+        str | None,
+        _option(
+            "--responses-db",
+            panel=_KEPT,
+            metavar="PATH",
+            help="File of the conversations of /v1/responses; :memory: keeps none on disk. "
+            "Default: in your data folder.",
+        ),
+    ] = None,
+    responses_days: Annotated[
+        float,
+        _option("--responses-days", panel=_KEPT, min=0, help="Days after its last use."),
+    ] = 30.0,
+    responses_count: Annotated[
+        int, _option("--responses-count", panel=_KEPT, min=1, help="Responses kept at most.")
+    ] = 10_000,
     log_level: Annotated[
         str, _option("--log-level", panel=_LOGS, help="debug, info, warning or error.")
     ] = "info",
@@ -213,6 +241,7 @@ def serve(
         models=tuple(models or ()),
         served_names=tuple(name or ()),
         adapters=parse_adapters(lora or ()),
+        store=not models if store is None else store,
         max_loaded_models=max(max_loaded, len(models or ())),
         keep_alive=300.0 if seconds is None else seconds,
         memory_budget=None if memory_budget is None else parse_bytes(memory_budget),
@@ -237,12 +266,23 @@ def serve(
         rate_limits=tuple(rate_limit or ()),
         token_limits=tuple(token_limit or ()),
         max_body_bytes=parse_bytes(max_body),
+        responses_db=_responses_path(responses_db),
+        responses_days=responses_days,
+        responses_count=responses_count,
         log_level=log_level,
         log_json=log_json,
         vllm_metrics=vllm_metrics,
     )
     with _announced(state_file) as announce:
         run_server(config, announce)
+
+
+def _responses_path(given: str | None) -> Path | None:
+    from pyslm.serve.openai.responses.store import default_responses_path
+
+    if given is None:
+        return default_responses_path()
+    return None if given == ":memory:" else Path(given).expanduser()
 
 
 @contextlib.contextmanager

@@ -207,6 +207,14 @@ def _piece(line: bytes) -> str:
     return choices[0].get("delta", {}).get("content") or ""
 
 
+def _remove(model: Model) -> None:
+    """Remove a model from this machine."""
+    server = _server()
+    name = _find(server, model)["name"]
+    server.ask("/api/delete", {"model": name}, method="DELETE")
+    print(f"{name} is removed")
+
+
 def _location() -> None:
     """Say where models are kept."""
     print(_server().ask("/openai/status")["modelDirPath"])
@@ -234,10 +242,12 @@ _MODEL: _Verbs = {
     "download": (_download, _PLAIN),
     "load": (_load, _PLAIN),
     "unload": (_unload, _PLAIN),
+    "remove": (_remove, _PLAIN),
     "run": (_run, _PLAIN),
 }
 _CACHE: _Verbs = {
     "location": (_location, _PLAIN),
     "list": (_cached, _PLAIN),
     "ls": (_cached, _PLAIN),
+    "remove": (_remove, _PLAIN),
 }

@@ -39,7 +39,7 @@ _KINDS: dict[int, ErrorKind] = {404: "not_found", 405: "method_not_allowed", 413
 
 def build_app(config: ServeConfig, registry: Registry) -> ASGIApp:
     """The app, over a registry that somebody else opens and closes."""
-    dialects = Dialects(Services(registry, config))
+    dialects = Dialects(Services(registry, config, registry.store))
     app = FastAPI(
         title="pyslm", version=__version__, docs_url=None, redoc_url=None, redirect_slashes=False
     )

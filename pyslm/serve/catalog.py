@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal
@@ -12,21 +13,25 @@ import msgspec
 
 from pyslm._native import GGUFReader
 from pyslm.chat.reasoning import detect_reasoning
-from pyslm.errors import InvalidRequestError
+from pyslm.errors import InvalidRequestError, ModelNameError, ModelNotFoundError, PyslmError
+from pyslm.hub import ModelStore, StoredModel, resolve
 from pyslm.inspect_model import ModelSummary, inspect_model
 from pyslm.model_info import check_model_path
 from pyslm.serve.infill import find_infill
 from pyslm.serve.protocol.error import ServeError
 from pyslm.serve.protocol.model import ModelCard
 
-__all__ = ["Catalog", "read_card", "variant_id"]
+__all__ = ["Catalog", "plain_name", "read_card", "variant_id"]
 
 Capability = Literal["completion", "tools", "insert", "embedding", "thinking"]
 _ENCODERS = ("bert", "nomic-bert", "modern-bert", "jina-bert-v2", "jina-bert-v3")
 
 
+_VARIANT = re.compile(r"-generic-cpu(:\d+)?$")
+
+
 class Catalog:
-    """Models named at the start of the server.
+    """Models named at the start of the server and, where it is told to, all of this machine's.
 
     Clients choose among these; what they send is never taken for a path of the file system, unless
     it is one that the server was started with.
@@ -37,17 +42,22 @@ class Catalog:
         models: Sequence[str],
         served_names: Sequence[str] = (),
         adapters: Mapping[str, str] | None = None,
+        store: ModelStore | None = None,
     ) -> None:
         """Reads no file yet.
 
         Args:
-            models: paths of GGUF files.
+            models: paths of GGUF files, or names of models on this machine.
             served_names: names of the first in place of its file's.
             adapters: LoRA adapters of the first, as name -> path.
+            store: models that may be asked for besides these.
         """
         self._models = tuple(models)
         self._served_names = tuple(served_names)
         self._adapters = dict(adapters or {})
+        self._store = store
+        self._stored: dict[str, ModelCard] = {}
+        """Of the store's models that were asked for or listed: path -> card."""
         self._cards: dict[str, ModelCard] = {}
         self._by_name: dict[str, ModelCard] = {}
 
@@ -60,7 +70,7 @@ class Catalog:
         cards = []
         for position, model in enumerate(self._models):
             names = self._served_names if position == 0 else ()
-            cards.append(await asyncio.to_thread(read_card, model, names))
+            cards.append(await asyncio.to_thread(_named_card, model, names))
             self.add(cards[-1])
         for name, path in self._adapters.items():
             self._add_adapter(name, path, cards)
@@ -84,6 +94,63 @@ class Catalog:
         for name in (card.id, *card.aliases):
             self._by_name.setdefault(name, card)
 
+    async def learn(self, name: str) -> None:
+        """Looks for a model in the store, so that `find` knows it, or knows that it is gone."""
+        if self._store is None or not name:
+            return
+        card = self._by_name.get(name)
+        if card is not None and str(card.path) not in self._stored:
+            return  # named at the start
+        if card is not None and await asyncio.to_thread(card.path.is_file):
+            return
+        self._forget(name)
+        plain = plain_name(name)
+        try:
+            stored = await asyncio.to_thread(self._store.find, plain)
+            self._know(await asyncio.to_thread(self._stored_card, stored), name)
+        except (ModelNameError, ModelNotFoundError):
+            if plain != name:  # of a name with letters that Foundry's ids have not
+                await self.learn_all()
+
+    async def learn_all(self) -> None:
+        """Looks for all models of the store."""
+        if self._store is None:
+            return
+        there = await asyncio.to_thread(self._store.list)
+        names = {stored.name for stored in there}
+        gone = [c.id for c in self._cards.values() if str(c.path) in self._stored]
+        for name in gone:
+            if name not in names:
+                self._forget(name)
+        for stored in there:
+            try:
+                card = await asyncio.to_thread(self._stored_card, stored)
+            except PyslmError:  # one damaged file hides no other
+                continue
+            self._know(card)
+
+    def _stored_card(self, stored: StoredModel) -> ModelCard:
+        path = str(stored.path.resolve())
+        card = self._stored.get(path)
+        if card is None or card.created != int(stored.path.stat().st_mtime):
+            card = self._stored[path] = read_card(stored.path, [stored.name])
+        variant = variant_id(stored.name)
+        aliases = (variant, variant.rpartition(":")[0])
+        return msgspec.structs.replace(card, id=stored.name, aliases=aliases)
+
+    def _know(self, card: ModelCard, *names: str) -> None:
+        own = self._cards.setdefault(card.id, card)
+        for name in (own.id, *own.aliases, *names):
+            self._by_name.setdefault(name, own)
+
+    def _forget(self, name: str) -> None:
+        card = self._by_name.get(name)
+        if card is None or str(card.path) not in self._stored:
+            return
+        self._cards.pop(card.id, None)
+        for known in [known for known, of in self._by_name.items() if of.id == card.id]:
+            del self._by_name[known]
+
     def cards(self) -> list[ModelCard]:
         """All of them, the default one first."""
         return list(self._cards.values())
@@ -101,9 +168,10 @@ class Catalog:
             if card is not None:
                 return card
         known = ", ".join(list(self._cards)[:10]) or "none"
+        more = "; `pyslm pull` brings more" if self._store is not None else ""
         raise ServeError(
             "model_not_found",
-            f"The model {name[:200]!r} does not exist here; this server has: {known}",
+            f"The model {name[:200]!r} does not exist here; this server has: {known}{more}",
             param="model",
         )
 
@@ -112,6 +180,17 @@ def variant_id(name: str) -> str:
     """What Foundry Local's clients call a model: its name, the device and a version."""
     plain = "".join(c if c.isalnum() or c in "-._" else "-" for c in name)
     return f"{plain}-generic-cpu:1"
+
+
+def _named_card(model: str, names: Sequence[str]) -> ModelCard:
+    """Of a path, or of a name of this machine's."""
+    path = resolve(model)
+    return read_card(path, names or (() if os.fspath(path) == model else [model]))
+
+
+def plain_name(name: str) -> str:
+    """A name without what `variant_id` adds."""
+    return _VARIANT.sub("", name)
 
 
 def read_card(model: str | os.PathLike[str], names: Sequence[str] = ()) -> ModelCard:

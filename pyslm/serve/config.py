@@ -20,6 +20,9 @@ class ServeConfig:
     adapters: Mapping[str, str] = dataclasses.field(default_factory=dict)
     """LoRA adapters of the first model: what clients call them -> path of a GGUF file."""
 
+    store: bool = False
+    """Serve, by name, every model that is on this machine (`pyslm list`) as well."""
+
     host: str = "127.0.0.1"
     port: int = 8000
     tls_cert: Path | None = None
@@ -65,6 +68,14 @@ class ServeConfig:
     max_connections: int = 4096
     request_timeout: float = 600.0
     drain_seconds: float = 30.0
+
+    # What is kept for /v1/responses.
+    responses_db: Path | None = None
+    """None: in memory."""
+    responses_days: float = 30.0
+    """Days after its last use that a response is kept."""
+    responses_count: int = 10_000
+    """How many are kept, of all keys together."""
 
     vllm_metrics: bool = False
     """Give the metrics under vLLM's names as well."""

@@ -12,6 +12,7 @@ from typing import Self, TypeVar
 import msgspec
 
 from pyslm.errors import PyslmError
+from pyslm.hub import ModelStore
 from pyslm.serve.caller import current_caller, require_scope
 from pyslm.serve.catalog import Catalog
 from pyslm.serve.channel import Channel
@@ -60,7 +61,11 @@ class Registry:
         self.config = config
         self.metrics = Metrics(self._stats)
         self.limits = Limits(config.rate_limits, config.token_limits)
-        self._catalog = catalog or Catalog(config.models, config.served_names, config.adapters)
+        self.store = ModelStore() if config.store else None
+        """Where models come from that were not named at the start."""
+        self._catalog = catalog or Catalog(
+            config.models, config.served_names, config.adapters, self.store
+        )
         self._slots: dict[str, Slot] = {}
         self._folder = RuntimeFolder()
         budget = config.memory_budget or int(available_bytes() * _BUDGET_FRACTION)
@@ -72,9 +77,9 @@ class Registry:
 
     async def __aenter__(self) -> Self:
         """Reads the catalog and loads the models that the server was started with."""
-        named = await self._catalog.open()
-        self._reaper = asyncio.create_task(self._reap(), name="reaper")
         try:
+            named = await self._catalog.open()
+            self._reaper = asyncio.create_task(self._reap(), name="reaper")
             for card in named:
                 slot = self._slot(card)
                 slot.pinned = True
@@ -106,6 +111,7 @@ class Registry:
         keep_alive: float | None = None,
         options: LoadOptions | None = None,
     ) -> EventStream:
+        await self._catalog.learn(model)
         slot = self._admit(model, request.sampling.num_samples)
         card = self._catalog.find(model)
         if card.parent is not None:
@@ -174,9 +180,11 @@ class Registry:
             return await channel.detokenize(request)
 
     async def list_models(self) -> list[ModelCard]:
+        await self._catalog.learn_all()
         return self._catalog.cards()
 
     async def get_model(self, model: str) -> ModelCard:
+        await self._catalog.learn(model)
         return self._catalog.find(model)
 
     async def load(
@@ -188,6 +196,7 @@ class Registry:
         pin: bool | None = None,
     ) -> LoadedModel:
         require_scope("manage")
+        await self._catalog.learn(model)
         slot = self._slot(self._catalog.find(model))
         if keep_alive is not None:
             slot.keep_alive = keep_alive
@@ -204,6 +213,7 @@ class Registry:
 
     async def unload(self, model: str, *, force: bool = False) -> bool:
         require_scope("manage")
+        await self._catalog.learn(model)
         slot = self._slot(self._catalog.find(model))
         if not slot.is_loaded:
             return False
@@ -222,7 +232,10 @@ class Registry:
             card = self._catalog.find(card.parent)
         if card.id not in self._slots:
             self._slots[card.id] = Slot(card, self.config.keep_alive, pinned=False)
-        return self._slots[card.id]
+        slot = self._slots[card.id]
+        if not slot.is_loaded:
+            slot.card = card  # its file may have been replaced
+        return slot
 
     def _admit(self, model: str, num_choices: int) -> Slot:
         """The slot of a model, with the request counted; refuses what would wait too long."""
@@ -250,6 +263,7 @@ class Registry:
         keep_alive: float | None = None,
         options: LoadOptions | None = None,
     ) -> AsyncIterator[tuple[Slot, Channel]]:
+        await self._catalog.learn(model)
         slot = self._admit(model, 1)
         try:
             if keep_alive is not None:

@@ -23,6 +23,8 @@ class ServerProcess:
     """Runs until `stop`; its log is in `log`."""
 
     def __init__(self, *arguments: object, environment: dict[str, str] | None = None) -> None:
+        if "--responses-db" not in arguments:  # never the user's own file
+            arguments = (*arguments, "--responses-db", ":memory:")
         self.process = subprocess.Popen(
             [sys.executable, "-m", "pyslm", "serve", "--port", "0", *map(str, arguments)],
             stdout=subprocess.PIPE,

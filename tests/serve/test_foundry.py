@@ -32,7 +32,8 @@ def http(server: ServerProcess) -> Iterator[httpx.Client]:
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A launcher `foundry` on the path, and a service's state of its own."""
-    monkeypatch.setenv("PYSLM_STATE_DIR", str(tmp_path / "state"))
+    for name in ("PYSLM_STATE_DIR", "PYSLM_MODELS", "OLLAMA_MODELS", "HF_HUB_CACHE"):
+        monkeypatch.setenv(name, str(tmp_path / name.lower()))
     monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
     pyslm("foundry", "install", "--dir", tmp_path)
     yield tmp_path
@@ -90,7 +91,8 @@ def test_the_sdk_finds_lists_loads_and_unloads(home: Path, chat_model: Path) -> 
 def test_the_sdk_starts_the_service(home: Path) -> None:  # noqa: ARG001
     manager = foundry_local.FoundryLocalManager()
     assert manager.is_service_running()
-    assert manager.list_catalog_models() == []
+    assert "phi-4-mini" in {model.alias for model in manager.list_catalog_models()}
+    assert manager.list_cached_models() == []
     close(manager)
 
 

@@ -250,14 +250,25 @@ def test_the_assistants_last_turn_goes_on(client: ollama.Client) -> None:
 @pytest.mark.parametrize(
     ("call", "named"),
     [
-        (lambda c: c.pull("x"), "pulling models: not implemented"),
         (lambda c: c.push("x"), "pushing models: not implemented"),
         (lambda c: c.create("x", from_="stories"), "creating models: not implemented"),
-        (lambda c: c.copy("stories", "x"), "copying models: not implemented"),
-        (lambda c: c.delete("stories"), "deleting models: not implemented"),
     ],
 )
-def test_what_needs_the_hub_says_so(client: ollama.Client, call: Any, named: str) -> None:
+def test_what_needs_the_registry_says_so(client: ollama.Client, call: Any, named: str) -> None:
     with pytest.raises(ollama.ResponseError, match=named) as caught:
         call(client)
     assert caught.value.status_code == 501
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda c: c.pull("x"),
+        lambda c: c.copy("stories", "x"),
+        lambda c: c.delete("stories"),
+    ],
+)
+def test_a_server_of_named_models_changes_none(client: ollama.Client, call: Any) -> None:
+    with pytest.raises(ollama.ResponseError, match="--store") as caught:
+        call(client)
+    assert caught.value.status_code == 400

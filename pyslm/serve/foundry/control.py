@@ -8,10 +8,10 @@ import signal
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
+from pyslm.hub.hf_cache import cache_directory
 from pyslm.serve.caller import require_scope
 from pyslm.serve.openai.common import json_response
 from pyslm.serve.protocol import ServeError, Services
-from pyslm.weight_cache import cache_directory
 
 __all__ = ["add_routes"]
 
@@ -22,7 +22,7 @@ def add_routes(router: APIRouter, services: Services) -> None:  # noqa: ARG001
     @router.get("/openai/status")
     async def status(request: Request) -> Response:
         """For SDK 0.x, in both spellings that are about."""
-        endpoints, folder = [_own_url(request)], str(cache_directory().parent)
+        endpoints, folder = [_own_url(request)], str(cache_directory())
         first = {"endpoints": endpoints, "modelDirPath": folder, "pipeName": ""}
         second = {"Endpoints": endpoints, "ModelDirPath": folder, "PipeName": ""}
         return json_response({**first, **second})
@@ -30,7 +30,7 @@ def add_routes(router: APIRouter, services: Services) -> None:  # noqa: ARG001
     @router.get("/status")
     async def status_too(request: Request) -> Response:
         """For SDK 2.x."""
-        folder = str(cache_directory().parent)
+        folder = str(cache_directory())
         return json_response(
             {"modelCachePath": folder, "endpoints": [_own_url(request)], "pid": os.getpid()}
         )

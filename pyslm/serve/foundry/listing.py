@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Sequence
 from typing import Any
 
 from fastapi import APIRouter
 from starlette.responses import Response
 
+from pyslm.hub import CatalogModel, Hardware, ModelStore, choose_variant
+from pyslm.hub.catalog import Variant
 from pyslm.serve.catalog import variant_id
 from pyslm.serve.openai.common import json_response
 from pyslm.serve.protocol import ModelCard, Services
@@ -14,6 +18,7 @@ from pyslm.serve.protocol import ModelCard, Services
 __all__ = ["add_routes", "loaded_ids"]
 
 _MEBIBYTE = 2**20
+_RUNTIME = {"deviceType": "CPU", "executionProvider": "CPUExecutionProvider"}
 
 
 def add_routes(router: APIRouter, services: Services) -> None:
@@ -23,7 +28,9 @@ def add_routes(router: APIRouter, services: Services) -> None:
     async def catalog() -> Response:
         """The catalog. A bare array: what the SDK reads, whatever Foundry's documents say."""
         cards = await services.models.list_models()
-        return json_response([_entry(card) for card in cards])
+        if services.store is None:
+            return json_response([_entry(card) for card in cards])
+        return json_response(await asyncio.to_thread(_entries, services.store, cards))
 
     @router.get("/openai/models")
     async def cached() -> Response:
@@ -47,6 +54,50 @@ async def loaded_ids(services: Services) -> list[str]:
     return [variant_id(model.card.id) for model in await services.models.ps()]
 
 
+def _entries(store: ModelStore, cards: Sequence[ModelCard]) -> list[dict[str, Any]]:
+    """What is here, by the aliases that the catalog has for it, and then what may be downloaded."""
+    known = [(card, store.describe(card.id)) for card in cards]
+    here = {model.name for _, model in known if model is not None}
+    hardware = Hardware.here()
+    entries = [_entry(card) | _about(model) for card, model in known]
+    return entries + [
+        _catalog_entry(model, choose_variant(model.variants, model.parameters, hardware).variant)
+        for model in store.catalog.models
+        if model.name not in here
+    ]
+
+
+def _about(model: CatalogModel | None) -> dict[str, Any]:
+    if model is None:
+        return {}
+    told = {"publisher": model.publisher, "license": model.license, "displayName": model.title}
+    return {"alias": model.alias, **told}
+
+
+def _catalog_entry(model: CatalogModel, variant: Variant) -> dict[str, Any]:
+    ident = variant_id(model.alias)
+    return {
+        "name": ident,
+        "displayName": model.title,
+        "modelType": "GGUF",
+        "providerType": "pyslm",
+        "uri": f"https://huggingface.co/{model.repository}",
+        "version": ident.rpartition(":")[2],
+        "promptTemplate": None,
+        "publisher": model.publisher,
+        "task": "embeddings" if "embed" in model.roles else "chat-completion",
+        "runtime": _RUNTIME,
+        "fileSizeMb": max(1, round(variant.size_bytes / _MEBIBYTE)),
+        "modelSettings": {"parameters": []},
+        "alias": model.alias,
+        "supportsToolCalling": model.supports_tools,
+        "license": model.license,
+        "licenseDescription": "",
+        "parentModelUri": "",
+        "maxOutputTokens": model.context_length,
+    }
+
+
 def _entry(card: ModelCard) -> dict[str, Any]:
     """Every field is there, since the SDK refuses an entry without."""
     ident = variant_id(card.id)
@@ -61,7 +112,7 @@ def _entry(card: ModelCard) -> dict[str, Any]:
         "promptTemplate": None,  # in the model's own file
         "publisher": card.owned_by,
         "task": "embeddings" if embeds else "chat-completion",
-        "runtime": {"deviceType": "CPU", "executionProvider": "CPUExecutionProvider"},
+        "runtime": _RUNTIME,
         "fileSizeMb": max(1, round(card.size_bytes / _MEBIBYTE)),
         "modelSettings": {"parameters": []},
         "alias": card.id,

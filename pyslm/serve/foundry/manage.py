@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable
+import contextlib
+from collections.abc import AsyncIterator
 from typing import Any
 
 import msgspec
@@ -10,7 +11,10 @@ from fastapi import APIRouter, Request
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response, StreamingResponse
 
+from pyslm.errors import PyslmError
+from pyslm.hub import pull_events
 from pyslm.serve.body import parse_body, request_schema
+from pyslm.serve.catalog import plain_name
 from pyslm.serve.durations import keep_alive_seconds
 from pyslm.serve.openai.common import json_response
 from pyslm.serve.openai.messages import Message, plain_messages
@@ -35,6 +39,8 @@ class FoundryDownload(BaseModel):
     model_config = ConfigDict(extra="allow")
 
     model: FoundryModel
+    token: str | None = None
+    """Of Hugging Face, where it is one."""
 
 
 class FoundryCount(BaseModel):
@@ -53,10 +59,10 @@ def add_routes(router: APIRouter, services: Services) -> None:
 
     @router.post("/openai/download", openapi_extra=request_schema(FoundryDownload))
     async def download(request: Request) -> Response:
-        """Brings a model; what is served is on this machine already."""
+        """Brings a model, unless it is here."""
         body = await parse_body(request, FoundryDownload)
-        found = services.models.get_model(body.model.name)
-        return StreamingResponse(_download(found), media_type="text/plain")
+        lines = _download(services, body.model.name, body.token)
+        return StreamingResponse(lines, media_type="text/plain")
 
     @router.post(
         "/v1/chat/completions/tokenizer/encode/count", openapi_extra=request_schema(FoundryCount)
@@ -120,13 +126,29 @@ async def _load(services: Services, model: str, ttl: float | None) -> LoadedMode
     return await services.models.load(model, keep_alive=keep_alive_seconds(ttl))
 
 
-async def _download(found: Awaitable[Any]) -> AsyncIterator[bytes]:
+async def _download(services: Services, name: str, token: str | None) -> AsyncIterator[bytes]:
     """Lines of progress, then one of JSON; errors as well, since the answer has begun."""
     outcome: dict[str, Any] = {"success": True, "errorMessage": None}
     try:
-        await found
-        yield b"Total 100.00% Downloading model\n"
-    except ServeError as error:
-        outcome = {"success": False, "errorMessage": error.message}
+        async for percent in _bring(services, name, token):
+            yield b"Total %.2f%% Downloading model\n" % percent
+    except PyslmError as error:
+        outcome = {"success": False, "errorMessage": str(error)}
     both = {**outcome, "Success": outcome["success"], "ErrorMessage": outcome["errorMessage"]}
     yield msgspec.json.encode(both) + b"\n"
+
+
+async def _bring(services: Services, name: str, token: str | None) -> AsyncIterator[float]:
+    """How much of a model is here, in percent."""
+    try:
+        await services.models.get_model(name)
+    except ServeError as error:
+        if services.store is None or error.kind != "model_not_found":
+            raise
+        key = token if token and token.startswith("hf_") else None
+        events = pull_events(services.needed_store(), plain_name(name), token=key)
+        async with contextlib.aclosing(events):
+            async for progress in events:
+                if progress.total_bytes:
+                    yield 100 * progress.done_bytes / progress.total_bytes
+    yield 100.0

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from fastapi import APIRouter
 from starlette.responses import Response
 
+from pyslm.hub import ModelStore
 from pyslm.serve.protocol.dispatcher import Dispatcher
 from pyslm.serve.protocol.error import ServeError
 
@@ -24,6 +25,26 @@ class Services:
 
     models: Dispatcher
     config: ServeConfig
+    store: ModelStore | None = None
+    """The models of this machine, where this server serves them."""
+
+    def needed_store(self) -> ModelStore:
+        """To bring, name and remove models.
+
+        Raises:
+            ServeError: "not_supported" where this server has only the models it was started with;
+                "forbidden" where the caller may not.
+        """
+        from pyslm.serve.caller import require_scope  # which imports this package
+
+        require_scope("manage")
+        if self.store is None:
+            raise ServeError(
+                "not_supported",
+                "this server has only the models it was started with; start it with --store to "
+                "bring others",
+            )
+        return self.store
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)

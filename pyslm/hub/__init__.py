@@ -1,0 +1,31 @@
+"""Names of models, and the files they stand for.
+
+A name is a path, `hf:owner/repo[:quant]`, or a word that people know from Ollama or from the
+catalog: `qwen2.5:0.5b-instruct-q4_K_M`, `phi-4-mini`. Nothing here uses the network unless it was
+asked to `pull`; what is on the machine already, be it Ollama's or in Hugging Face's cache, is used
+where it lies.
+"""
+
+from __future__ import annotations
+
+from pyslm.hub.catalog import CatalogModel, ModelCatalog
+from pyslm.hub.choice import Choice, Hardware, choose_variant
+from pyslm.hub.names import HubName, TagName, parse_name
+from pyslm.hub.progress import PullProgress, pull_events
+from pyslm.hub.store import ModelStore, StoredModel, resolve
+
+__all__ = [
+    "CatalogModel",
+    "Choice",
+    "Hardware",
+    "HubName",
+    "ModelCatalog",
+    "ModelStore",
+    "PullProgress",
+    "StoredModel",
+    "TagName",
+    "choose_variant",
+    "parse_name",
+    "pull_events",
+    "resolve",
+]
