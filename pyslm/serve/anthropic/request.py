@@ -100,7 +100,7 @@ class MessagesRequest(Conversation):
 
     max_tokens: int = Field(ge=1, le=UNBOUNDED)
     stream: bool | None = None
-    stop_sequences: list[Annotated[str, Field(max_length=65536)]] | None = None
+    stop_sequences: list[Annotated[str, Field(min_length=1, max_length=4096)]] | None = None
     temperature: float | None = Field(None, ge=0, le=2)
     top_p: float | None = Field(None, ge=0, le=1)
     top_k: int | None = Field(None, ge=-1, le=UNBOUNDED)
