@@ -44,7 +44,12 @@ def grammar_source(params: AsksForGrammar) -> GrammarSource | None:
     Raises:
         InvalidRequestError: more than one grammar, or one that is malformed.
     """
-    given = [name for name in _FIELDS if getattr(params, name) not in (None, False)]
+    given = [
+        name
+        for name in _FIELDS
+        # By identity: 0 is no schema, yet equals False.
+        if not (getattr(params, name) is None or getattr(params, name) is False)
+    ]
     if params.json_schema is False:
         given.insert(0, "json_schema")
     if not given:

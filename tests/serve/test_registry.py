@@ -298,9 +298,8 @@ def test_a_worker_refuses_what_it_cannot_decode_and_lives_on(models: list[Path])
         async with opened(models) as registry:
             text = await write(registry, "a")
             (before,) = await registry.ps()
-            wrong: Any = 5
-            bad = request(dataclasses.replace(SHORT, json_schema=wrong))
-            with pytest.raises(ServeError, match="json_schema") as caught:
+            bad = request(tool_parser=5)
+            with pytest.raises(ServeError, match="tool_parser") as caught:
                 await collect(await registry.generate("a", bad))
             assert caught.value.kind == "invalid_request"
             assert await write(registry, "a") == text
