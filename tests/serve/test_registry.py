@@ -291,3 +291,18 @@ def test_requests_do_not_name_paths(models: list[Path], long_model: Path) -> Non
             assert (await registry.tokenize("a:latest", TokenizeRequest(text="x"))).ids
 
     run(scenario())
+
+
+def test_a_worker_refuses_what_it_cannot_decode_and_lives_on(models: list[Path]) -> None:
+    async def scenario() -> None:
+        async with opened(models) as registry:
+            text = await write(registry, "a")
+            (before,) = await registry.ps()
+            bad = request(tool_parser=5)
+            with pytest.raises(ServeError, match="tool_parser") as caught:
+                await collect(await registry.generate("a", bad))
+            assert caught.value.kind == "invalid_request"
+            assert await write(registry, "a") == text
+            assert [model.pid for model in await registry.ps()] == [before.pid]
+
+    run(scenario())
