@@ -16,7 +16,6 @@ from pyslm._checks import check_choice, check_count, warn_unsupported
 from pyslm.adapters import Adapters
 from pyslm.errors import ContextLengthError, EngineError, InvalidRequestError, UnsupportedModelError
 from pyslm.generation import PreparedRequest, Transcript, draw_seed, native_params
-from pyslm.hub.store import resolve
 from pyslm.model_info import ModelInfo, check_model_path
 from pyslm.prompts import Prompt, token_ids
 from pyslm.request import SamplingParams
@@ -88,7 +87,7 @@ class ModelHost:
         warn_unsupported(
             3, gpu_layers=options.gpu_layers, memory_lock=options.memory_lock, numa=options.numa
         )
-        path = check_model_path(resolve(model))
+        path = check_model_path(_file_of(model))
         started = time.perf_counter()
         # Side by side: packing the weights holds no GIL, building the tokenizer uses one core.
         with ThreadPoolExecutor(1, "pyslm-tokenizer") as background:
@@ -238,6 +237,16 @@ class ModelHost:
                 self._knows_grammars = True
 
 
+def _file_of(model: str | os.PathLike[str]) -> Path:
+    """The file, of a path or of a name; names need the hub, which takes time to import."""
+    path = Path(model)
+    if isinstance(model, Path) or os.path.exists(path):
+        return path
+    from pyslm.hub import resolve
+
+    return resolve(model)
+
+
 def _open_runner(path: Path, options: LoadOptions) -> _native.Model:
     from pyslm import _native
 
@@ -263,7 +272,7 @@ def _open_draft(options: LoadOptions, tokenizer: Tokenizer) -> _native.Model | N
     """The draft model, after a look at whether its tokens are those of the model."""
     if options.draft_model is None:
         return None
-    path = check_model_path(resolve(options.draft_model))
+    path = check_model_path(_file_of(options.draft_model))
     theirs = _load_tokenizer(path).all_token_bytes()
     ours = tokenizer.all_token_bytes()
     if len(theirs) != len(ours):

@@ -24,6 +24,8 @@ CHECKS = [
     checks.response_headers_conformance,
     checks.negative_data_rejection,
 ]
+ENDS = ("/shutdown", "/openai/load", "/openai/unload", "/models/load", "/models/unload")
+"""Operations that end the server or its worker, as they are told to."""
 SETTINGS = {
     "deadline": None,
     "database": None,
@@ -50,6 +52,8 @@ def check_all(server: ServerProcess, mode: Any, num_examples: int) -> None:
     found = [result.ok() for result in schema.get_all_operations()]
     assert len(found) > 8
     for operation in found:
+        if operation.path.startswith(ENDS):
+            continue
         try:
             strategy = operation.as_strategy(generation_mode=mode)
 
@@ -76,5 +80,6 @@ def test_no_request_of_many_breaks_the_server(running: ServerProcess) -> None:
     command = ["schemathesis", "run", f"{running.url}/openapi.json", "--mode", "all"]
     command += ["--phases", "coverage,fuzzing", "--checks", ",".join(names)]
     command += ["--max-examples", "100", "--continue-on-failure", "--no-color"]
+    command += ["--exclude-path-regex", f"^({'|'.join(ENDS)})"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout

@@ -57,7 +57,9 @@ def add_routes(router: APIRouter, services: Services) -> None:
     _add_first(router, services)
     _add_second(router, services)
 
-    @router.post("/openai/download", openapi_extra=request_schema(FoundryDownload))
+    described = request_schema(FoundryDownload, streams="text/plain")
+
+    @router.post("/openai/download", openapi_extra=described)
     async def download(request: Request) -> Response:
         """Brings a model, unless it is here."""
         body = await parse_body(request, FoundryDownload)

@@ -90,22 +90,22 @@ def add_routes(router: APIRouter, services: Services) -> None:
         await asyncio.to_thread(store.remove, stored.name)
         return Response()
 
-    @router.post("/api/push")
+    @router.post("/api/push", include_in_schema=False)
     async def push(request: Request) -> Response:  # noqa: ARG001
         """Uploads a model."""
         _not_yet("pushing models")
 
-    @router.post("/api/create")
+    @router.post("/api/create", include_in_schema=False)
     async def create(request: Request) -> Response:  # noqa: ARG001
         """Makes a model of another."""
         _not_yet("creating models")
 
-    @router.head("/api/blobs/{digest}")
+    @router.head("/api/blobs/{digest}", include_in_schema=False)
     async def has_blob(digest: str) -> Response:  # noqa: ARG001
         """Whether a file is there."""
         _not_yet("blobs")
 
-    @router.post("/api/blobs/{digest}")
+    @router.post("/api/blobs/{digest}", include_in_schema=False)
     async def add_blob(digest: str, request: Request) -> Response:  # noqa: ARG001
         """Takes a file."""
         _not_yet("blobs")
