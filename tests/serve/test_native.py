@@ -224,7 +224,7 @@ def test_repositories_are_written_with_their_tokens() -> None:
         (
             "/infill",
             {"input_prefix": "a", "input_suffix": "b", "json_schema": 0},
-            "# is 0;",
+            "json_schema",
         ),
         ("/infill", {"model": "mean", "input_prefix": "a", "input_suffix": "b"}, "embeddings"),
         (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, StrictBool
 
 from pyslm.errors import InvalidRequestError
 from pyslm.request import SamplingParams
@@ -14,7 +14,7 @@ from pyslm.serve.protocol.request import UNBOUNDED
 __all__ = ["SamplingFields", "StreamOptions", "Strict"]
 
 _Text = Annotated[str, Field(max_length=65536)]
-_Schema = dict[str, Any] | bool | str | None
+_Schema = dict[str, Any] | StrictBool | str | None
 
 
 class Strict(BaseModel):
