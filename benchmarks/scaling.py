@@ -2,15 +2,15 @@
 
     python benchmarks/scaling.py MODEL.gguf [--threads 1 2 4] [--rounds 5]
 
-The prediction has two terms, README.md of this folder says why: work that one thread does in the
-time measured, divided among all (prompts) or bound by the memory's speed at that number of threads
-(decoding), and parallel regions, each at its measured cost. Rounds take turns between the numbers
-of threads.
+The prediction is that of README.md of this folder: what one thread does in the time measured,
+divided among all, but no faster than the weights can be read; and parallel regions, each at its
+measured cost. Rounds take turns between the numbers of threads.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import statistics
 import time
 from typing import Any
@@ -20,7 +20,7 @@ import numpy as np
 from pyslm import _native
 
 PROMPT, OUTPUT = 512, 24
-_REGIONS = 50_000
+_REGIONS, _BUSY_MICROSECONDS = 20_000, 20.0
 
 
 class Model:
@@ -45,6 +45,10 @@ class Model:
         return first - begin, (time.perf_counter() - first) / max(1, output - 1)
 
 
+def _region_seconds(threads: int) -> float:
+    return min(_native.time_region(threads, _REGIONS, _BUSY_MICROSECONDS) for _ in range(5))
+
+
 def report(name: str, seconds: dict[int, float], predicted: dict[int, float]) -> None:
     """One line for each number of threads."""
     one = seconds[min(seconds)]
@@ -64,7 +68,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, nargs="+", default=list(range(1, cores + 1)))
     parser.add_argument("--rounds", type=int, default=5)
     args = parser.parse_args()
-    region = {n: min(_native.time_region(n, _REGIONS) for _ in range(5)) for n in args.threads}
+    region = {n: _region_seconds(n) for n in args.threads}
     reads = {n: _native.read_bandwidth(n) for n in args.threads}
     for n in args.threads:
         print(f"pool     {n:3} threads {region[n] * 1e6:9.2f} us   reads {reads[n] / 1e9:.1f} GB/s")
@@ -78,13 +82,13 @@ def main() -> None:
                 times["prompt"].setdefault(model.threads, []).append(prompt)
                 times["decode"].setdefault(model.threads, []).append(decode)
     info: dict[str, Any] = dict(models[0].model.info)
-    regions = 9 * int(info["num_layers"]) + 3
+    size = os.path.getsize(args.model)
+    regions = 12 * int(info["num_layers"]) + 5  # of a llama: csrc/model/block.cpp
     for name, found in times.items():
         seconds = {n: statistics.median(values) for n, values in found.items()}
         least = min(seconds)
         predicted = {
-            n: seconds[least] * (least / n if name == "prompt" else reads[least] / reads[n])
-            + regions * region[n]
+            n: max(seconds[least] * least / n, size / reads[n]) + regions * region[n]
             for n in seconds
         }
         report(name, seconds, predicted)

@@ -311,8 +311,9 @@ def time_attention(
     """Seconds of each of `repeats` decode steps of one layer's attention; `scattered`: over blocks
     in any order, else one after the other."""
 
-def time_region(threads: int, regions: int) -> float:
-    """Seconds that an empty parallel region of the thread pool takes, the mean over so many."""
+def time_region(threads: int, regions: int, microseconds: float) -> float:
+    """Seconds that a parallel region takes beyond the work of its threads, each of which is busy
+    for so many microseconds: the mean over so many."""
 
 def packed_bytes(type: str, rows: int, cols: int) -> int:
     """Bytes of a weight [rows, cols] as packed in memory."""

@@ -122,17 +122,19 @@ std::vector<double> time_attention(const std::string& kv_type, int tokens, int s
   return seconds;
 }
 
-// Seconds of an empty parallel region, the mean over so many.
-double time_region(int threads, int regions) {
+// Seconds that a parallel region takes beyond the work of its threads, each of which is busy for so
+// many microseconds: the mean over so many regions.
+double time_region(int threads, int regions, double microseconds) {
   ThreadPool pool(threads);
-  std::vector<int64_t> sums(static_cast<size_t>(threads) * 8);
-  const auto region = [&](int thread, int64_t begin, int64_t) {
-    sums[static_cast<size_t>(thread) * 8] += begin;
+  const double busy = microseconds * 1e-6;
+  const auto region = [&](int, int64_t, int64_t) {
+    const auto begin = std::chrono::steady_clock::now();
+    while (seconds_since(begin) < busy) continue;
   };
-  for (int i = 0; i < 1000; ++i) pool.parallel_for(threads, 1, region);
+  for (int i = 0; i < 100; ++i) pool.parallel_for(threads, 1, region);
   const auto begin = std::chrono::steady_clock::now();
   for (int i = 0; i < regions; ++i) pool.parallel_for(threads, 1, region);
-  return seconds_since(begin) / regions;
+  return seconds_since(begin) / regions - busy;
 }
 
 }  // namespace
@@ -148,7 +150,7 @@ void bind_timing(py::module_& m) {
   m.def("time_attention", &time_attention, "kv_type"_a, "tokens"_a, "sequences"_a, "heads"_a,
         "kv_heads"_a, "dim"_a, "scattered"_a, "threads"_a, "repeats"_a,
         py::call_guard<py::gil_scoped_release>());
-  m.def("time_region", &time_region, "threads"_a, "regions"_a,
+  m.def("time_region", &time_region, "threads"_a, "regions"_a, "microseconds"_a,
         py::call_guard<py::gil_scoped_release>());
 }
 
