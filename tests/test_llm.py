@@ -332,8 +332,10 @@ def test_close(path: Path) -> None:
 def test_ctrl_c_stops_and_leaves_the_model_usable(shared: Path, tmp_path: Path) -> None:
     path = long_stories(shared, tmp_path)
     code = f"""
-        import sys, time
+        import signal
         from pyslm import LLM, SamplingParams
+        # Whoever starts the tests in the background has it ignored.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
         llm = LLM({str(path)!r}, context_length={LONG_CONTEXT})
         params = SamplingParams(max_tokens=90_000, ignore_eos=True, seed=1)
         try:

@@ -36,7 +36,7 @@ class EmbeddingRequest(BaseModel):
     )
     encoding_format: Literal["float", "base64"] | None = None
     dimensions: int | None = Field(None, ge=1)
-    keep_alive: float | str | None = None
+    keep_alive: Annotated[float, Field(strict=True)] | str | None = None
 
     def inputs(self) -> list[str | list[int]]:
         """As a list, whatever it was."""

@@ -98,7 +98,7 @@ class SamplingFields(BaseModel):
     grammar: str | None = None
     json_schema: _Schema = None
 
-    keep_alive: float | str | None = None
+    keep_alive: Annotated[float, Field(strict=True)] | str | None = None
     num_ctx: int | None = Field(None, ge=1, le=UNBOUNDED)
 
     def common_params(self) -> dict[str, Any]:
