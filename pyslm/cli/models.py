@@ -6,7 +6,6 @@ import contextlib
 import dataclasses
 import json
 import sys
-import time
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -19,10 +18,16 @@ from rich.progress import (
     TimeRemainingColumn,
     TransferSpeedColumn,
 )
-from rich.table import Table
 from rich.text import Text
 
 from pyslm.cli.console import JsonOption, error_console, output_console
+from pyslm.cli.model_tables import (
+    catalog_table,
+    facts_table,
+    model_table,
+    size_text,
+    variants_table,
+)
 
 if TYPE_CHECKING:
     from pyslm.hub import CatalogModel, Choice, PullProgress, StoredModel
@@ -87,13 +92,13 @@ def list_models(
         if as_json:
             _print_json([dataclasses.asdict(model) for model in known])
         else:
-            output_console().print(_catalog_table(known))
+            output_console().print(catalog_table(known))
         return
     found = [model for model in store.list() if model.name.lower().startswith(start)]
     if as_json:
         _print_json([_record(model) for model in found])
     else:
-        output_console().print(_table(found))
+        output_console().print(model_table(found))
 
 
 def show(name: NameArgument, as_json: JsonOption = False) -> None:
@@ -123,10 +128,10 @@ def show(name: NameArgument, as_json: JsonOption = False) -> None:
         _print_json(_shown(about, here, choice))
         return
     console = output_console()
-    console.print(_facts(about, here))
+    console.print(facts_table(about, here))
     if choice:
         console.print()
-        console.print(_variants(choice))
+        console.print(variants_table(choice))
         console.print(Text(f"{choice.variant.quant}: {choice.reason}"))
 
 
@@ -192,81 +197,6 @@ def _download_bar(name: str) -> Iterator[Callable[[PullProgress], None]]:
         yield tell
 
 
-def _table(models: list[StoredModel]) -> Table:
-    table = Table(box=None, pad_edge=False)
-    for column in ("NAME", "ID"):
-        table.add_column(column, no_wrap=True)
-    table.add_column("SIZE", justify="right", no_wrap=True)
-    for column in ("MODIFIED", "WHERE"):
-        table.add_column(column, no_wrap=True)
-    for model in models:
-        row = (model.name, model.digest[:12] or "-", size_text(model.size_bytes))
-        table.add_row(*map(Text, (*row, ago(model.modified), model.origin)))
-    return table
-
-
-def _catalog_table(models: list[CatalogModel]) -> Table:
-    table = Table(box=None, pad_edge=False)
-    table.add_column("NAME", no_wrap=True)
-    table.add_column("ALSO", no_wrap=True)
-    table.add_column("Q4_K_M", justify="right", no_wrap=True)
-    table.add_column("CONTEXT", justify="right", no_wrap=True)
-    table.add_column("FOR")
-    for model in models:
-        usual = model.variant("Q4_K_M") or model.variants[0]
-        roles = [*model.roles, *(["tools"] if model.supports_tools else [])]
-        size = f"~{size_text(usual.size_bytes)}"
-        context = f"{model.context_length:,}"
-        table.add_row(*map(Text, (model.name, model.alias, size, context, ", ".join(roles))))
-    return table
-
-
-def _facts(about: CatalogModel | None, here: StoredModel | None) -> Table:
-    rows: dict[str, str] = {}
-    if about is not None:
-        rows = {
-            "model": f"{about.title}, {about.publisher}",
-            "names": ", ".join((about.name, *about.aliases)),
-            "parameters": f"{about.parameters:,}",
-            "context": f"{about.context_length:,} tokens",
-            "for": ", ".join(about.roles) + (", tools" if about.supports_tools else ""),
-            "license": about.license,
-            "from": f"https://huggingface.co/{about.repository}",
-        }
-    if here is None:
-        assert about is not None
-        rows["here"] = f"no; pyslm pull {about.name}"
-    else:
-        size = size_text(here.size_bytes)
-        rows["here"] = f"{here.name}, {here.quant or 'GGUF'}, {size}, {here.path}"
-    table = Table(box=None, show_header=False, pad_edge=False)
-    table.add_column(style="bold", no_wrap=True)
-    table.add_column(overflow="fold")
-    for key, value in rows.items():
-        table.add_row(key, Text(value))
-    return table
-
-
-def _variants(choice: Choice) -> Table:
-    table = Table("VARIANT", box=None, pad_edge=False)
-    for column in ("SIZE", "MEMORY", "TOKENS/S"):
-        table.add_column(column, justify="right")
-    table.add_column()
-    for candidate in choice.candidates:
-        variant = candidate.variant
-        mark = "chosen" if variant == choice.variant else "" if candidate.fits else "too large"
-        about = "" if variant.is_exact else "~"
-        table.add_row(
-            variant.quant,
-            about + size_text(variant.size_bytes),
-            size_text(candidate.needed_bytes),
-            f"~{candidate.tokens_per_second:,.0f}",
-            mark,
-            style="bold" if variant == choice.variant else None,
-        )
-    return table
-
-
 def _shown(
     about: CatalogModel | None, here: StoredModel | None, choice: Choice | None
 ) -> dict[str, Any]:
@@ -286,22 +216,3 @@ def _record(model: StoredModel) -> dict[str, Any]:
 def _print_json(value: Any) -> None:
     json.dump(value, sys.stdout, indent=2)
     print()
-
-
-def size_text(size: float) -> str:
-    """A number of bytes as Ollama shows it: 398 MB, 4.7 GB."""
-    for unit in ("B", "KB", "MB"):
-        if size < 1000:
-            return f"{size:.0f} {unit}"
-        size /= 1000
-    return f"{size:.1f} GB"
-
-
-def ago(when: float) -> str:
-    """ "5 minutes ago"."""
-    seconds = max(time.time() - when, 0)
-    for unit, length in (("week", 604800), ("day", 86400), ("hour", 3600), ("minute", 60)):
-        if seconds >= length:
-            count = int(seconds // length)
-            return f"{count} {unit}{'s' if count > 1 else ''} ago"
-    return "just now"

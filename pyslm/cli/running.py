@@ -12,7 +12,8 @@ from rich.table import Table
 from rich.text import Text
 
 from pyslm.cli.console import JsonOption, output_console
-from pyslm.cli.models import NameArgument, size_text
+from pyslm.cli.model_tables import size_text
+from pyslm.cli.models import NameArgument
 from pyslm.cli.remote import find_server
 
 __all__ = ["load", "ps", "stop", "unload"]

@@ -91,7 +91,7 @@ def fetch(remote: RemoteFile, tell: Tell, *, token: str | None = None, force: bo
     Raises:
         DownloadError: it did not come, or not as it should. Whole parts stay for the next time.
     """
-    from huggingface_hub.utils._fixes import WeakFileLock
+    from huggingface_hub.utils import WeakFileLock  # type: ignore[attr-defined]
 
     blob = hf_cache.blob_path(remote.repo, remote.digest)
     partial = hf_cache.partial_path(remote.repo, remote.digest)
@@ -112,7 +112,7 @@ def fetch(remote: RemoteFile, tell: Tell, *, token: str | None = None, force: bo
 def _download(remote: RemoteFile, partial: Path, tell: Tell, token: str | None) -> None:
     from huggingface_hub import hf_hub_url
     from huggingface_hub.file_download import http_get
-    from huggingface_hub.utils._headers import build_hf_headers
+    from huggingface_hub.utils import build_hf_headers  # type: ignore[attr-defined]
 
     with partial.open("ab") as file:
         have = file.tell()

@@ -85,7 +85,9 @@ def test_from_pull_to_rm(capsys: Capture) -> None:
         assert str(llm.info.path) == pulled["path"]
     output(capsys, "cp", "tiny-stories", "mine")
     assert "deleted 'stories:260k'" in output(capsys, "rm", "stories:260k")
-    assert "chosen" in output(capsys, "show", "mine") or "mine" in output(capsys, "show", "mine")
+    shown = output(capsys, "show", "mine")
+    assert "260,032" in shown
+    assert "512 tokens" in shown
     assert "deleted 'mine'" in output(capsys, "model", "remove", "mine")
     assert not Path(pulled["path"]).exists()
     assert json.loads(output(capsys, "model", "ls", "--json")) == []

@@ -10,6 +10,7 @@ import os
 import shutil
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -110,6 +111,13 @@ def test_a_pull_that_was_ended_is_resumed_by_the_next(
     assert store.pull(NAME).path.read_bytes() == hub.files[REPO][FILE]
     assert hub.gets() == ["bytes=400000-"]
     assert list(tmp_path.rglob("*.incomplete")) == []
+
+
+def test_two_pulls_at_once_fetch_it_once(hub: FakeHub, store: ModelStore) -> None:
+    with ThreadPoolExecutor(4) as pool:
+        pulled = list(pool.map(store.pull, [NAME, "qwen2.5:0.5b-q4_k_m", NAME, NAME]))
+    assert {model.path.read_bytes() for model in pulled} == {hub.files[REPO][FILE]}
+    assert len(hub.gets()) == 1
 
 
 def test_a_server_without_ranges_starts_anew(hub: FakeHub, store: ModelStore) -> None:
