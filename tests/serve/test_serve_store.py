@@ -122,6 +122,16 @@ def test_names_that_clients_send_are_no_paths(server: ServerProcess, name: str) 
 
 
 @pytest.mark.usefixtures("hub")
+def test_fields_without_effect_are_named(server: ServerProcess) -> None:
+    with server.http() as http:
+        answer = http.post(
+            "/api/pull", json={"model": "tiny-stories", "stream": False, "insecure": True}
+        )
+    assert answer.json() == {"status": "success"}
+    assert answer.headers["x-pyslm-ignored-fields"] == "insecure"
+
+
+@pytest.mark.usefixtures("hub")
 def test_foundrys_sdk_downloads_from_the_hub(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

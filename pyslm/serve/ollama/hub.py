@@ -16,9 +16,10 @@ from pyslm.errors import PyslmError
 from pyslm.hub import PullProgress, pull_events
 from pyslm.serve.body import parse_body, request_schema
 from pyslm.serve.catalog import plain_name
+from pyslm.serve.ollama.common import BaseRequest
 from pyslm.serve.ollama.error import error_object
 from pyslm.serve.ollama.stream import NDJSON
-from pyslm.serve.openai.common import json_response
+from pyslm.serve.openai.common import ignored_header, json_response
 from pyslm.serve.protocol import ServeError, Services
 
 __all__ = ["UPLOADS", "add_routes"]
@@ -26,12 +27,9 @@ __all__ = ["UPLOADS", "add_routes"]
 UPLOADS = ("/api/blobs/",)
 
 
-class OllamaPullRequest(BaseModel):
+class OllamaPullRequest(BaseRequest):
     """Asks for a model to be brought."""
 
-    model_config = ConfigDict(extra="allow")
-
-    model: str = ""
     name: str = ""
     """What `model` was called before."""
     stream: bool | None = None
@@ -46,12 +44,9 @@ class OllamaCopyRequest(BaseModel):
     destination: str
 
 
-class OllamaDeleteRequest(BaseModel):
+class OllamaDeleteRequest(BaseRequest):
     """Asks for a model to be removed."""
 
-    model_config = ConfigDict(extra="allow")
-
-    model: str = ""
     name: str = ""
     """What `model` was called before."""
 
@@ -63,13 +58,14 @@ def add_routes(router: APIRouter, services: Services) -> None:
     async def pull(request: Request) -> Response:
         """Downloads a model."""
         body = await parse_body(request, OllamaPullRequest)
+        headers = ignored_header(body.passed_over())
         events = pull_events(services.needed_store(), body.model or body.name)
         if body.stream is False:
             async for _ in events:
                 pass
-            return json_response({"status": "success"})
+            return json_response({"status": "success"}, headers)
         known = await _until_known(events)
-        return StreamingResponse(_lines(known, events), media_type=NDJSON)
+        return StreamingResponse(_lines(known, events), 200, headers, NDJSON)
 
     @router.post("/api/copy", openapi_extra=request_schema(OllamaCopyRequest))
     async def copy(request: Request) -> Response:
