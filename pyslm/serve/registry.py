@@ -306,7 +306,9 @@ class Registry:
         if self.is_closing:
             raise ServeError("unavailable", "the server is shutting down")
         async with self._room.reserve(slot):
-            supervisor = Supervisor(slot.card.id, self._spec(slot.card, options), self._folder)
+            restarts = self.metrics.restarts.labels(slot.card.id)
+            spec = self._spec(slot.card, options)
+            supervisor = Supervisor(slot.card.id, spec, self._folder, restarts.inc)
             slot.supervisor = supervisor
             began = time.monotonic()
             try:

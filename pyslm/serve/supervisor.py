@@ -7,6 +7,7 @@ import contextlib
 import logging
 import time
 from collections import deque
+from collections.abc import Callable
 from typing import Literal
 
 from pyslm.serve import wire
@@ -29,15 +30,21 @@ _CRASHES_REMEMBERED_SECONDS = 120.0
 class Supervisor:
     """One model's worker, and the next one when it ends before its time."""
 
-    def __init__(self, name: str, spec: wire.WorkerSpec, folder: RuntimeFolder) -> None:
+    def __init__(
+        self,
+        name: str,
+        spec: wire.WorkerSpec,
+        folder: RuntimeFolder,
+        on_restart: Callable[[], None] = lambda: None,
+    ) -> None:
         self.spec = spec
         self.state: Literal["loading", "ready", "restarting"] = "loading"
         self.stats = wire.WorkerStats()
-        self.num_restarts = 0
         self.context_length = 0
         """As loaded."""
         self._name = name
         self._folder = folder
+        self._on_restart = on_restart
         self._process: WorkerProcess | None = None
         self._changed = asyncio.Event()
         self._error: ServeError | None = None
@@ -116,10 +123,10 @@ class Supervisor:
         self._error = None
         await dead.end()
         _log.error("worker of %s (pid %d) ended; it is started anew", self._name, dead.pid)
+        self._on_restart()
         while self._process is None:
             await asyncio.sleep(self._pause())
             self._crashes.append(time.monotonic())
-            self.num_restarts += 1
             try:
                 self._process = await WorkerProcess.start(self.spec, self._folder)
             except ServeError as error:

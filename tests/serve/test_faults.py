@@ -64,6 +64,7 @@ def test_a_killed_worker_costs_its_own_requests_an_error(pair: ServerProcess) ->
     asking.start()
     wait_until(lambda: pair.metric("num_requests_running") == 2)
     other = worker_of(pair, "chat")
+    restarts = pair.metric("worker_restarts_total")
     began = time.monotonic()
     os.kill(worker_of(pair, "long"), signal.SIGKILL)
     with pytest.raises(openai.APIError, match="ended while it answered"):
@@ -77,6 +78,7 @@ def test_a_killed_worker_costs_its_own_requests_an_error(pair: ServerProcess) ->
     assert answer.usage.completion_tokens == 3
     assert time.monotonic() - began < 10
     assert worker_of(pair, "chat") == other
+    assert pair.metric("worker_restarts_total") == restarts + 1
 
 
 def test_a_hung_client_connection_frees_its_blocks(pair: ServerProcess) -> None:
