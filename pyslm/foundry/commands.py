@@ -13,13 +13,12 @@ import typer
 from pyslm import service
 from pyslm.cli.console import output_console
 from pyslm.cli.remote import Remote
-from pyslm.cli.service import restart, start
+from pyslm.cli.service import SERVE_ARGUMENTS, restart, start
 from pyslm.errors import InvalidRequestError, ServiceError
 
 __all__ = ["build_app"]
 
 Model = Annotated[str, typer.Argument(metavar="MODEL", help="An alias or an id.")]
-_SERVE_ARGUMENTS = {"allow_extra_args": True, "ignore_unknown_options": True}
 _Verbs: TypeAlias = dict[str, tuple[Callable[..., None], dict[str, Any]]]
 _FILTERS = ("device", "task", "provider", "alias")
 
@@ -228,9 +227,9 @@ def _cached() -> None:
 
 _PLAIN: dict[str, Any] = {}
 _SERVICE: _Verbs = {
-    "start": (start, {"context_settings": _SERVE_ARGUMENTS}),
+    "start": (start, {"context_settings": SERVE_ARGUMENTS}),
     "stop": (_stop, _PLAIN),
-    "restart": (restart, {"context_settings": _SERVE_ARGUMENTS}),
+    "restart": (restart, {"context_settings": SERVE_ARGUMENTS}),
     "status": (_status, _PLAIN),
     "ps": (_loaded, _PLAIN),
     "list": (_loaded, _PLAIN),
