@@ -20,7 +20,7 @@ from pyslm.serve.logs import configure_logs
 from pyslm.serve.origins import is_loopback
 from pyslm.serve.registry import Registry
 
-__all__ = ["check_exposure", "serve"]
+__all__ = ["check_certificate", "check_exposure", "serve"]
 
 _log = logging.getLogger(__name__)
 _BACKLOG = 2048
@@ -40,6 +40,7 @@ def serve(config: ServeConfig, on_ready: Callable[[str], None] = lambda url: Non
         PyslmError: a model named in the settings cannot be loaded.
     """
     check_exposure(config)
+    check_certificate(config)
     configure_logs(config.log_level, as_json=config.log_json)
     listener = _bind(config)
     with listener, contextlib.suppress(asyncio.CancelledError):  # stopped while it loaded
@@ -69,6 +70,26 @@ def check_exposure(config: ServeConfig) -> None:
             f"--host {config.host} can be reached from other machines, which needs "
             f"{' and '.join(missing)}; --insecure serves without"
         )
+
+
+def check_certificate(config: ServeConfig) -> None:
+    """Certificate and key come together and fit, which is told before any model is loaded."""
+    cert, key = config.tls_cert, config.tls_key
+    if cert is None and key is None:
+        return
+    if cert is None or key is None:
+        given, missing = (
+            ("--tls-key", "--tls-cert") if cert is None else ("--tls-cert", "--tls-key")
+        )
+        raise InvalidRequestError(f"{given} needs {missing}: TLS takes a certificate and its key")
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(cert, key, password="")
+    except OSError as error:  # also ssl.SSLError
+        reason = error.strerror or str(error)
+        raise InvalidRequestError(
+            f"--tls-cert {cert} and --tls-key {key} cannot be used: {reason}; both are PEM files, "
+            "the key without a password"
+        ) from None
 
 
 async def _serve(
