@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import subprocess
+import sys
 from collections.abc import Callable, Coroutine, Iterator
 from pathlib import Path
 from typing import Any
@@ -24,16 +27,20 @@ QUESTION = "How will the weather be in Oslo?"
 
 
 @pytest.fixture(scope="module")
-def server(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
-    """A model that asks for the weather, and then tells it."""
+def model(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One that asks for the weather, and then tells it."""
     template = (shared / "templates" / "Qwen-Qwen2.5-7B-Instruct.jinja").read_text()
     template += "{% if messages[-1].role == 'tool' %}<|answer|>{% else %}<|call|>{% endif %}"
-    model = write_scripted(
+    return write_scripted(
         stories(shared),
         tmp_path_factory.mktemp("agent") / "agent.gguf",
         {"<|call|>": CALL, "<|answer|>": ANSWER},
         template,
     )
+
+
+@pytest.fixture(scope="module")
+def server(model: Path) -> Iterator[ServerProcess]:
     server = ServerProcess(model, "--name", "agent")
     yield server
     assert server.stop() == 0
@@ -128,3 +135,45 @@ def test_agent_framework_embeds(server: ServerProcess) -> None:
 
     found = run_with_client(server, run)
     assert [len(each.vector) for each in found] == [64, 64]
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("stream", [False, True])
+def test_agent_framework_by_foundry(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stream: bool
+) -> None:
+    """Its Foundry Local client, through Foundry's SDK, which runs our command `foundry`."""
+    framework = pytest.importorskip("agent_framework")
+    pytest.importorskip("agent_framework_foundry_local")
+    from agent_framework.foundry import FoundryLocalClient
+
+    monkeypatch.setenv("PYSLM_STATE_DIR", str(tmp_path / "state"))
+    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+    pyslm = [sys.executable, "-m", "pyslm"]
+    subprocess.run([*pyslm, "foundry", "install", "--dir", str(tmp_path)], check=True)
+    subprocess.run([*pyslm, "service", "start", str(model), "--name", "agent"], check=True)
+    asked: list[tuple[str, int]] = []
+
+    @framework.tool(approval_mode="never_require")
+    def get_weather(city: str, days: int) -> str:
+        """Tells the weather."""
+        asked.append((city, days))
+        return f"sunny in {city}"
+
+    async def run() -> Any:
+        client = FoundryLocalClient(model="agent")
+        agent = framework.Agent(client, instructions="Be brief.", tools=[get_weather])
+        async with client.client:
+            if not stream:
+                return await agent.run(QUESTION)
+            found = agent.run(QUESTION, stream=True)
+            async for _ in found:
+                pass
+            return await found.get_final_response()
+
+    try:
+        answer = asyncio.run(run())
+    finally:
+        subprocess.run([*pyslm, "service", "stop"], check=True)
+    assert asked == [("Oslo", 2)]
+    assert answer.text == "".join(ANSWER)
