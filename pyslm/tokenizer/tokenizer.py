@@ -103,6 +103,11 @@ class Tokenizer:
         control = vocabulary.ids_of(TokenType.CONTROL, TokenType.UNKNOWN)
         self._plain_splitter = _Splitter(vocabulary, user_defined)
         self._special_splitter = _Splitter(vocabulary, user_defined + control)
+        # Of those that files call user-defined, the ones that the model's own template writes mark
+        # the parts of a conversation all the same (Qwen's <tool_call>, Gemma's <tool_response|>).
+        template = vocabulary.chat_template or ""
+        quotable = [token for token in user_defined if vocabulary.tokens[token] not in template]
+        self._quoted_splitter = _Splitter(vocabulary, quotable)
         self._prefix, self._suffix = self._affixes()
         self.info = TokenizerInfo(
             vocabulary.model,
@@ -216,11 +221,12 @@ class Tokenizer:
         Args:
             text: what a chat template wrote.
             trusted: one byte for each character of `text`; 0 where it came from elsewhere. A
-                control token is found only where all of its characters are nonzero.
+                control token, or one that the template writes itself, is found only where all of
+                its characters are nonzero.
         """
         if len(trusted) != len(text):
             raise TokenizerError(f"{len(trusted)} marks for {len(text)} characters")
-        parts = self._special_splitter.split_marked(_checked(text), trusted, self._plain_splitter)
+        parts = self._special_splitter.split_marked(_checked(text), trusted, self._quoted_splitter)
         return self._encode_parts([parts], add_special_tokens=False)[0]
 
     def _encode_parts(
