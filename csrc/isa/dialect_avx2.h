@@ -208,6 +208,7 @@ inline I dot_u(I acc, B w, Quad a) { return {dpbusd(acc.lo, w.lo, a), dpbusd(acc
 inline I dot_s(I acc, B w, Quad a) { return dot_u(acc, w, a); }
 #else
 constexpr bool kBiased = false;
+#define PYSLM_PAIR_SUMS  // products of unsigned codes are added up in 16 bits
 template <int Zero>
 inline B centre(B q) {
   return q;
@@ -223,6 +224,16 @@ inline I signed_init(const int32_t*) { return izero(); }
 inline __m256i dot8(__m256i acc, __m256i u, __m256i s) {
   const __m256i pairs = _mm256_maddubs_epi16(u, s);
   return _mm256_add_epi32(acc, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
+}
+inline B dot_pairs(B w, Quad a) {
+  return {_mm256_maddubs_epi16(w.lo, a), _mm256_maddubs_epi16(w.hi, a)};
+}
+inline B add_pairs(B a, B b) {
+  return {_mm256_add_epi16(a.lo, b.lo), _mm256_add_epi16(a.hi, b.hi)};
+}
+inline I widen_pairs(B pairs) {
+  const __m256i ones = _mm256_set1_epi16(1);
+  return {_mm256_madd_epi16(pairs.lo, ones), _mm256_madd_epi16(pairs.hi, ones)};
 }
 inline I dot_u(I acc, B w, Quad a) { return {dot8(acc.lo, w.lo, a), dot8(acc.hi, w.hi, a)}; }
 inline I dot_s(I acc, B w, Quad a) {

@@ -146,6 +146,7 @@ inline I dot_u(I acc, B w, Quad a) { return _mm512_dpbusd_epi32(acc, w, a); }
 inline I dot_s(I acc, B w, Quad a) { return _mm512_dpbusd_epi32(acc, w, a); }
 #else
 constexpr bool kBiased = false;
+#define PYSLM_PAIR_SUMS  // products of unsigned codes are added up in 16 bits
 // -Zero * sum, from -128 * sum.
 template <int Zero>
 inline B centre(B q) {
@@ -158,10 +159,10 @@ inline I centre_init(const int32_t* bias) {
 }
 inline B as_signed(B s) { return s; }
 inline I signed_init(const int32_t*) { return izero(); }
-inline I dot_u(I acc, B w, Quad a) {
-  const I pairs = _mm512_maddubs_epi16(w, a);
-  return _mm512_add_epi32(acc, _mm512_madd_epi16(pairs, _mm512_set1_epi16(1)));
-}
+inline B dot_pairs(B w, Quad a) { return _mm512_maddubs_epi16(w, a); }
+inline B add_pairs(B a, B b) { return _mm512_add_epi16(a, b); }
+inline I widen_pairs(B pairs) { return _mm512_madd_epi16(pairs, _mm512_set1_epi16(1)); }
+inline I dot_u(I acc, B w, Quad a) { return _mm512_add_epi32(acc, widen_pairs(dot_pairs(w, a))); }
 inline I dot_s(I acc, B w, Quad a) {
   const B moved = _mm512_mask_sub_epi8(a, _mm512_movepi8_mask(w), izero(), a);
   return dot_u(acc, _mm512_abs_epi8(w), moved);

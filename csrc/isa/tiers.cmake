@@ -19,7 +19,9 @@ function(pyslm_add_tier target name)
   target_include_directories(pyslm_${name} PRIVATE csrc)
   target_compile_options(pyslm_${name} PRIVATE ${ARGN} -Wall -Wextra -ffp-contract=off
     -fno-exceptions -fno-rtti -fno-math-errno -fno-trapping-math -fvisibility=hidden
-    $<$<CXX_COMPILER_ID:GNU>:-Wno-maybe-uninitialized -Wno-uninitialized>)  # false alarms of GCC 12 in its AVX-512 headers
+    # GCC makes trees of chains of integer sums, which the registers cannot hold (2x on AVX2); and it
+    # warns falsely within its own AVX-512 headers (12).
+    $<$<CXX_COMPILER_ID:GNU>:-fno-tree-reassoc -fno-tree-ter -Wno-maybe-uninitialized -Wno-uninitialized>)
   target_sources(${target} PRIVATE $<TARGET_OBJECTS:pyslm_${name}>)
   target_compile_definitions(${target} PRIVATE PYSLM_TIER_${name})
 endfunction()

@@ -55,20 +55,55 @@ template <const Format& Fmt, int J>
 struct Shape {
   bool sub16, minima, signed_codes;
   int zero;
+  int chain;  // quads whose sums of pairs 16 bits hold; 1 where the dialect has no need of them
 };
+
+// An activation is at least -128, a sum of pairs at most 2^15.
+#if defined(PYSLM_PAIR_SUMS)
+constexpr int chain_of(const Format& f) {
+  if (f.signed_codes) return 1;
+  const int pair = 2 * 128 * ((1 << (f.low_bits + f.high_bits)) - 1);
+  int chain = 8;
+  while (chain * pair >= 1 << 15) chain /= 2;
+  return chain;
+}
+#else
+constexpr int chain_of(const Format&) { return 1; }
+#endif
 constexpr Shape shape_of(const Format& f) {
   const bool minima = layout::has_min(f),
              one_form = kBiased && !minima;  // biased: all forms are one
-  return {layout::sub16(f), minima, one_form || f.signed_codes, one_form ? 0 : f.zero};
+  return {layout::sub16(f), minima, one_form || f.signed_codes, one_form ? 0 : f.zero, chain_of(f)};
 }
 
+// The integer sum of some quads' products. Without dot-product instructions, products of few bits
+// are added up in 16 bits and widened once a chain: two instructions a quad in place of three. Such
+// a sum starts from nothing and gets its start in the end, when the registers of pairs are free.
 template <Shape S>
-[[gnu::always_inline]] inline I dot(I acc, B w, Quad a) {
-  if constexpr (S.signed_codes)
-    return dot_s(acc, w, a);
-  else
-    return dot_u(acc, w, a);
-}
+struct Sum {
+  I total;
+#if defined(PYSLM_PAIR_SUMS)
+  B pairs;
+#endif
+
+  // Quad j of a part. Chains end with it.
+  template <int kQuads>
+  [[gnu::always_inline]] inline void add([[maybe_unused]] int j, B w, Quad a) {
+    if constexpr (S.signed_codes) {
+      total = dot_s(total, w, a);
+    } else if constexpr (S.chain == 1) {
+      total = dot_u(total, w, a);
+    } else {
+#if defined(PYSLM_PAIR_SUMS)
+      constexpr int kChain = S.chain < kQuads ? S.chain : kQuads;
+      pairs = j % kChain == 0 ? dot_pairs(w, a) : add_pairs(pairs, dot_pairs(w, a));
+      if (j % kChain == kChain - 1)
+        total = j < kChain ? widen_pairs(pairs) : iadd(total, widen_pairs(pairs));
+#endif
+    }
+  }
+};
+
 // What an integer sum starts from, given -128 * (sum of the activations it will meet).
 template <Shape S>
 [[gnu::always_inline]] inline I init(const int32_t* bias) {

@@ -48,11 +48,11 @@ inline Group group_at(const ActLayout& act, int32_t row) {
 
 // Folds the integer sums of one block into acc, for row n of N.
 template <Shape S, int N>
-[[gnu::always_inline]] inline F fold(F acc, const I* sums, const F* scale, const F* minimum,
+[[gnu::always_inline]] inline F fold(F acc, const Sum<S>* sums, const F* scale, const F* minimum,
                                      const Group& g, int64_t b, int n) {
   constexpr int kParts = S.sub16 ? 2 : 1;
-  F t = fmul(fcvt(sums[0]), scale[0]);
-  if constexpr (kParts == 2) t = fma(fcvt(sums[1]), scale[1], t);
+  F t = fmul(fcvt(sums[0].total), scale[0]);
+  if constexpr (kParts == 2) t = fma(fcvt(sums[1].total), scale[1], t);
   if constexpr (S.minima) {
     if constexpr (kParts == 1) {
       t = fma(fcvt(iset(g.bias32[b * N + n])), minimum[0], t);
@@ -70,6 +70,14 @@ template <Shape S, int N>
     return init<S>(g.bias16 + (2 * b + part) * N + n);
   else
     return init<S>(g.bias32 + b * N + n);
+}
+template <Shape S, int N>
+[[gnu::always_inline]] inline void begin(Sum<S>& sum, const Group& g, int64_t b, int part, int n) {
+  if constexpr (S.chain == 1) sum.total = start<S, N>(g, b, part, n);
+}
+template <Shape S, int N>
+[[gnu::always_inline]] inline void end(Sum<S>& sum, const Group& g, int64_t b, int part, int n) {
+  if constexpr (S.chain > 1 && S.zero != 0) sum.total = iadd(sum.total, start<S, N>(g, b, part, n));
 }
 
 // Memory is read in one sweep (tiles lie end to end), but the hardware's prefetchers stop at every
@@ -105,13 +113,13 @@ template <const Format& Fmt>
 
 // Few rows: unpack in registers.
 template <const Format& Fmt, int N, bool kHalf>
-void direct_tiles(const MatmulArgs& args, int64_t begin, int64_t end, int32_t row) {
+void direct_tiles(const MatmulArgs& args, int64_t first, int64_t last, int32_t row) {
   constexpr Shape S = shape_of(Fmt);
-  constexpr int kParts = S.sub16 ? 2 : 1;
+  constexpr int kParts = S.sub16 ? 2 : 1, kQuads = 8 / kParts;
   const int64_t num_blocks = args.cols / 32, scales_at = layout::scales_offset(Fmt, args.cols);
   const int64_t scale_bytes = layout::scales_bytes(Fmt, args.cols) / num_blocks;
   const Group g = group_at(*args.act, row);
-  for (int64_t tile = begin; tile < end; ++tile) {
+  for (int64_t tile = first; tile < last; ++tile) {
     const uint8_t* codes = args.tiles + tile * args.tile_bytes;
     const uint8_t* scales = codes + scales_at;
     const uint8_t* half = codes + args.tile_bytes + (row > 0 ? args.tile_bytes / 2 : 0);
@@ -125,22 +133,27 @@ void direct_tiles(const MatmulArgs& args, int64_t begin, int64_t end, int32_t ro
         prefetch_half<Fmt>(half, b, half_bytes);
       else
         prefetch_ahead<Fmt>(block, scales, scale_bytes, b, num_blocks, args.tile_bytes);
-      I sums[N][2];
+      Sum<S> sums[N][2];
       PYSLM_UNROLL
       for (int n = 0; n < N; ++n) {
         PYSLM_UNROLL
-        for (int part = 0; part < kParts; ++part) sums[n][part] = start<S, N>(g, b, part, n);
+        for (int part = 0; part < kParts; ++part) begin<S, N>(sums[n][part], g, b, part, n);
       }
       const int8_t* a = g.q8 + b * 32 * N;
       for_quads([&](auto j) __attribute__((always_inline)) {
-        constexpr int J = decltype(j)::value, kPart = kParts == 2 ? J / 4 : 0;
+        constexpr int J = decltype(j)::value, kPart = J / kQuads;
         const B w = operand<Fmt, J>(block);
         PYSLM_UNROLL
         for (int n = 0; n < N; ++n)
-          sums[n][kPart] = dot<S>(sums[n][kPart], w, quad(a + (J * N + n) * 4));
+          sums[n][kPart].template add<kQuads>(J % kQuads, w, quad(a + (J * N + n) * 4));
       });
       F scale[2], minimum[2];
       load_scales<Fmt>(scales, b, scale, minimum);
+      PYSLM_UNROLL
+      for (int n = 0; n < N; ++n) {
+        PYSLM_UNROLL
+        for (int part = 0; part < kParts; ++part) end<S, N>(sums[n][part], g, b, part, n);
+      }
       PYSLM_UNROLL
       for (int n = 0; n < N; ++n) acc[n] = fold<S, N>(acc[n], sums[n], scale, minimum, g, b, n);
     }
@@ -166,15 +179,15 @@ struct Unpacked {
   float* minimum;
 };
 
-// What is fetched while a group computes: the packed tile after this one, a piece with each block.
-// The first group of rows does it, else unpacking would wait for memory with nothing else to do.
+// What is fetched while a group computes: its share of the packed tile after this one, a piece with
+// each block, else unpacking would wait for memory with nothing else to do.
 struct Ahead {
-  const uint8_t* tile;
-  int64_t block_bytes;  // 0: nothing
+  const uint8_t* from;
+  int64_t block_bytes;
 
   [[gnu::always_inline]] void fetch(int64_t b) const {
     for (int64_t at = 0; at < block_bytes; at += 64)
-      __builtin_prefetch(tile + b * block_bytes + at);
+      __builtin_prefetch(from + b * block_bytes + at, 0, 2);
   }
 };
 
@@ -215,24 +228,28 @@ void tile_group(const MatmulArgs& args, int64_t tile, const Unpacked& w, const G
     F t[N];
     PYSLM_UNROLL
     for (int part = 0; part < kParts; ++part) {
-      I sums[N];
+      Sum<S> sums[N];
 #if defined(PYSLM_DOT_MATRIX)  // signed operands, no bias
-      dot_matrix<N, kQuads>(sums, codes, a);
+      I totals[N];
+      dot_matrix<N, kQuads>(totals, codes, a);
+      for (int n = 0; n < N; ++n) sums[n].total = totals[n];
       codes += 64 * kQuads, a += 4 * N * kQuads;
 #else
       PYSLM_UNROLL
-      for (int n = 0; n < N; ++n) sums[n] = start<S, N>(g, b, part, n);
+      for (int n = 0; n < N; ++n) begin<S, N>(sums[n], g, b, part, n);
       PYSLM_UNROLL
       for (int j = 0; j < kQuads; ++j, codes += 64, a += 4 * N) {
         const B v = bload(codes);
         PYSLM_UNROLL
-        for (int n = 0; n < N; ++n) sums[n] = dot<S>(sums[n], v, quad(a + 4 * n));
+        for (int n = 0; n < N; ++n) sums[n].template add<kQuads>(j, v, quad(a + 4 * n));
       }
+      PYSLM_UNROLL
+      for (int n = 0; n < N; ++n) end<S, N>(sums[n], g, b, part, n);
 #endif
       const F scale = fload(w.scale + (b * kParts + part) * 16);
       PYSLM_UNROLL
       for (int n = 0; n < N; ++n)
-        t[n] = part == 0 ? fmul(fcvt(sums[n]), scale) : fma(fcvt(sums[n]), scale, t[n]);
+        t[n] = part == 0 ? fmul(fcvt(sums[n].total), scale) : fma(fcvt(sums[n].total), scale, t[n]);
     }
     if constexpr (S.minima) {
       const int32_t* bias = kParts == 1 ? g.bias32 : g.bias16;
@@ -272,17 +289,17 @@ void matmul_int8(const MatmulArgs& args, int64_t begin, int64_t end) {
         direct_group<Fmt, true>(rows - row < group ? rows - row : group, args, tile, tile + 1, row);
     return;
   }
-  const int64_t parts = args.cols / (layout::sub16(Fmt) ? 16 : 32);
+  const int64_t num_blocks = args.cols / 32, parts = num_blocks * (layout::sub16(Fmt) ? 2 : 1);
+  const int64_t share = args.tile_bytes / num_blocks / ((rows + group - 1) / group) + 1;
   float* const scale = reinterpret_cast<float*>(args.scratch + args.cols * 16);
   const Unpacked w{args.scratch, scale, scale + parts * 16};
   for (int64_t tile = begin; tile < end; ++tile) {
     const uint8_t* packed = args.tiles + tile * args.tile_bytes;
     unpack_tile<Fmt>(packed, args.cols, w);
-    Ahead ahead{packed + args.tile_bytes, args.tile_bytes / (args.cols / 32)};
-    for (int32_t row = 0; row < rows; row += group) {
+    Ahead ahead{packed + args.tile_bytes, share};
+    for (int32_t row = 0; row < rows; row += group, ahead.from += share * num_blocks) {
       const int n = rows - row < group ? rows - row : group;
       any_group<shape_of(Fmt)>(n, args, tile, w, group_at(*args.act, row), row, ahead);
-      ahead.block_bytes = 0;
     }
   }
 }
