@@ -23,6 +23,7 @@ from pyslm.serve.gate import Gate
 from pyslm.serve.keys import KeyFile, KeyRing
 from pyslm.serve.protocol.dialect import Services
 from pyslm.serve.protocol.error import ErrorKind, ServeError
+from pyslm.serve.protocol.number import NumberSchema
 from pyslm.serve.registry import Registry
 from pyslm.serve.system import system_router
 
@@ -107,6 +108,7 @@ def _describe(app: FastAPI) -> None:
             _, schemas = models_json_schema(
                 models,  # type: ignore[arg-type]
                 ref_template="#/components/schemas/{model}",
+                schema_generator=NumberSchema,
             )
             components = document.setdefault("components", {}).setdefault("schemas", {})
             components.update(schemas.get("$defs", {}))

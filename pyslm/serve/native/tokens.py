@@ -20,6 +20,7 @@ from pyslm.serve.protocol import (
     TokenizeRequest,
     TokenizeResult,
 )
+from pyslm.serve.protocol.number import each_a_number
 
 __all__ = ["PATHS", "DetokenizeBody", "TokenizeBody", "add_routes"]
 
@@ -80,7 +81,7 @@ class DetokenizeBody(BaseModel):
     model_config = ConfigDict(extra="allow")
 
     model: str = ""
-    tokens: list[Annotated[int, Field(ge=0, lt=2**31)]]
+    tokens: Annotated[list[Annotated[int, Field(ge=0, lt=2**31)]], each_a_number]
 
 
 def add_routes(router: APIRouter, services: Services) -> None:

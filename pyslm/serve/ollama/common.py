@@ -22,6 +22,7 @@ from pyslm.serve.protocol import (
     ServeError,
     Services,
 )
+from pyslm.serve.protocol.number import Integer, Number
 
 __all__ = ["BaseRequest", "TextRequest", "done_fields", "now", "rfc3339"]
 
@@ -35,7 +36,7 @@ class BaseRequest(BaseModel):
 
     model: str = ""
     options: Options | None = None
-    keep_alive: float | str | None = None
+    keep_alive: Number | str | None = None
 
     @property
     def keep_seconds(self) -> float | None:
@@ -72,7 +73,7 @@ class TextRequest(BaseRequest):
     format: Literal["", "json"] | dict[str, Any] | bool | None = None
     think: bool | Literal["low", "medium", "high", "max"] | None = None
     logprobs: bool | None = None
-    top_logprobs: int | None = Field(None, ge=0, le=20)
+    top_logprobs: Integer | None = Field(None, ge=0, le=20)
     truncate: bool | None = None
     shift: bool | None = None
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
@@ -18,6 +18,7 @@ from pyslm.serve.openai.tools import (
     tool_choice,
 )
 from pyslm.serve.protocol import GenerateRequest, ReasoningOptions, ServeError, ToolChoice
+from pyslm.serve.protocol.number import Integer, a_number
 
 __all__ = ["ChatRequest"]
 
@@ -34,10 +35,10 @@ class ChatRequest(SamplingFields):
     functions: list[Function] | None = Field(None, max_length=512)
     function_call: Literal["none", "auto"] | FunctionName | None = None
     response_format: ResponseFormat | None = None
-    max_completion_tokens: int | None = Field(None, ge=-1)
+    max_completion_tokens: Integer | None = Field(None, ge=-1)
     logprobs: bool | None = None
-    top_logprobs: int | None = Field(None, ge=0, le=20)
-    best_of: Literal[1] | None = None
+    top_logprobs: Integer | None = Field(None, ge=0, le=20)
+    best_of: Annotated[Literal[1], a_number] | None = None
     echo: Literal[False] | None = None
 
     reasoning_effort: str | None = Field(None, max_length=32)

@@ -13,6 +13,7 @@ from pyslm.serve.openai.responses.items import InputItem, Item, messages_of
 from pyslm.serve.openai.sampling import SamplingFields, Strict
 from pyslm.serve.openai.tools import Function, FunctionName
 from pyslm.serve.protocol import GenerateRequest, ServeError
+from pyslm.serve.protocol.number import Integer
 
 __all__ = ["ResponsesRequest"]
 
@@ -97,12 +98,12 @@ class ResponsesRequest(SamplingFields):
         Literal["none", "auto", "required"] | NamedFunction | AllowedFunctions | HostedTool | None
     ) = None
     parallel_tool_calls: bool | None = None
-    max_tool_calls: Annotated[int, Field(ge=1)] | None = None
-    max_output_tokens: Annotated[int, Field(ge=1)] | None = None
+    max_tool_calls: Annotated[Integer, Field(ge=1)] | None = None
+    max_output_tokens: Annotated[Integer, Field(ge=1)] | None = None
     text: TextField | None = None
     reasoning: ReasoningField | None = None
     include: list[str] | None = None
-    top_logprobs: Annotated[int, Field(ge=0, le=20)] | None = None
+    top_logprobs: Annotated[Integer, Field(ge=0, le=20)] | None = None
     truncation: Literal["auto", "disabled"] | None = None
     metadata: (
         Annotated[
