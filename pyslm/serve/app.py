@@ -49,7 +49,8 @@ def build_app(config: ServeConfig, registry: Registry) -> ASGIApp:
         app.include_router(dialect.router, tags=[dialect.name])
     _handle_errors(app, dialects)
     _describe(app)
-    gate = Gate(app, config, dialects, key_ring(config), registry.limits)
+    keys = key_ring(config)
+    gate = Gate(app, config, dialects, keys, registry.limits, registry.check_room)
     return CORSMiddleware(
         gate,
         allow_origins=list(config.cors_origins),

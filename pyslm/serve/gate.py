@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import secrets
 import time
+from collections.abc import Callable
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -28,13 +29,25 @@ class Gate:
     """Host and Origin, key, limits, body; in this order, and errors in the dialect of the path."""
 
     def __init__(
-        self, app: ASGIApp, config: ServeConfig, dialects: Dialects, keys: KeyRing, limits: Limits
+        self,
+        app: ASGIApp,
+        config: ServeConfig,
+        dialects: Dialects,
+        keys: KeyRing,
+        limits: Limits,
+        check_room: Callable[[], None] = lambda: None,
     ) -> None:
+        """In front of an app.
+
+        Args:
+            check_room: raises the error of a request that no model has a place for.
+        """
         self._app = app
         self._config = config
         self._dialects = dialects
         self._keys = keys
         self._limits = limits
+        self._check_room = check_room
         self._origins = Origins(config)
         self._num_active = 0
 
@@ -87,6 +100,8 @@ class Gate:
                 retry_after=1,
             )
         self._limits.admit(caller)
+        if self._dialects.needs_place(scope):
+            self._check_room()
         return caller
 
     def _caller(self, scope: Scope, headers: Headers) -> Caller:

@@ -101,6 +101,13 @@ class Registry:
         await asyncio.gather(*self._stopping)
         self._folder.close()
 
+    def check_room(self) -> None:
+        """Raises the error of a request that no model has a place for, whichever it names."""
+        if self.store is not None or not self._slots:  # another model may be loaded
+            return
+        if all(slot.num_requests >= self._num_places for slot in self._slots.values()):
+            raise self._full(next(iter(self._slots.values())))
+
     # --- what dialects call -----------------------------------------------------------------
 
     async def generate(
@@ -240,21 +247,30 @@ class Registry:
     def _admit(self, model: str, num_choices: int) -> Slot:
         """The slot of a model, with the request counted; refuses what would wait too long."""
         slot = self._slot(self._catalog.find(model))
-        room = self.config.max_sequences + self.config.max_queued
-        if num_choices > room:
+        places = self._num_places
+        if num_choices > places:
             raise ServeError(
-                "invalid_request", f"n is {num_choices}; this server takes {room}", param="n"
+                "invalid_request", f"n is {num_choices}; this server takes {places}", param="n"
             )
-        if slot.num_requests + num_choices > room:
-            self.metrics.rejections.labels(slot.card.id, "queue_full").inc()
-            wait = slot.mean_seconds * self.config.max_queued / self.config.max_sequences
-            raise ServeError(
-                "overloaded",
-                f"{slot.num_requests} requests run or wait and {room} may; try again later",
-                retry_after=min(max(wait, 1.0), 60.0),
-            )
+        if slot.num_requests + num_choices > places:
+            raise self._full(slot)
         slot.enter(num_choices)
         return slot
+
+    @property
+    def _num_places(self) -> int:
+        """Of each model: requests that may run or wait."""
+        return self.config.max_sequences + self.config.max_queued
+
+    def _full(self, slot: Slot) -> ServeError:
+        """The error of a request that finds no place."""
+        self.metrics.rejections.labels(slot.card.id, "queue_full").inc()
+        wait = slot.mean_seconds * self.config.max_queued / self.config.max_sequences
+        return ServeError(
+            "overloaded",
+            f"{slot.num_requests} requests run or wait and {self._num_places} may; try again later",
+            retry_after=min(max(wait, 1.0), 60.0),
+        )
 
     @contextlib.asynccontextmanager
     async def _use(

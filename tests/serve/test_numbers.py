@@ -1,4 +1,4 @@
-"""A number in a request is a number in its JSON: not true, and not text."""
+"""A number in a request is a number in its JSON, and not true or text; and true is not 1."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import pyslm.serve
 from pyslm.serve.protocol.number import Integer, Number, NumberSchema, TokenIds
 
 TURNS = [{"role": "user", "content": "Hi"}]
-TYPES = {"integer": "5", "number": "0.5"}
+EXAMPLES = {"boolean": "true", "string": '"1"', "number": "1", "zero": "0", "null": "null"}
 
 
 def request_models(of: type[BaseModel] = BaseModel) -> Iterator[type[BaseModel]]:
@@ -35,22 +35,26 @@ def fields() -> Iterator[Any]:
         for name, field in model.model_fields.items():
             adapter: TypeAdapter[Any] = TypeAdapter(field.rebuild_annotation())
             kinds = kinds_of(adapter.json_schema(schema_generator=NumberSchema))
-            if kinds & TYPES.keys():
+            if kinds & {"boolean", "number"}:
                 yield pytest.param(adapter, kinds, id=f"{model.__name__}.{name}")
 
 
 def kinds_of(schema: dict[str, Any]) -> set[str]:
     """The JSON types that it allows."""
-    return {part["type"] for part in schema.get("anyOf", [schema]) if "type" in part}
+    kinds = {part["type"] for part in schema.get("anyOf", [schema]) if "type" in part}
+    return {"number" if kind == "integer" else kind for kind in kinds}
 
 
 @pytest.mark.parametrize(("adapter", "kinds"), list(fields()))
-def test_every_number_of_every_request_is_one(adapter: TypeAdapter[Any], kinds: set[str]) -> None:
-    assert adapter.validate_json("1") == 1
-    for kind, given in (("boolean", "true"), ("string", '"1"')):
-        if kind not in kinds:
+def test_every_number_and_boolean_of_every_request_is_one(
+    adapter: TypeAdapter[Any], kinds: set[str]
+) -> None:
+    for kind, example in EXAMPLES.items():
+        if ("number" if kind == "zero" else kind) not in kinds:
             with pytest.raises(ValidationError):
-                adapter.validate_json(given)
+                adapter.validate_json(example)
+        elif kind == "number":
+            assert adapter.validate_json(example) == 1
 
 
 @pytest.mark.parametrize("given", ["5", "5.0", "5e0", "-3", "18446744073709549568"])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, StrictBool
 
 from pyslm.serve.anthropic.tools import Tool, ToolChoiceField, offered_tools, tool_choice
 from pyslm.serve.anthropic.turns import Block, Turn, is_continued, plain_turns, system_text
@@ -40,7 +40,7 @@ class OutputFormat(Strict):
     """The answer must be valid under a schema."""
 
     type: Literal["json_schema"]
-    schema_: Annotated[dict[str, Any] | bool, Field(alias="schema")]
+    schema_: Annotated[dict[str, Any] | StrictBool, Field(alias="schema")]
 
 
 class OutputConfig(Strict):
@@ -100,7 +100,7 @@ class MessagesRequest(Conversation):
     """A conversation to be continued. After `top_k`, fields that are not Anthropic's."""
 
     max_tokens: Integer = Field(ge=1, le=UNBOUNDED)
-    stream: bool | None = None
+    stream: StrictBool | None = None
     stop_sequences: list[Annotated[str, Field(min_length=1, max_length=4096)]] | None = None
     temperature: Number | None = Field(None, ge=0, le=2)
     top_p: Number | None = Field(None, ge=0, le=1)

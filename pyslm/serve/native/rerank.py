@@ -6,7 +6,7 @@ import math
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Request
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, StrictBool
 from starlette.responses import Response
 
 from pyslm.serve.body import parse_body, request_schema
@@ -36,8 +36,8 @@ class RerankBody(BaseModel):
     query: str
     documents: Annotated[list[str | Document], Field(min_length=1, max_length=MAX_DOCUMENTS)]
     top_n: Integer | None = Field(default=None, ge=0)
-    return_documents: bool | None = None
-    use_activation: bool | None = None
+    return_documents: StrictBool | None = None
+    use_activation: StrictBool | None = None
     """False: the numbers of the reranker's head as they are."""
 
     def texts(self) -> list[str]:

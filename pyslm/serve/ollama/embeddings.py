@@ -7,7 +7,7 @@ from typing import Annotated
 
 import numpy as np
 from fastapi import APIRouter, Request
-from pydantic import Field
+from pydantic import Field, StrictBool
 from starlette.responses import Response
 
 from pyslm.serve.body import parse_body, request_schema
@@ -25,7 +25,7 @@ class OllamaEmbedRequest(BaseRequest):
     """Texts."""
 
     input: str | Annotated[list[str], Field(max_length=2048)] = ""
-    truncate: bool | None = None
+    truncate: StrictBool | None = None
     """Unless False, a text too long for the model is cut, which a response header tells."""
     dimensions: Integer | None = Field(default=None, ge=0)
 

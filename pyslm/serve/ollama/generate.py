@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from fastapi import APIRouter, Request
+from pydantic import StrictBool
 from starlette.responses import Response
 
 from pyslm.serve.body import parse_body, request_schema
@@ -35,7 +36,7 @@ class OllamaGenerateRequest(TextRequest):
     system: str | None = None
     template: str | None = None
     context: Integers | None = None
-    raw: bool | None = None
+    raw: StrictBool | None = None
     images: list[Any] | None = None
     width: Integer | None = None
     height: Integer | None = None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, StrictBool
 
 from pyslm.serve.openai.fields import check_extra, log_passed_over
 from pyslm.serve.protocol import LoadOptions, ModelCard, ServeError
@@ -43,19 +43,19 @@ class Options(BaseModel):
     frequency_penalty: Number | None = Field(default=None, ge=-2, le=2)
 
     num_keep: Integer | None = None
-    penalize_newline: bool | None = None
+    penalize_newline: StrictBool | None = None
 
     # How the machine is used, which is the server's affair and changes no answer.
     num_thread: Integer | None = None
     num_batch: Integer | None = None
     num_gpu: Integer | None = None
     main_gpu: Integer | None = None
-    numa: bool | None = None
-    low_vram: bool | None = None
-    f16_kv: bool | None = None
-    logits_all: bool | None = None
-    use_mmap: bool | None = None
-    use_mlock: bool | None = None
+    numa: StrictBool | None = None
+    low_vram: StrictBool | None = None
+    f16_kv: StrictBool | None = None
+    logits_all: StrictBool | None = None
+    use_mmap: StrictBool | None = None
+    use_mlock: StrictBool | None = None
     draft_num_predict: Integer | None = None
     mirostat_tau: Number | None = None
     """This and the next say how `mirostat` works, which is refused unless it is off."""

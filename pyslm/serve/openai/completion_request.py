@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from pydantic import Field
+from pydantic import Field, StrictBool
 
 from pyslm.serve.openai.sampling import SamplingFields, max_tokens, sampling_params
 from pyslm.serve.openai.tools import ResponseFormat
@@ -28,7 +28,7 @@ class CompletionRequest(SamplingFields):
         | Annotated[list[_Ids], Field(min_length=1, max_length=MAX_PROMPTS)]
     )
     suffix: str | None = None
-    echo: bool | None = None
+    echo: StrictBool | None = None
     best_of: Integer | None = Field(None, ge=1, le=128)
     logprobs: Integer | None = Field(None, ge=0, le=20)
     response_format: ResponseFormat | None = None

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, StrictBool
 
 from pyslm.errors import InvalidRequestError
 from pyslm.request import SamplingParams
 from pyslm.serve.protocol import ServeError
-from pyslm.serve.protocol.number import Integer, Integers, Number
+from pyslm.serve.protocol.number import Integer, Integers, Number, Off
 from pyslm.serve.protocol.request import UNBOUNDED
 
 __all__ = ["SamplingFields", "StreamOptions", "Strict"]
@@ -27,9 +27,9 @@ class Strict(BaseModel):
 class StreamOptions(Strict):
     """How a stream is written."""
 
-    include_usage: bool | None = None
-    include_obfuscation: bool | None = None
-    continuous_usage_stats: Literal[False] | None = None
+    include_usage: StrictBool | None = None
+    include_obfuscation: StrictBool | None = None
+    continuous_usage_stats: Off | None = None
 
 
 class StructuredOutputs(Strict):
@@ -39,7 +39,7 @@ class StructuredOutputs(Strict):
     regex: str | None = None
     choice: list[str] | None = None
     grammar: str | None = None
-    json_object: bool | None = None
+    json_object: StrictBool | None = None
 
 
 class SamplingFields(BaseModel):
@@ -48,7 +48,7 @@ class SamplingFields(BaseModel):
     model_config = ConfigDict(extra="allow", allow_inf_nan=False)
 
     model: str = ""
-    stream: bool | None = None
+    stream: StrictBool | None = None
     stream_options: StreamOptions | None = None
 
     temperature: Number | None = Field(None, ge=0, le=2)
@@ -78,9 +78,9 @@ class SamplingFields(BaseModel):
     min_tokens: Integer | None = Field(None, ge=0, le=UNBOUNDED)
     n_predict: Integer | None = Field(None, ge=-1, le=UNBOUNDED)
     stop_token_ids: Integers | None = None
-    include_stop_str_in_output: bool | None = None
-    ignore_eos: bool | None = None
-    skip_special_tokens: bool | None = None
+    include_stop_str_in_output: StrictBool | None = None
+    ignore_eos: StrictBool | None = None
+    skip_special_tokens: StrictBool | None = None
     allowed_token_ids: Integers | None = None
     bad_words: list[str] | None = None
     prompt_logprobs: Integer | None = Field(None, ge=0, le=20)
@@ -88,8 +88,8 @@ class SamplingFields(BaseModel):
     priority: Integer | None = None
     request_id: str | None = Field(None, max_length=128)
     cache_salt: str | None = Field(None, max_length=256)
-    return_token_ids: bool | None = None
-    return_tokens_as_token_ids: bool | None = None
+    return_token_ids: StrictBool | None = None
+    return_tokens_as_token_ids: StrictBool | None = None
 
     structured_outputs: StructuredOutputs | None = None
     guided_json: _Schema = None

@@ -7,13 +7,22 @@ that nobody wrote. Whole floats are whole numbers, though: some languages have n
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 from pydantic_core import CoreSchema
 
-__all__ = ["Integer", "Integers", "Number", "NumberSchema", "TokenIds", "a_number", "each_a_number"]
+__all__ = [
+    "Integer",
+    "Integers",
+    "Number",
+    "NumberSchema",
+    "Off",
+    "TokenIds",
+    "a_number",
+    "each_a_number",
+]
 
 _NOT_NUMBERS = (bool, str)
 _BOUNDS = {
@@ -27,6 +36,12 @@ _BOUNDS = {
 def _a_number(value: Any) -> Any:
     if isinstance(value, _NOT_NUMBERS):
         raise ValueError("allowed: a whole number")
+    return value
+
+
+def _a_boolean(value: Any) -> Any:
+    if value is not None and not isinstance(value, bool):
+        raise ValueError("allowed: false")
     return value
 
 
@@ -44,6 +59,9 @@ Integer = Annotated[int, a_number]
 
 Number = Annotated[float, Field(strict=True)]
 """A number: 0.5 or 1, but not true or "0.5"."""
+
+Off = Annotated[Literal[False], BeforeValidator(_a_boolean)]
+"""False, and not 0."""
 
 each_a_number = BeforeValidator(_each_a_number)
 """Of a list of int, which may be long: each is an `Integer`, without a call for each of them."""

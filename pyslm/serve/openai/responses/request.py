@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, StrictBool
 
 from pyslm.serve.openai.chat_request import ChatRequest
 from pyslm.serve.openai.messages import Message
@@ -64,7 +64,7 @@ class TextFormat(Strict):
     name: Annotated[str, Field(min_length=1, max_length=128)] | None = None
     description: str | None = None
     schema_: Annotated[dict[str, Any] | None, Field(alias="schema")] = None
-    strict: bool | None = None
+    strict: StrictBool | None = None
 
 
 class TextField(Strict):
@@ -88,8 +88,8 @@ class ResponsesRequest(SamplingFields):
     input: str | list[InputItem] | None = None
     instructions: str | None = None
     previous_response_id: Annotated[str, Field(max_length=256)] | None = None
-    store: bool | None = None
-    background: bool | None = None
+    store: StrictBool | None = None
+    background: StrictBool | None = None
     conversation: str | dict[str, Any] | None = None
     prompt: dict[str, Any] | None = None
     context_management: list[dict[str, Any]] | None = None
@@ -97,7 +97,7 @@ class ResponsesRequest(SamplingFields):
     tool_choice: (
         Literal["none", "auto", "required"] | NamedFunction | AllowedFunctions | HostedTool | None
     ) = None
-    parallel_tool_calls: bool | None = None
+    parallel_tool_calls: StrictBool | None = None
     max_tool_calls: Annotated[Integer, Field(ge=1)] | None = None
     max_output_tokens: Annotated[Integer, Field(ge=1)] | None = None
     text: TextField | None = None
