@@ -210,6 +210,17 @@ def serve(
     log_json: Annotated[
         bool, _option("--log-json", panel=_LOGS, help="One JSON object a line.")
     ] = False,
+    otel: Annotated[
+        str | None,
+        _option(
+            "--otel",
+            panel=_LOGS,
+            metavar="URL",
+            help="Send a span of each request to this OpenTelemetry collector, such as "
+            "http://localhost:4318. Default: OTEL_EXPORTER_OTLP_ENDPOINT, if it is set.",
+            show_default=False,
+        ),
+    ] = None,
     vllm_metrics: Annotated[
         bool, _option("--vllm-metrics", panel=_LOGS, help="/metrics has vLLM's names as well.")
     ] = False,
@@ -271,6 +282,7 @@ def serve(
         responses_count=responses_count,
         log_level=log_level,
         log_json=log_json,
+        otel_endpoint=otel,
         vllm_metrics=vllm_metrics,
     )
     with _announced(state_file) as announce:

@@ -26,6 +26,7 @@ from pyslm.serve.protocol.error import ErrorKind, ServeError
 from pyslm.serve.protocol.number import NumberSchema
 from pyslm.serve.registry import Registry
 from pyslm.serve.system import system_router
+from pyslm.serve.tracing import Tracing
 
 __all__ = ["build_app"]
 
@@ -38,8 +39,8 @@ _CLIENT_GONE = 499  # nginx's; nobody reads it
 _KINDS: dict[int, ErrorKind] = {404: "not_found", 405: "method_not_allowed", 413: "too_large"}
 
 
-def build_app(config: ServeConfig, registry: Registry) -> ASGIApp:
-    """The app, over a registry that somebody else opens and closes."""
+def build_app(config: ServeConfig, registry: Registry, tracing: Tracing | None = None) -> ASGIApp:
+    """The app, over a registry and a tracing that somebody else opens and closes."""
     dialects = Dialects(Services(registry, config, registry.store))
     app = FastAPI(
         title="pyslm", version=__version__, docs_url=None, redoc_url=None, redirect_slashes=False
@@ -50,7 +51,7 @@ def build_app(config: ServeConfig, registry: Registry) -> ASGIApp:
     _handle_errors(app, dialects)
     _describe(app)
     keys = key_ring(config)
-    gate = Gate(app, config, dialects, keys, registry.limits, registry.check_room)
+    gate = Gate(app, config, dialects, keys, registry.limits, registry.check_room, tracing)
     return CORSMiddleware(
         gate,
         allow_origins=list(config.cors_origins),

@@ -42,6 +42,7 @@ from pyslm.serve.protocol import (
 from pyslm.serve.room import Room
 from pyslm.serve.slot import Slot
 from pyslm.serve.supervisor import Supervisor
+from pyslm.serve.tracing import current_trace
 from pyslm.serve.tracking import TrackedStream
 from pyslm.serve.wire import WorkerSpec, WorkerStats
 
@@ -123,6 +124,7 @@ class Registry:
         card = self._catalog.find(model)
         if card.parent is not None:
             request = msgspec.structs.replace(request, adapter=card.id)
+        current_trace.get().generates(model or card.id, card.id, request)
         options = bounded(options, slot.card)
         tracked = TrackedStream(slot, request, self.metrics, self.limits)
         try:
@@ -150,6 +152,7 @@ class Registry:
     ) -> EmbedResult:
         began = time.monotonic()
         async with self._use(model, keep_alive, options) as (slot, channel):
+            current_trace.get().asks("embeddings", model or slot.card.id, slot.card.id)
             load_seconds = time.monotonic() - began
             result = await channel.embed(self._owned(model, request))
             self._count(slot, sum(result.num_tokens))
@@ -176,6 +179,7 @@ class Registry:
 
     def _count(self, slot: Slot, num_tokens: int) -> None:
         self.limits.spend(current_caller.get(), num_tokens)
+        current_trace.get().counted(num_tokens)
         self.metrics.prompt_tokens.labels(slot.card.id).inc(num_tokens)
 
     async def tokenize(self, model: str, request: TokenizeRequest) -> TokenizeResult:
