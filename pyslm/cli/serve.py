@@ -238,6 +238,10 @@ def serve(
 
       pyslm serve model.gguf --port 11434 --lora legal=legal.gguf   [dim](Ollama's port)[/dim]
 
+      pyslm keys create ann   [dim](then, for other machines:)[/dim]
+
+      pyslm serve model.gguf --host 0.0.0.0 --require-key --tls-cert cert.pem --tls-key key.pem
+
       curl localhost:8000/v1/chat/completions -d '{"messages":[{"role":"user","content":"Hi"}]}'
     """
     check_extra()
