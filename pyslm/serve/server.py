@@ -149,7 +149,7 @@ class _Server(uvicorn.Server):
                 task.cancel()
             return
         _log.info("stopping: running requests may end (a second signal stops at once)")
-        self._registry.is_closing = True
+        self._registry.begin_closing()
         self.should_exit = True
 
     async def announce(self, ready: Callable[[], None]) -> None:

@@ -28,6 +28,7 @@ from starlette.types import Scope
 
 from pyslm import __version__
 from pyslm.errors import InvalidRequestError
+from pyslm.serve.protocol.error import STATUS
 from pyslm.serve.protocol.event import Finished
 from pyslm.serve.protocol.request import UNBOUNDED, GenerateRequest
 
@@ -44,6 +45,7 @@ _PACKAGES = ("opentelemetry.sdk", "opentelemetry.exporter.otlp.proto.http")
 _TRACES_PATH = "/v1/traces"
 _FLUSH_SECONDS = 5.0
 _SERVER_ERROR = 500
+_OUR_FAULTS = frozenset(kind for kind, status in STATUS.items() if status >= _SERVER_ERROR)
 _NANOSECONDS = 1_000_000_000
 _LOADED_SECONDS = 0.01
 _MAX_NAME = 200
@@ -71,7 +73,7 @@ class Trace:
         """What a request that makes no text has read."""
 
     def failed(self, kind: str) -> None:
-        """The request ended so."""
+        """The request ended so: an `ErrorKind`, "disconnected", or a status such as "500"."""
 
     def end(self, status: int) -> None:
         """The answer is over; its HTTP status, 0 if there was none."""
@@ -89,6 +91,7 @@ class SpanTrace(Trace):
         self._accepted_ns = time.time_ns()
         self._input_tokens = self._output_tokens = 0
         self._reasons: list[str] = []
+        self._has_failed = False
 
     def asks(self, operation: str, asked: str, model: str) -> None:
         self._accepted_ns = time.time_ns()
@@ -153,18 +156,21 @@ class SpanTrace(Trace):
     def failed(self, kind: str) -> None:
         from opentelemetry.trace import StatusCode
 
+        self._has_failed = True
         self._span.set_attribute("error.type", kind)
-        self._span.set_status(StatusCode.ERROR)
+        if kind in _OUR_FAULTS or kind.startswith("5"):
+            self._span.set_status(StatusCode.ERROR)
 
     def end(self, status: int) -> None:
-        if status >= _SERVER_ERROR:
+        if status >= _SERVER_ERROR and not self._has_failed:
             self.failed(str(status))
         if self._input_tokens:
             self._span.set_attribute("gen_ai.usage.input_tokens", self._input_tokens)
         if self._reasons:
             self._span.set_attribute("gen_ai.usage.output_tokens", self._output_tokens)
             self._span.set_attribute("gen_ai.response.finish_reasons", self._reasons)
-        self._span.set_attribute("http.response.status_code", status)
+        if status:
+            self._span.set_attribute("http.response.status_code", status)
         self._span.end()
 
     def _child(

@@ -210,7 +210,41 @@ def test_errors_show(traced: ServerProcess, collector: Collector) -> None:
     assert ask(traced, "/v1/completions", long, TRACE[:-1] + "6").status_code == 400
     (span,) = collector.of_trace(TRACE[:-1] + "6").values()
     assert attributes(span)["error.type"] == "context_length"
+    assert span.status.code == Status.STATUS_CODE_UNSET
+
+
+def test_a_worker_that_dies_is_our_fault(traced: ServerProcess, collector: Collector) -> None:
+    trace = TRACE[:-1] + "9"
+    body = {"prompt": "Once", "max_tokens": 400, "ignore_eos": True, "stream": True, "n": 16}
+    headers = {"traceparent": f"00-{trace}-{PARENT}-01"}
+    with (
+        traced.http(headers=headers) as client,
+        client.stream("POST", "/v1/completions", json=body) as answer,
+    ):
+        lines = answer.iter_lines()
+        next(lines)
+        (worker,) = traced.workers()
+        worker.kill()
+        assert "ended while it answered" in "".join(lines)
+    span = collector.of_trace(trace)["text_completion stories"]
+    assert attributes(span)["error.type"] == "crashed"
     assert span.status.code == Status.STATUS_CODE_ERROR
+
+
+def test_a_client_that_leaves_is_nobodys_fault(traced: ServerProcess, collector: Collector) -> None:
+    trace = TRACE[:-1] + "a"
+    body = {"prompt": "Once", "max_tokens": 400, "ignore_eos": True, "stream": True, "n": 16}
+    headers = {"traceparent": f"00-{trace}-{PARENT}-01"}
+    with (
+        traced.http(headers=headers) as client,
+        client.stream("POST", "/v1/completions", json=body) as answer,
+    ):
+        lines = answer.iter_lines()
+        next(lines)
+        lines.close()
+    span = collector.of_trace(trace)["text_completion stories"]
+    assert attributes(span)["error.type"] == "disconnected"
+    assert span.status.code == Status.STATUS_CODE_UNSET
 
 
 def test_who_is_not_sampled_has_no_span(traced: ServerProcess, collector: Collector) -> None:
