@@ -7,213 +7,52 @@ import importlib.util
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Annotated, Any
-
-import typer
 
 from pyslm import service
+from pyslm.cli import serve_options as options
 from pyslm.errors import InvalidRequestError
 
 __all__ = ["check_extra", "parse_adapters", "parse_bytes", "serve"]
 
 _NEEDED = ("fastapi", "uvicorn", "httptools", "pydantic", "prometheus_client", "limits", "msgspec")
 
-_MODELS = "Models"
-_ADDRESS = "Address"
-_ACCESS = "Who may ask"
-_LOADING = "How models are loaded"
-_LIMITS = "How much may be asked"
-_KEPT = "What /v1/responses keeps"
-_LOGS = "Logs and numbers"
-
-
-def _option(*names: str, panel: str, **settings: Any) -> Any:
-    return typer.Option(*names, rich_help_panel=panel, **settings)
-
 
 def serve(
-    models: Annotated[
-        list[str] | None,
-        typer.Argument(
-            metavar="[MODEL]...",
-            help="Names or GGUF files. The first answers requests that name none; all stay "
-            "loaded. Without any, every model of `pyslm list` can be asked for.",
-            show_default=False,
-        ),
-    ] = None,
-    name: Annotated[
-        list[str] | None,
-        _option("--name", panel=_MODELS, help="What clients call the first model."),
-    ] = None,
-    lora: Annotated[
-        list[str] | None,
-        _option(
-            "--lora",
-            "--lora-modules",
-            panel=_MODELS,
-            metavar="NAME=PATH",
-            help="A LoRA adapter (GGUF) of the first model, which clients ask for by NAME.",
-        ),
-    ] = None,
-    store: Annotated[
-        bool | None,
-        _option(
-            "--store/--no-store",
-            panel=_MODELS,
-            help="Serve the models of `pyslm list` besides those named. Default: if none is.",
-            show_default=False,
-        ),
-    ] = None,
-    max_loaded: Annotated[
-        int,
-        _option("--max-loaded-models", panel=_MODELS, min=1, help="Loaded at the same time."),
-    ] = 3,
-    keep_alive: Annotated[
-        str,
-        _option(
-            "--keep-alive",
-            panel=_MODELS,
-            help="How long an idle model stays: 5m, 1h, 30; -1: for ever.",
-        ),
-    ] = "5m",
-    memory_budget: Annotated[
-        str | None,
-        _option(
-            "--memory-budget",
-            panel=_MODELS,
-            help="What all models may take: 8G, 500M. Default: 80 % of what is free.",
-        ),
-    ] = None,
-    load_on_demand: Annotated[
-        bool,
-        _option(
-            "--load-on-demand/--no-load-on-demand",
-            panel=_MODELS,
-            help="Load a model when a request names it.",
-        ),
-    ] = True,
-    host: Annotated[
-        str, _option("--host", panel=_ADDRESS, help="Address to listen on.")
-    ] = "127.0.0.1",
-    port: Annotated[
-        int, _option("--port", "-p", panel=_ADDRESS, min=0, max=65535, help="0: any free one.")
-    ] = 8000,
-    tls_cert: Annotated[
-        Path | None, _option("--tls-cert", panel=_ADDRESS, help="Certificate (PEM).")
-    ] = None,
-    tls_key: Annotated[Path | None, _option("--tls-key", panel=_ADDRESS, help="Its key.")] = None,
-    api_key: Annotated[
-        list[str] | None,
-        _option(
-            "--api-key",
-            panel=_ACCESS,
-            envvar="PYSLM_API_KEY",
-            show_envvar=True,
-            help="Ask for this key. Better: `pyslm keys create`, whose keys are kept hashed.",
-        ),
-    ] = None,
-    require_key: Annotated[
-        bool,
-        _option("--require-key", panel=_ACCESS, help="Ask for a key of `pyslm keys`."),
-    ] = False,
-    allow_host: Annotated[
-        list[str] | None,
-        _option("--allow-host", panel=_ACCESS, help="A name by which clients reach this server."),
-    ] = None,
-    cors_origin: Annotated[
-        list[str] | None,
-        _option("--cors-origin", panel=_ACCESS, help="Pages that may ask; this machine's may."),
-    ] = None,
-    insecure: Annotated[
-        bool,
-        _option(
-            "--insecure", panel=_ACCESS, help="Listen beyond this machine without a key or TLS."
-        ),
-    ] = False,
-    ctx: Annotated[
-        int | None,
-        _option(
-            "--ctx",
-            "--max-model-len",
-            panel=_LOADING,
-            min=1,
-            help="Context in tokens. Default: the model's, at most 4096.",
-        ),
-    ] = None,
-    parallel: Annotated[
-        int,
-        _option(
-            "--parallel",
-            "--max-num-seqs",
-            panel=_LOADING,
-            min=1,
-            help="Requests computed together.",
-        ),
-    ] = 16,
-    batch: Annotated[
-        int,
-        _option("--batch", panel=_LOADING, min=1, help="Prompt tokens that one step may compute."),
-    ] = 512,
-    threads: Annotated[
-        int | None,
-        _option("--threads", "-t", panel=_LOADING, min=1, help="Default: the physical cores."),
-    ] = None,
-    kv_type: Annotated[
-        str,
-        _option("--kv-type", panel=_LOADING, help="How keys and values are kept: f16, bf16, q8_0."),
-    ] = "f16",
-    weight_cache: Annotated[
-        bool,
-        _option(
-            "--weight-cache/--no-weight-cache",
-            panel=_LOADING,
-            help="Keep packed weights on disk, so that the next start is faster.",
-        ),
-    ] = True,
-    max_queued: Annotated[
-        int,
-        _option(
-            "--max-queued", panel=_LIMITS, min=0, help="Requests that may wait; more get a 429."
-        ),
-    ] = 256,
-    rate_limit: Annotated[
-        list[str] | None,
-        _option("--rate-limit", panel=_LIMITS, help="Requests of each key or address: 60/minute."),
-    ] = None,
-    token_limit: Annotated[
-        list[str] | None,
-        _option("--token-limit", panel=_LIMITS, help="Tokens of each key or address: 100000/hour."),
-    ] = None,
-    max_body: Annotated[
-        str, _option("--max-body", panel=_LIMITS, help="Largest request body.")
-    ] = "16M",
-    responses_db: Annotated[
-        str | None,
-        _option(
-            "--responses-db",
-            panel=_KEPT,
-            metavar="PATH",
-            help="File of the conversations of /v1/responses; :memory: keeps none on disk. "
-            "Default: in your data folder.",
-        ),
-    ] = None,
-    responses_days: Annotated[
-        float,
-        _option("--responses-days", panel=_KEPT, min=0, help="Days after its last use."),
-    ] = 30.0,
-    responses_count: Annotated[
-        int, _option("--responses-count", panel=_KEPT, min=1, help="Responses kept at most.")
-    ] = 10_000,
-    log_level: Annotated[
-        str, _option("--log-level", panel=_LOGS, help="debug, info, warning or error.")
-    ] = "info",
-    log_json: Annotated[
-        bool, _option("--log-json", panel=_LOGS, help="One JSON object a line.")
-    ] = False,
-    vllm_metrics: Annotated[
-        bool, _option("--vllm-metrics", panel=_LOGS, help="/metrics has vLLM's names as well.")
-    ] = False,
-    state_file: Annotated[Path | None, typer.Option("--state-file", hidden=True)] = None,
+    models: options.Models = None,
+    name: options.Name = None,
+    lora: options.Lora = None,
+    store: options.Store = None,
+    max_loaded: options.MaxLoaded = 3,
+    keep_alive: options.KeepAlive = "5m",
+    memory_budget: options.MemoryBudget = None,
+    load_on_demand: options.LoadOnDemand = True,
+    host: options.Host = "127.0.0.1",
+    port: options.Port = 8000,
+    tls_cert: options.TlsCert = None,
+    tls_key: options.TlsKey = None,
+    api_key: options.ApiKey = None,
+    require_key: options.RequireKey = False,
+    allow_host: options.AllowHost = None,
+    cors_origin: options.CorsOrigin = None,
+    insecure: options.Insecure = False,
+    ctx: options.Ctx = None,
+    parallel: options.Parallel = 16,
+    batch: options.Batch = 512,
+    threads: options.Threads = None,
+    kv_type: options.KvType = "f16",
+    weight_cache: options.WeightCache = True,
+    max_queued: options.MaxQueued = 256,
+    rate_limit: options.RateLimit = None,
+    token_limit: options.TokenLimit = None,
+    max_body: options.MaxBody = "16M",
+    responses_db: options.ResponsesDb = None,
+    responses_days: options.ResponsesDays = 30.0,
+    responses_count: options.ResponsesCount = 10_000,
+    log_level: options.LogLevel = "info",
+    log_json: options.LogJson = False,
+    otel: options.Otel = None,
+    vllm_metrics: options.VllmMetrics = False,
+    state_file: options.StateFile = None,
 ) -> None:
     """Serve models to the clients you have: OpenAI's, Ollama's, and those that speak their APIs.
 
@@ -226,6 +65,10 @@ def serve(
       pyslm serve model.gguf --name tiny --ctx 8192 --port 8080
 
       pyslm serve model.gguf --port 11434 --lora legal=legal.gguf   [dim](Ollama's port)[/dim]
+
+      pyslm keys create ann   [dim](then, for other machines:)[/dim]
+
+      pyslm serve model.gguf --host 0.0.0.0 --require-key --tls-cert cert.pem --tls-key key.pem
 
       curl localhost:8000/v1/chat/completions -d '{"messages":[{"role":"user","content":"Hi"}]}'
     """
@@ -271,6 +114,7 @@ def serve(
         responses_count=responses_count,
         log_level=log_level,
         log_json=log_json,
+        otel_endpoint=otel,
         vllm_metrics=vllm_metrics,
     )
     with _announced(state_file) as announce:

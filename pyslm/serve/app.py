@@ -23,8 +23,10 @@ from pyslm.serve.gate import Gate
 from pyslm.serve.keys import KeyFile, KeyRing
 from pyslm.serve.protocol.dialect import Services
 from pyslm.serve.protocol.error import ErrorKind, ServeError
+from pyslm.serve.protocol.number import NumberSchema
 from pyslm.serve.registry import Registry
 from pyslm.serve.system import system_router
+from pyslm.serve.tracing import Tracing
 
 __all__ = ["build_app"]
 
@@ -37,8 +39,8 @@ _CLIENT_GONE = 499  # nginx's; nobody reads it
 _KINDS: dict[int, ErrorKind] = {404: "not_found", 405: "method_not_allowed", 413: "too_large"}
 
 
-def build_app(config: ServeConfig, registry: Registry) -> ASGIApp:
-    """The app, over a registry that somebody else opens and closes."""
+def build_app(config: ServeConfig, registry: Registry, tracing: Tracing | None = None) -> ASGIApp:
+    """The app, over a registry and a tracing that somebody else opens and closes."""
     dialects = Dialects(Services(registry, config, registry.store))
     app = FastAPI(
         title="pyslm", version=__version__, docs_url=None, redoc_url=None, redirect_slashes=False
@@ -48,7 +50,8 @@ def build_app(config: ServeConfig, registry: Registry) -> ASGIApp:
         app.include_router(dialect.router, tags=[dialect.name])
     _handle_errors(app, dialects)
     _describe(app)
-    gate = Gate(app, config, dialects, key_ring(config), registry.limits)
+    keys = key_ring(config)
+    gate = Gate(app, config, dialects, keys, registry.limits, registry.check_room, tracing)
     return CORSMiddleware(
         gate,
         allow_origins=list(config.cors_origins),
@@ -107,6 +110,7 @@ def _describe(app: FastAPI) -> None:
             _, schemas = models_json_schema(
                 models,  # type: ignore[arg-type]
                 ref_template="#/components/schemas/{model}",
+                schema_generator=NumberSchema,
             )
             components = document.setdefault("components", {}).setdefault("schemas", {})
             components.update(schemas.get("$defs", {}))

@@ -77,6 +77,8 @@ class ServeConfig:
     responses_count: int = 10_000
     """How many are kept, of all keys together."""
 
+    otel_endpoint: str | None = None
+    """Where spans go (OTLP over HTTP); None: where the environment says, if it does."""
     vllm_metrics: bool = False
     """Give the metrics under vLLM's names as well."""
     log_level: str = "info"

@@ -31,6 +31,7 @@ class Dialects:
             reverse=True,
         )
         self._uploads = tuple(path for dialect in self.all for path in dialect.uploads)
+        self._busy = frozenset(path for dialect in self.all for path in dialect.busy)
 
     def error_response(self, scope: Scope, error: ServeError) -> Response:
         """An error as the client that sent a request reads it."""
@@ -44,6 +45,10 @@ class Dialects:
     def is_upload(self, path: str) -> bool:
         """Whether the route reads its body itself, piece by piece."""
         return bool(self._uploads) and path.startswith(self._uploads)
+
+    def needs_place(self, scope: Scope) -> bool:
+        """Whether a request can be nothing but work for a model."""
+        return scope["method"] == "POST" and scope["path"] in self._busy
 
     def _of(self, scope: Scope) -> Dialect:
         path = scope["path"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import secrets
 import time
+from collections.abc import Callable
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -17,6 +18,7 @@ from pyslm.serve.keys import KeyRing
 from pyslm.serve.limits import Limits
 from pyslm.serve.origins import Origins
 from pyslm.serve.protocol.error import ServeError
+from pyslm.serve.tracing import Trace, Tracing, current_trace
 
 __all__ = ["Gate"]
 
@@ -28,13 +30,28 @@ class Gate:
     """Host and Origin, key, limits, body; in this order, and errors in the dialect of the path."""
 
     def __init__(
-        self, app: ASGIApp, config: ServeConfig, dialects: Dialects, keys: KeyRing, limits: Limits
+        self,
+        app: ASGIApp,
+        config: ServeConfig,
+        dialects: Dialects,
+        keys: KeyRing,
+        limits: Limits,
+        check_room: Callable[[], None] = lambda: None,
+        tracing: Tracing | None = None,
     ) -> None:
+        """In front of an app.
+
+        Args:
+            check_room: raises the error of a request that no model has a place for.
+            tracing: makes a span of each request.
+        """
         self._app = app
         self._config = config
         self._dialects = dialects
         self._keys = keys
         self._limits = limits
+        self._check_room = check_room
+        self._tracing = tracing
         self._origins = Origins(config)
         self._num_active = 0
 
@@ -49,6 +66,8 @@ class Gate:
         current_request_id.set(answer.request_id)
         self._num_active += 1
         began = time.monotonic()
+        trace = self._tracing.begin(scope) if self._tracing is not None else Trace()
+        current_trace.set(trace)
         caller: Caller | None = None
         try:
             caller = self._admit(scope)
@@ -62,6 +81,7 @@ class Gate:
             await response(scope, receive, answer)
         finally:
             self._num_active -= 1
+            trace.end(answer.status)
             self._record(scope, answer, caller, time.monotonic() - began)
 
     def _admit(self, scope: Scope) -> Caller:
@@ -87,6 +107,8 @@ class Gate:
                 retry_after=1,
             )
         self._limits.admit(caller)
+        if self._dialects.needs_place(scope):
+            self._check_room()
         return caller
 
     def _caller(self, scope: Scope, headers: Headers) -> Caller:

@@ -19,6 +19,7 @@ from pyslm.serve.config import ServeConfig
 from pyslm.serve.logs import configure_logs
 from pyslm.serve.origins import is_loopback
 from pyslm.serve.registry import Registry
+from pyslm.serve.tracing import Tracing, open_tracing
 
 __all__ = ["check_certificate", "check_exposure", "serve"]
 
@@ -42,9 +43,14 @@ def serve(config: ServeConfig, on_ready: Callable[[str], None] = lambda url: Non
     check_exposure(config)
     check_certificate(config)
     configure_logs(config.log_level, as_json=config.log_json)
+    tracing = open_tracing(config.otel_endpoint)
     listener = _bind(config)
-    with listener, contextlib.suppress(asyncio.CancelledError):  # stopped while it loaded
-        _run(_serve(config, listener, on_ready))
+    try:
+        with listener, contextlib.suppress(asyncio.CancelledError):  # stopped while it loaded
+            _run(_serve(config, listener, on_ready, tracing))
+    finally:
+        if tracing is not None:
+            tracing.close()
 
 
 def _run(main: Coroutine[Any, Any, None]) -> None:
@@ -93,11 +99,14 @@ def check_certificate(config: ServeConfig) -> None:
 
 
 async def _serve(
-    config: ServeConfig, listener: socket.socket, on_ready: Callable[[str], None]
+    config: ServeConfig,
+    listener: socket.socket,
+    on_ready: Callable[[str], None],
+    tracing: Tracing | None,
 ) -> None:
     with _Signals() as signals:
         async with Registry(config) as registry:
-            server = _Server(config, registry)
+            server = _Server(config, registry, tracing)
             signals.stop = server.stop
             url = _url(config, listener)
             announcing = asyncio.create_task(server.announce(lambda: on_ready(url)))
@@ -109,9 +118,9 @@ async def _serve(
 class _Server(uvicorn.Server):
     """uvicorn, with our meaning of signals."""
 
-    def __init__(self, config: ServeConfig, registry: Registry) -> None:
+    def __init__(self, config: ServeConfig, registry: Registry, tracing: Tracing | None) -> None:
         settings = uvicorn.Config(
-            build_app(config, registry),
+            build_app(config, registry, tracing),
             log_config=None,
             access_log=False,
             lifespan="off",
@@ -140,7 +149,7 @@ class _Server(uvicorn.Server):
                 task.cancel()
             return
         _log.info("stopping: running requests may end (a second signal stops at once)")
-        self._registry.is_closing = True
+        self._registry.begin_closing()
         self.should_exit = True
 
     async def announce(self, ready: Callable[[], None]) -> None:

@@ -13,6 +13,7 @@ from pyslm.serve.protocol.error import ServeError
 from pyslm.serve.protocol.event import Event, Finished, Started
 from pyslm.serve.protocol.request import GenerateRequest
 from pyslm.serve.slot import Slot
+from pyslm.serve.tracing import current_trace
 
 __all__ = ["TrackedStream"]
 
@@ -36,11 +37,13 @@ class TrackedStream:
         self._saw_token = False
         self._over = False
         self._stream: EventStream | None = None
+        self._trace = current_trace.get()
         self._num_tokens = 0
 
     def attach(self, stream: EventStream) -> None:
         """The request is accepted; here come its events."""
         self._stream = stream
+        self._trace.accepted(self.load_seconds)
 
     def fail(self, error: BaseException) -> None:
         """The request ended so."""
@@ -49,6 +52,7 @@ class TrackedStream:
             if isinstance(error, asyncio.CancelledError):
                 kind = "disconnected"  # type: ignore[assignment]
             self._metrics.failures.labels(self._slot.card.id, kind).inc()
+            self._trace.failed(kind)
             self._leave()
 
     def __aiter__(self) -> TrackedStream:
@@ -86,6 +90,7 @@ class TrackedStream:
         if not self._over:
             if self._num_tokens == 0:
                 self._metrics.failures.labels(self._slot.card.id, "disconnected").inc()
+                self._trace.failed("disconnected")
             self._leave()
 
     def _see(self, event: Event) -> None:
@@ -93,8 +98,10 @@ class TrackedStream:
             self._saw_token = True
             waited = time.monotonic() - self._began
             self._metrics.first_token.labels(self._slot.card.id).observe(waited)
+            self._trace.first_token(waited)
         if type(event) is Finished:
             self._metrics.finished(self._slot.card.id, event)
+            self._trace.finished(event)
             self._num_tokens += event.completion_tokens
             self._num_tokens += event.prompt_tokens if event.choice == 0 else 0
 

@@ -9,6 +9,7 @@ import json
 import os
 import subprocess
 import sys
+import urllib.parse
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -156,6 +157,56 @@ def test_second_generation_of_routes(http: httpx.Client) -> None:
     assert http.get(f"/models/unload/{VARIANT}").json() == {"status": "not_loaded"}
     assert http.get("/models/loaded").json() == []
     assert http.get(f"/models/load/{VARIANT}").json() == {"status": "loaded"}
+
+
+def test_the_second_sdk_manages_models_of_an_external_service(http: httpx.Client) -> None:
+    """As its ModelLoadManager asks (1.2.4): ids quoted, ten seconds of patience, the text of the
+    answer only logged, `ok` and a bare array of ids needed."""
+    ident = urllib.parse.quote(VARIANT)
+    assert "%3A" in ident
+    asked: dict[str, Any] = {
+        "headers": {"user-agent": "foundry-local-python-sdk/1.2.4"},
+        "timeout": 10,
+    }
+    for verb, listed in (("unload", []), ("load", [VARIANT]), ("load", [VARIANT])):
+        assert http.get(f"/models/{verb}/{ident}", **asked).is_success
+        assert http.get("/models/loaded", **asked).json() == listed
+    assert not http.get("/models/load/nobody-generic-cpu%3A1", **asked).is_success
+
+
+def test_the_second_web_service_speaks_openai(server: ServerProcess, http: httpx.Client) -> None:
+    """The rest of its routes (contract, 1.2), with the id that it gives a variant."""
+    listed = http.get("/v1/models").json()["data"]
+    assert [model["id"] for model in listed] == ["stories"]
+    assert http.get(f"/v1/models/{VARIANT}").json()["object"] == "model"
+    turns = [{"role": "user", "content": "Once"}]
+    client = server.openai(api_key="notneeded")  # the key of its samples
+    answer = client.chat.completions.create(model=VARIANT, messages=turns, max_tokens=4)
+    assert answer.choices[0].message.content
+    chunks = client.chat.completions.create(
+        model=VARIANT, messages=turns, max_tokens=4, stream=True
+    )
+    assert "".join(chunk.choices[0].delta.content or "" for chunk in chunks if chunk.choices)
+    (vector,) = client.embeddings.create(model=VARIANT, input="Once").data
+    assert len(vector.embedding) == 64
+    kept = client.responses.create(model=VARIANT, input="Once", max_output_tokens=4)
+    assert client.responses.retrieve(kept.id).output_text == kept.output_text
+    assert [item.type for item in client.responses.input_items.list(kept.id)] == ["message"]
+    client.responses.delete(kept.id)
+    assert http.get(f"/v1/responses/{kept.id}").status_code == 404
+
+
+def test_the_second_web_service_has_its_errors(http: httpx.Client) -> None:
+    body = {"model": "nobody", "messages": [{"role": "user", "content": "Hi"}]}
+    answer = http.post("/v1/chat/completions", json=body)
+    assert answer.status_code == 404
+    assert set(answer.json()["error"]) == {"message", "type", "param", "code"}
+    answer = http.post("/v1/chat/completions", json={"model": VARIANT})
+    assert (answer.status_code, answer.json()["error"]["param"]) == (400, "messages")
+    files = {"file": ("a.wav", b"RIFF")}
+    heard = http.post("/v1/audio/transcriptions", data={"model": VARIANT}, files=files)
+    assert heard.status_code == 404  # there is no audio here
+    assert heard.json()["error"]["type"] == "invalid_request_error"
 
 
 @pytest.mark.parametrize(

@@ -22,9 +22,10 @@ CHECKS = [
     checks.content_type_conformance,
     checks.response_schema_conformance,
     checks.response_headers_conformance,
+    checks.negative_data_rejection,
 ]
-# Not with each run: a number that is given as true is taken for 1, by pydantic's rules.
-STRICTER = [*CHECKS, checks.negative_data_rejection, checks.unsupported_method]
+# Not with each run:
+STRICTER = [*CHECKS, checks.unsupported_method]
 ENDS = ("/shutdown", "/openai/load", "/openai/unload", "/models/load", "/models/unload")
 """Operations that end the server or its worker, as they are told to."""
 SETTINGS = {
@@ -76,11 +77,17 @@ def test_no_request_breaks_the_server(running: ServerProcess, mode: Any) -> None
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
 def test_no_request_of_many_breaks_the_server(running: ServerProcess) -> None:
-    """Also the edges of each field, one by one, and methods that there are not."""
+    """Also the edges of each field, one by one, and methods that there are not: 10,000 requests in
+    2 minutes, and more on a machine that is busy.
+
+    What it has found: booleans that were given as 0 and 1 (`stream: 0`), which pydantic takes by
+    itself as it takes true for a number.
+    """
     names = [check.__name__ for check in STRICTER]
     command = ["schemathesis", "run", f"{running.url}/openapi.json", "--mode", "all"]
     command += ["--phases", "coverage,fuzzing", "--checks", ",".join(names)]
-    command += ["--max-examples", "100", "--continue-on-failure", "--no-color"]
+    command += ["--max-examples", "20", "--continue-on-failure", "--no-color"]
+    command += ["--request-timeout", "600", "--seed", "1"]
     command += ["--exclude-path-regex", f"^({'|'.join(ENDS)})"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout

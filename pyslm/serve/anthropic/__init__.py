@@ -28,4 +28,5 @@ def dialect(services: Services) -> Dialect:
         prefixes=("/v1/messages",),
         header=VERSION_HEADER,
         error_response=error_response,
+        busy=frozenset(("/v1/messages",)),
     )

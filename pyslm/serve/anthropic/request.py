@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, StrictBool
 
 from pyslm.serve.anthropic.tools import Tool, ToolChoiceField, offered_tools, tool_choice
 from pyslm.serve.anthropic.turns import Block, Turn, is_continued, plain_turns, system_text
@@ -17,6 +17,7 @@ from pyslm.serve.protocol import (
     ServeError,
     TokenizeRequest,
 )
+from pyslm.serve.protocol.number import Integer, Number
 from pyslm.serve.protocol.request import UNBOUNDED
 
 __all__ = ["Conversation", "MessagesRequest"]
@@ -30,7 +31,7 @@ class Thinking(Strict):
     """Whether the model thinks before it answers, where it can."""
 
     type: Literal["enabled", "disabled", "adaptive"]
-    budget_tokens: int | None = Field(None, ge=1)
+    budget_tokens: Integer | None = Field(None, ge=1)
     """A target that we have no way to hold to; `max_tokens` bounds thoughts and answer."""
     display: Literal["summarized", "omitted"] | None = None
 
@@ -39,7 +40,7 @@ class OutputFormat(Strict):
     """The answer must be valid under a schema."""
 
     type: Literal["json_schema"]
-    schema_: Annotated[dict[str, Any] | bool, Field(alias="schema")]
+    schema_: Annotated[dict[str, Any] | StrictBool, Field(alias="schema")]
 
 
 class OutputConfig(Strict):
@@ -98,18 +99,18 @@ class Conversation(BaseModel):
 class MessagesRequest(Conversation):
     """A conversation to be continued. After `top_k`, fields that are not Anthropic's."""
 
-    max_tokens: int = Field(ge=1, le=UNBOUNDED)
-    stream: bool | None = None
+    max_tokens: Integer = Field(ge=1, le=UNBOUNDED)
+    stream: StrictBool | None = None
     stop_sequences: list[Annotated[str, Field(min_length=1, max_length=4096)]] | None = None
-    temperature: float | None = Field(None, ge=0, le=2)
-    top_p: float | None = Field(None, ge=0, le=1)
-    top_k: int | None = Field(None, ge=-1, le=UNBOUNDED)
+    temperature: Number | None = Field(None, ge=0, le=2)
+    top_p: Number | None = Field(None, ge=0, le=1)
+    top_k: Integer | None = Field(None, ge=-1, le=UNBOUNDED)
 
-    min_p: float | None = Field(None, ge=0, le=1)
-    seed: int | None = Field(None, ge=0, le=2**64 - 1)
-    repetition_penalty: float | None = None
-    keep_alive: float | str | None = None
-    num_ctx: int | None = Field(None, ge=1, le=UNBOUNDED)
+    min_p: Number | None = Field(None, ge=0, le=1)
+    seed: Integer | None = Field(None, ge=0, le=2**64 - 1)
+    repetition_penalty: Number | None = None
+    keep_alive: Number | str | None = None
+    num_ctx: Integer | None = Field(None, ge=1, le=UNBOUNDED)
 
     def to_generate(self, request_id: str) -> GenerateRequest:
         """The same for the worker."""

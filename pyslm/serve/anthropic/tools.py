@@ -6,10 +6,11 @@ import json
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, StrictBool
 
 from pyslm.serve.openai.sampling import Strict
 from pyslm.serve.protocol import ServeError, ToolChoice
+from pyslm.serve.protocol.number import Off
 
 __all__ = ["Tool", "ToolChoiceField", "offered_tools", "tool_choice"]
 
@@ -23,11 +24,11 @@ class Tool(Strict):
     name: _Name
     description: str | None = None
     input_schema: dict[str, Any]
-    strict: bool | None = None
+    strict: StrictBool | None = None
     input_examples: list[dict[str, Any]] | None = None
     cache_control: dict[str, Any] | None = None
-    eager_input_streaming: bool | None = None
-    defer_loading: Literal[False] | None = None
+    eager_input_streaming: StrictBool | None = None
+    defer_loading: Off | None = None
     allowed_callers: list[Literal["direct"]] | None = None
 
     def function(self) -> dict[str, Any]:
@@ -47,7 +48,7 @@ class ToolChoiceField(Strict):
 
     type: Literal["auto", "any", "tool", "none"]
     name: _Name | None = None
-    disable_parallel_tool_use: bool | None = None
+    disable_parallel_tool_use: StrictBool | None = None
 
 
 def tool_choice(choice: ToolChoiceField | None, tools: Sequence[Tool]) -> ToolChoice:

@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, StrictBool
 
 from pyslm.serve.protocol import ServeError
 
@@ -26,7 +26,7 @@ class Block(BaseModel):
     input: dict[str, Any] | None = None
     tool_use_id: str | None = None
     content: str | list[Block] | None = None
-    is_error: bool | None = None
+    is_error: StrictBool | None = None
 
 
 class Turn(BaseModel):

@@ -17,4 +17,10 @@ def dialect(services: Services) -> Dialect:
     for part in (infill, rerank, score, tokens):
         part.add_routes(router, services)
     paths = tuple(path for part in (infill, rerank, score, tokens) for path in part.PATHS)
-    return Dialect(name="native", router=router, prefixes=paths, error_response=error_response)
+    return Dialect(
+        name="native",
+        router=router,
+        prefixes=paths,
+        error_response=error_response,
+        busy=frozenset((*infill.PATHS, *rerank.PATHS, *score.PATHS)),
+    )

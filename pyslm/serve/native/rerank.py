@@ -6,13 +6,14 @@ import math
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Request
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, StrictBool
 from starlette.responses import Response
 
 from pyslm.serve.body import parse_body, request_schema
 from pyslm.serve.openai.common import ignored_header, json_response, new_id
 from pyslm.serve.openai.fields import check_extra
 from pyslm.serve.protocol import PairsRequest, PairsResult, Services
+from pyslm.serve.protocol.number import Integer
 
 __all__ = ["PATHS", "RerankBody", "add_routes", "relevance"]
 
@@ -34,9 +35,9 @@ class RerankBody(BaseModel):
     model: str = ""
     query: str
     documents: Annotated[list[str | Document], Field(min_length=1, max_length=MAX_DOCUMENTS)]
-    top_n: int | None = Field(default=None, ge=0)
-    return_documents: bool | None = None
-    use_activation: bool | None = None
+    top_n: Integer | None = Field(default=None, ge=0)
+    return_documents: StrictBool | None = None
+    use_activation: StrictBool | None = None
     """False: the numbers of the reranker's head as they are."""
 
     def texts(self) -> list[str]:

@@ -6,7 +6,7 @@ import time
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Request
-from pydantic import AliasChoices, BaseModel, ConfigDict, Field
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, StrictBool
 from starlette.responses import Response
 
 from pyslm.serve.body import parse_body, request_schema
@@ -34,7 +34,7 @@ class ScoreBody(BaseModel):
     text_2: _Texts | None = Field(
         default=None, validation_alias=AliasChoices("text_2", "documents", "data_2")
     )
-    use_activation: bool | None = None
+    use_activation: StrictBool | None = None
     prompt: str | None = None
     continuations: _Texts | None = None
 

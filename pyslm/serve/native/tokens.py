@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Request
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, StrictBool
 from starlette.responses import Response
 
 from pyslm.serve.body import parse_body, request_schema
@@ -20,6 +20,7 @@ from pyslm.serve.protocol import (
     TokenizeRequest,
     TokenizeResult,
 )
+from pyslm.serve.protocol.number import each_a_number
 
 __all__ = ["PATHS", "DetokenizeBody", "TokenizeBody", "add_routes"]
 
@@ -33,15 +34,15 @@ class TokenizeBody(BaseModel):
 
     model: str = ""
     content: str | None = None
-    add_special: bool = False
-    parse_special: bool = True
-    with_pieces: bool = False
+    add_special: StrictBool = False
+    parse_special: StrictBool = True
+    with_pieces: StrictBool = False
 
     prompt: str | None = None
     messages: list[Message] | None = Field(default=None, min_length=1)
-    add_special_tokens: bool | None = None
-    return_token_strs: bool | None = None
-    add_generation_prompt: bool = True
+    add_special_tokens: StrictBool | None = None
+    return_token_strs: StrictBool | None = None
+    add_generation_prompt: StrictBool = True
     tools: list[Tool] | None = None
     chat_template_kwargs: dict[str, Any] | None = None
 
@@ -80,7 +81,7 @@ class DetokenizeBody(BaseModel):
     model_config = ConfigDict(extra="allow")
 
     model: str = ""
-    tokens: list[Annotated[int, Field(ge=0, lt=2**31)]]
+    tokens: Annotated[list[Annotated[int, Field(ge=0, lt=2**31)]], each_a_number]
 
 
 def add_routes(router: APIRouter, services: Services) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Literal
 
 from fastapi import APIRouter, Request
-from pydantic import Field
+from pydantic import Field, StrictBool
 from starlette.responses import Response
 
 from pyslm.serve.body import parse_body, request_schema
@@ -32,7 +32,7 @@ class OllamaChatRequest(TextRequest):
     messages: list[Message] | None = None
     tools: list[Tool] | None = Field(None, max_length=512)
     tool_choice: openai.ToolChoiceField | None = None
-    parallel_tool_calls: bool | None = None
+    parallel_tool_calls: StrictBool | None = None
 
     def to_generate(self, card: ModelCard) -> GenerateRequest:
         """The same for the worker."""

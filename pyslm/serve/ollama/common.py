@@ -7,7 +7,7 @@ import functools
 import time
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, StrictBool
 
 from pyslm.request import SamplingParams
 from pyslm.serve.durations import keep_alive_seconds
@@ -22,6 +22,7 @@ from pyslm.serve.protocol import (
     ServeError,
     Services,
 )
+from pyslm.serve.protocol.number import Integer, Number
 
 __all__ = ["BaseRequest", "TextRequest", "done_fields", "now", "rfc3339"]
 
@@ -35,7 +36,7 @@ class BaseRequest(BaseModel):
 
     model: str = ""
     options: Options | None = None
-    keep_alive: float | str | None = None
+    keep_alive: Number | str | None = None
 
     @property
     def keep_seconds(self) -> float | None:
@@ -68,13 +69,13 @@ class BaseRequest(BaseModel):
 class TextRequest(BaseRequest):
     """Of the two requests that make text."""
 
-    stream: bool | None = None
-    format: Literal["", "json"] | dict[str, Any] | bool | None = None
-    think: bool | Literal["low", "medium", "high", "max"] | None = None
-    logprobs: bool | None = None
-    top_logprobs: int | None = Field(None, ge=0, le=20)
-    truncate: bool | None = None
-    shift: bool | None = None
+    stream: StrictBool | None = None
+    format: Literal["", "json"] | dict[str, Any] | StrictBool | None = None
+    think: StrictBool | Literal["low", "medium", "high", "max"] | None = None
+    logprobs: StrictBool | None = None
+    top_logprobs: Integer | None = Field(None, ge=0, le=20)
+    truncate: StrictBool | None = None
+    shift: StrictBool | None = None
 
     @property
     def streams(self) -> bool:

@@ -7,13 +7,14 @@ from typing import Annotated
 
 import numpy as np
 from fastapi import APIRouter, Request
-from pydantic import Field
+from pydantic import Field, StrictBool
 from starlette.responses import Response
 
 from pyslm.serve.body import parse_body, request_schema
 from pyslm.serve.ollama.common import BaseRequest
 from pyslm.serve.openai.common import ignored_header, json_response, new_id
 from pyslm.serve.protocol import EmbedRequest, EmbedResult, Services
+from pyslm.serve.protocol.number import Integer
 
 __all__ = ["OllamaEmbedRequest", "OllamaEmbeddingRequest", "add_routes"]
 
@@ -24,9 +25,9 @@ class OllamaEmbedRequest(BaseRequest):
     """Texts."""
 
     input: str | Annotated[list[str], Field(max_length=2048)] = ""
-    truncate: bool | None = None
+    truncate: StrictBool | None = None
     """Unless False, a text too long for the model is cut, which a response header tells."""
-    dimensions: int | None = Field(default=None, ge=0)
+    dimensions: Integer | None = Field(default=None, ge=0)
 
     def texts(self) -> list[str | list[int]]:
         """As a list, whatever it was; a lone empty text is none."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from fastapi import APIRouter, Request
+from pydantic import StrictBool
 from starlette.responses import Response
 
 from pyslm.serve.body import parse_body, request_schema
@@ -14,6 +15,7 @@ from pyslm.serve.ollama.messages import refuse_images
 from pyslm.serve.ollama.stream import NDJSON, generate_shape
 from pyslm.serve.openai.common import new_id
 from pyslm.serve.protocol import GenerateRequest, ModelCard, ServeError, Services
+from pyslm.serve.protocol.number import Integer, Integers
 
 __all__ = ["OllamaGenerateRequest", "add_routes"]
 
@@ -33,12 +35,12 @@ class OllamaGenerateRequest(TextRequest):
     suffix: str | None = None
     system: str | None = None
     template: str | None = None
-    context: list[int] | None = None
-    raw: bool | None = None
+    context: Integers | None = None
+    raw: StrictBool | None = None
     images: list[Any] | None = None
-    width: int | None = None
-    height: int | None = None
-    steps: int | None = None
+    width: Integer | None = None
+    height: Integer | None = None
+    steps: Integer | None = None
 
     def to_generate(self, card: ModelCard) -> GenerateRequest:
         """The same for the worker.

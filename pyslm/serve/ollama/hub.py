@@ -9,7 +9,7 @@ from typing import Any, NoReturn
 
 import msgspec
 from fastapi import APIRouter, Request
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, StrictBool
 from starlette.responses import Response, StreamingResponse
 
 from pyslm.errors import PyslmError
@@ -32,7 +32,7 @@ class OllamaPullRequest(BaseRequest):
 
     name: str = ""
     """What `model` was called before."""
-    stream: bool | None = None
+    stream: StrictBool | None = None
 
 
 class OllamaCopyRequest(BaseModel):

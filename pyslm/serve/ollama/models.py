@@ -8,6 +8,7 @@ import json
 from typing import Any
 
 from fastapi import APIRouter, Request
+from pydantic import StrictBool
 from starlette.responses import PlainTextResponse, Response
 
 from pyslm import __version__
@@ -31,7 +32,7 @@ class OllamaShowRequest(BaseRequest):
 
     name: str = ""
     """What `model` was called before."""
-    verbose: bool | None = None
+    verbose: StrictBool | None = None
 
 
 def add_routes(router: APIRouter, services: Services) -> None:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, StrictBool
 
 from pyslm.serve.openai.fields import check_extra, log_passed_over
 from pyslm.serve.protocol import LoadOptions, ModelCard, ServeError
+from pyslm.serve.protocol.number import Integer, Number
 from pyslm.serve.protocol.request import UNBOUNDED
 
 __all__ = ["Options"]
@@ -27,38 +28,38 @@ class Options(BaseModel):
 
     model_config = ConfigDict(extra="allow", allow_inf_nan=False)
 
-    num_ctx: int | None = Field(default=None, ge=0, le=UNBOUNDED)
-    num_predict: int | None = Field(default=None, ge=-UNBOUNDED, le=UNBOUNDED)
-    seed: int | None = Field(default=None, ge=-(2**63), le=2**64 - 1)
+    num_ctx: Integer | None = Field(default=None, ge=0, le=UNBOUNDED)
+    num_predict: Integer | None = Field(default=None, ge=-UNBOUNDED, le=UNBOUNDED)
+    seed: Integer | None = Field(default=None, ge=-(2**63), le=2**64 - 1)
     stop: _Text | list[_Text] | None = None
-    temperature: float | None = Field(default=None, ge=0)
-    top_k: int | None = Field(default=None, ge=-UNBOUNDED, le=UNBOUNDED)
-    top_p: float | None = Field(default=None, ge=0, le=1)
-    min_p: float | None = Field(default=None, ge=0, le=1)
-    typical_p: float | None = Field(default=None, ge=0, le=1)
-    repeat_last_n: int | None = Field(default=None, ge=-1, le=UNBOUNDED)
-    repeat_penalty: float | None = Field(default=None, ge=0.01, le=100)
-    presence_penalty: float | None = Field(default=None, ge=-2, le=2)
-    frequency_penalty: float | None = Field(default=None, ge=-2, le=2)
+    temperature: Number | None = Field(default=None, ge=0)
+    top_k: Integer | None = Field(default=None, ge=-UNBOUNDED, le=UNBOUNDED)
+    top_p: Number | None = Field(default=None, ge=0, le=1)
+    min_p: Number | None = Field(default=None, ge=0, le=1)
+    typical_p: Number | None = Field(default=None, ge=0, le=1)
+    repeat_last_n: Integer | None = Field(default=None, ge=-1, le=UNBOUNDED)
+    repeat_penalty: Number | None = Field(default=None, ge=0.01, le=100)
+    presence_penalty: Number | None = Field(default=None, ge=-2, le=2)
+    frequency_penalty: Number | None = Field(default=None, ge=-2, le=2)
 
-    num_keep: int | None = None
-    penalize_newline: bool | None = None
+    num_keep: Integer | None = None
+    penalize_newline: StrictBool | None = None
 
     # How the machine is used, which is the server's affair and changes no answer.
-    num_thread: int | None = None
-    num_batch: int | None = None
-    num_gpu: int | None = None
-    main_gpu: int | None = None
-    numa: bool | None = None
-    low_vram: bool | None = None
-    f16_kv: bool | None = None
-    logits_all: bool | None = None
-    use_mmap: bool | None = None
-    use_mlock: bool | None = None
-    draft_num_predict: int | None = None
-    mirostat_tau: float | None = None
+    num_thread: Integer | None = None
+    num_batch: Integer | None = None
+    num_gpu: Integer | None = None
+    main_gpu: Integer | None = None
+    numa: StrictBool | None = None
+    low_vram: StrictBool | None = None
+    f16_kv: StrictBool | None = None
+    logits_all: StrictBool | None = None
+    use_mmap: StrictBool | None = None
+    use_mlock: StrictBool | None = None
+    draft_num_predict: Integer | None = None
+    mirostat_tau: Number | None = None
     """This and the next say how `mirostat` works, which is refused unless it is off."""
-    mirostat_eta: float | None = None
+    mirostat_eta: Number | None = None
 
     def sampling(self) -> dict[str, Any]:
         """Arguments of `SamplingParams`."""

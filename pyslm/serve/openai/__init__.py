@@ -21,4 +21,12 @@ def dialect(services: Services) -> Dialect:
     router = APIRouter()
     for part in (chat, completions, embeddings, models, responses):
         part.add_routes(router, services)
-    return Dialect(name="openai", router=router, prefixes=("/v1",), error_response=error_response)
+    return Dialect(
+        name="openai",
+        router=router,
+        prefixes=("/v1",),
+        error_response=error_response,
+        busy=frozenset(
+            ("/v1/chat/completions", "/v1/completions", "/v1/embeddings", "/v1/responses")
+        ),
+    )

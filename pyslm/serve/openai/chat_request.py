@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, StrictBool
 
 from pyslm.serve.openai.messages import Message, plain_messages
 from pyslm.serve.openai.sampling import SamplingFields, max_tokens, sampling_params
@@ -18,6 +18,7 @@ from pyslm.serve.openai.tools import (
     tool_choice,
 )
 from pyslm.serve.protocol import GenerateRequest, ReasoningOptions, ServeError, ToolChoice
+from pyslm.serve.protocol.number import Integer, Off, a_number
 
 __all__ = ["ChatRequest"]
 
@@ -30,24 +31,24 @@ class ChatRequest(SamplingFields):
     messages: list[Message] = Field(min_length=1)
     tools: list[Tool] | None = Field(None, max_length=512)
     tool_choice: ToolChoiceField | None = None
-    parallel_tool_calls: bool | None = None
+    parallel_tool_calls: StrictBool | None = None
     functions: list[Function] | None = Field(None, max_length=512)
     function_call: Literal["none", "auto"] | FunctionName | None = None
     response_format: ResponseFormat | None = None
-    max_completion_tokens: int | None = Field(None, ge=-1)
-    logprobs: bool | None = None
-    top_logprobs: int | None = Field(None, ge=0, le=20)
-    best_of: Literal[1] | None = None
-    echo: Literal[False] | None = None
+    max_completion_tokens: Integer | None = Field(None, ge=-1)
+    logprobs: StrictBool | None = None
+    top_logprobs: Integer | None = Field(None, ge=0, le=20)
+    best_of: Annotated[Literal[1], a_number] | None = None
+    echo: Off | None = None
 
     reasoning_effort: str | None = Field(None, max_length=32)
     reasoning_format: Literal["none", "auto", "deepseek", "deepseek-legacy"] | None = None
-    include_reasoning: bool | None = None
-    think: bool | str | None = None
-    enable_thinking: bool | None = None
+    include_reasoning: StrictBool | None = None
+    think: StrictBool | str | None = None
+    enable_thinking: StrictBool | None = None
     chat_template_kwargs: dict[str, Any] | None = None
-    add_generation_prompt: bool | None = None
-    continue_final_message: bool | None = None
+    add_generation_prompt: StrictBool | None = None
+    continue_final_message: StrictBool | None = None
     tool_parser: str | None = Field(None, max_length=64)
 
     @property

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from pydantic import Field
+from pydantic import Field, StrictBool
 
 from pyslm.serve.openai.sampling import SamplingFields, max_tokens, sampling_params
 from pyslm.serve.openai.tools import ResponseFormat
 from pyslm.serve.protocol import GenerateRequest, ServeError
+from pyslm.serve.protocol.number import Integer, TokenIds
 
 __all__ = ["CompletionRequest"]
 
 DEFAULT_MAX_TOKENS = 16
 MAX_PROMPTS = 128
-_Ids = Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)]
+_Ids = Annotated[TokenIds, Field(min_length=1)]
 
 
 class CompletionRequest(SamplingFields):
@@ -27,9 +28,9 @@ class CompletionRequest(SamplingFields):
         | Annotated[list[_Ids], Field(min_length=1, max_length=MAX_PROMPTS)]
     )
     suffix: str | None = None
-    echo: bool | None = None
-    best_of: int | None = Field(None, ge=1, le=128)
-    logprobs: int | None = Field(None, ge=0, le=20)
+    echo: StrictBool | None = None
+    best_of: Integer | None = Field(None, ge=1, le=128)
+    logprobs: Integer | None = Field(None, ge=0, le=20)
     response_format: ResponseFormat | None = None
 
     def prompts(self) -> list[str | list[int]]:

@@ -15,11 +15,12 @@ from pyslm.serve.durations import keep_alive_seconds
 from pyslm.serve.openai.common import ignored_header, json_response, new_id
 from pyslm.serve.openai.fields import check_extra
 from pyslm.serve.protocol import EmbedRequest, EmbedResult, Services
+from pyslm.serve.protocol.number import Integer, Number, TokenIds
 
 __all__ = ["EmbeddingRequest", "add_routes"]
 
 _MAX_INPUTS = 2048
-_Ids = Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)]
+_Ids = Annotated[TokenIds, Field(min_length=1)]
 
 
 class EmbeddingRequest(BaseModel):
@@ -35,8 +36,8 @@ class EmbeddingRequest(BaseModel):
         | Annotated[list[_Ids], Field(min_length=1, max_length=_MAX_INPUTS)]
     )
     encoding_format: Literal["float", "base64"] | None = None
-    dimensions: int | None = Field(None, ge=1)
-    keep_alive: Annotated[float, Field(strict=True)] | str | None = None
+    dimensions: Integer | None = Field(None, ge=1)
+    keep_alive: Number | str | None = None
 
     def inputs(self) -> list[str | list[int]]:
         """As a list, whatever it was."""

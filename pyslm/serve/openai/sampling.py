@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, StrictBool
 
 from pyslm.errors import InvalidRequestError
 from pyslm.request import SamplingParams
 from pyslm.serve.protocol import ServeError
+from pyslm.serve.protocol.number import Integer, Integers, Number, Off
 from pyslm.serve.protocol.request import UNBOUNDED
 
 __all__ = ["SamplingFields", "StreamOptions", "Strict"]
@@ -26,9 +27,9 @@ class Strict(BaseModel):
 class StreamOptions(Strict):
     """How a stream is written."""
 
-    include_usage: bool | None = None
-    include_obfuscation: bool | None = None
-    continuous_usage_stats: Literal[False] | None = None
+    include_usage: StrictBool | None = None
+    include_obfuscation: StrictBool | None = None
+    continuous_usage_stats: Off | None = None
 
 
 class StructuredOutputs(Strict):
@@ -38,7 +39,7 @@ class StructuredOutputs(Strict):
     regex: str | None = None
     choice: list[str] | None = None
     grammar: str | None = None
-    json_object: bool | None = None
+    json_object: StrictBool | None = None
 
 
 class SamplingFields(BaseModel):
@@ -47,48 +48,48 @@ class SamplingFields(BaseModel):
     model_config = ConfigDict(extra="allow", allow_inf_nan=False)
 
     model: str = ""
-    stream: bool | None = None
+    stream: StrictBool | None = None
     stream_options: StreamOptions | None = None
 
-    temperature: float | None = Field(None, ge=0, le=2)
-    top_p: float | None = Field(None, ge=0, le=1)
-    max_tokens: int | None = Field(None, ge=-1, le=UNBOUNDED)
-    n: int | None = Field(None, ge=1, le=128)
-    seed: int | None = Field(None, ge=-(2**63), le=2**64 - 1)
+    temperature: Number | None = Field(None, ge=0, le=2)
+    top_p: Number | None = Field(None, ge=0, le=1)
+    max_tokens: Integer | None = Field(None, ge=-1, le=UNBOUNDED)
+    n: Integer | None = Field(None, ge=1, le=128)
+    seed: Integer | None = Field(None, ge=-(2**63), le=2**64 - 1)
     stop: _Text | list[_Text] | None = None
-    presence_penalty: float | None = Field(None, ge=-2, le=2)
-    frequency_penalty: float | None = Field(None, ge=-2, le=2)
-    logit_bias: dict[str, float] | None = None
+    presence_penalty: Number | None = Field(None, ge=-2, le=2)
+    frequency_penalty: Number | None = Field(None, ge=-2, le=2)
+    logit_bias: dict[str, Number] | None = None
 
-    top_k: int | None = Field(None, ge=-1, le=UNBOUNDED)
-    min_p: float | None = Field(None, ge=0, le=1)
-    typical_p: float | None = Field(None, ge=0, le=1)
-    top_n_sigma: float | None = None
-    repetition_penalty: float | None = None
-    repeat_penalty: float | None = None
-    repeat_last_n: int | None = None
-    xtc_probability: float | None = None
-    xtc_threshold: float | None = None
-    dry_multiplier: float | None = None
-    dry_base: float | None = None
-    dry_allowed_length: int | None = None
-    dry_penalty_last_n: int | None = None
+    top_k: Integer | None = Field(None, ge=-1, le=UNBOUNDED)
+    min_p: Number | None = Field(None, ge=0, le=1)
+    typical_p: Number | None = Field(None, ge=0, le=1)
+    top_n_sigma: Number | None = None
+    repetition_penalty: Number | None = None
+    repeat_penalty: Number | None = None
+    repeat_last_n: Integer | None = None
+    xtc_probability: Number | None = None
+    xtc_threshold: Number | None = None
+    dry_multiplier: Number | None = None
+    dry_base: Number | None = None
+    dry_allowed_length: Integer | None = None
+    dry_penalty_last_n: Integer | None = None
     dry_sequence_breakers: list[str] | None = None
-    min_tokens: int | None = Field(None, ge=0, le=UNBOUNDED)
-    n_predict: int | None = Field(None, ge=-1, le=UNBOUNDED)
-    stop_token_ids: list[int] | None = None
-    include_stop_str_in_output: bool | None = None
-    ignore_eos: bool | None = None
-    skip_special_tokens: bool | None = None
-    allowed_token_ids: list[int] | None = None
+    min_tokens: Integer | None = Field(None, ge=0, le=UNBOUNDED)
+    n_predict: Integer | None = Field(None, ge=-1, le=UNBOUNDED)
+    stop_token_ids: Integers | None = None
+    include_stop_str_in_output: StrictBool | None = None
+    ignore_eos: StrictBool | None = None
+    skip_special_tokens: StrictBool | None = None
+    allowed_token_ids: Integers | None = None
     bad_words: list[str] | None = None
-    prompt_logprobs: int | None = Field(None, ge=0, le=20)
-    random_seed: int | None = None
-    priority: int | None = None
+    prompt_logprobs: Integer | None = Field(None, ge=0, le=20)
+    random_seed: Integer | None = None
+    priority: Integer | None = None
     request_id: str | None = Field(None, max_length=128)
     cache_salt: str | None = Field(None, max_length=256)
-    return_token_ids: bool | None = None
-    return_tokens_as_token_ids: bool | None = None
+    return_token_ids: StrictBool | None = None
+    return_tokens_as_token_ids: StrictBool | None = None
 
     structured_outputs: StructuredOutputs | None = None
     guided_json: _Schema = None
@@ -98,8 +99,8 @@ class SamplingFields(BaseModel):
     grammar: str | None = None
     json_schema: _Schema = None
 
-    keep_alive: Annotated[float, Field(strict=True)] | str | None = None
-    num_ctx: int | None = Field(None, ge=1, le=UNBOUNDED)
+    keep_alive: Number | str | None = None
+    num_ctx: Integer | None = Field(None, ge=1, le=UNBOUNDED)
 
     def common_params(self) -> dict[str, Any]:
         """Arguments of `SamplingParams`: what the request says, under its names."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, StrictBool
 
 from pyslm.serve.openai.sampling import Strict
 from pyslm.serve.protocol import ServeError, ToolChoice
@@ -28,7 +28,7 @@ class Function(Strict):
     name: _Name
     description: str | None = None
     parameters: dict[str, Any] | None = None
-    strict: bool | None = None
+    strict: StrictBool | None = None
 
 
 class Tool(Strict):
@@ -73,8 +73,8 @@ class JsonSchema(Strict):
 
     name: _Name = "schema"
     description: str | None = None
-    schema_: Annotated[dict[str, Any] | bool | None, Field(alias="schema")] = None
-    strict: bool | None = None
+    schema_: Annotated[dict[str, Any] | StrictBool | None, Field(alias="schema")] = None
+    strict: StrictBool | None = None
 
 
 class ResponseFormat(Strict):

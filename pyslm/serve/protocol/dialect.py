@@ -64,3 +64,6 @@ class Dialect:
     the default dialect claims their path."""
     uploads: tuple[str, ...] = ()
     """Paths that begin so have bodies of any size, which their routes read piece by piece."""
+    busy: frozenset[str] = frozenset()
+    """Paths where a POST always needs a place at a model: where no model has one, it is refused
+    before its body is read."""

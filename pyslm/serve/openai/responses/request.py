@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, StrictBool
 
 from pyslm.serve.openai.chat_request import ChatRequest
 from pyslm.serve.openai.messages import Message
@@ -13,6 +13,7 @@ from pyslm.serve.openai.responses.items import InputItem, Item, messages_of
 from pyslm.serve.openai.sampling import SamplingFields, Strict
 from pyslm.serve.openai.tools import Function, FunctionName
 from pyslm.serve.protocol import GenerateRequest, ServeError
+from pyslm.serve.protocol.number import Integer
 
 __all__ = ["ResponsesRequest"]
 
@@ -63,7 +64,7 @@ class TextFormat(Strict):
     name: Annotated[str, Field(min_length=1, max_length=128)] | None = None
     description: str | None = None
     schema_: Annotated[dict[str, Any] | None, Field(alias="schema")] = None
-    strict: bool | None = None
+    strict: StrictBool | None = None
 
 
 class TextField(Strict):
@@ -87,8 +88,8 @@ class ResponsesRequest(SamplingFields):
     input: str | list[InputItem] | None = None
     instructions: str | None = None
     previous_response_id: Annotated[str, Field(max_length=256)] | None = None
-    store: bool | None = None
-    background: bool | None = None
+    store: StrictBool | None = None
+    background: StrictBool | None = None
     conversation: str | dict[str, Any] | None = None
     prompt: dict[str, Any] | None = None
     context_management: list[dict[str, Any]] | None = None
@@ -96,13 +97,13 @@ class ResponsesRequest(SamplingFields):
     tool_choice: (
         Literal["none", "auto", "required"] | NamedFunction | AllowedFunctions | HostedTool | None
     ) = None
-    parallel_tool_calls: bool | None = None
-    max_tool_calls: Annotated[int, Field(ge=1)] | None = None
-    max_output_tokens: Annotated[int, Field(ge=1)] | None = None
+    parallel_tool_calls: StrictBool | None = None
+    max_tool_calls: Annotated[Integer, Field(ge=1)] | None = None
+    max_output_tokens: Annotated[Integer, Field(ge=1)] | None = None
     text: TextField | None = None
     reasoning: ReasoningField | None = None
     include: list[str] | None = None
-    top_logprobs: Annotated[int, Field(ge=0, le=20)] | None = None
+    top_logprobs: Annotated[Integer, Field(ge=0, le=20)] | None = None
     truncation: Literal["auto", "disabled"] | None = None
     metadata: (
         Annotated[
