@@ -14,6 +14,10 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from pyslm.errors import (
+    AccessDeniedError,
+    AgentConfigError,
+    AgentError,
+    AuditError,
     ChatTemplateError,
     ContextLengthError,
     DownloadError,
@@ -21,6 +25,7 @@ from pyslm.errors import (
     GGUFError,
     InsufficientMemoryError,
     InvalidRequestError,
+    ModelCallError,
     ModelFileError,
     ModelNameError,
     ModelNotDownloadedError,
@@ -28,13 +33,16 @@ from pyslm.errors import (
     PrefixCacheError,
     PyslmError,
     QueueFullError,
+    ReplyError,
     ServiceError,
+    SessionError,
     TokenizerError,
     UnsupportedModelError,
 )
 
 if TYPE_CHECKING:
     from pyslm.adapters import Adapter
+    from pyslm.agents import Agent, AgentResult, Config, Tool, tool
     from pyslm.async_llm import AsyncLLM
     from pyslm.llm import LLM
     from pyslm.model_info import ModelInfo
@@ -50,9 +58,16 @@ if TYPE_CHECKING:
 
 __all__ = [
     "LLM",
+    "AccessDeniedError",
     "Adapter",
+    "Agent",
+    "AgentConfigError",
+    "AgentError",
+    "AgentResult",
     "AsyncLLM",
+    "AuditError",
     "ChatTemplateError",
+    "Config",
     "ContextLengthError",
     "ContinuationScore",
     "DownloadError",
@@ -61,6 +76,7 @@ __all__ = [
     "GenerationResult",
     "InsufficientMemoryError",
     "InvalidRequestError",
+    "ModelCallError",
     "ModelFileError",
     "ModelInfo",
     "ModelNameError",
@@ -69,15 +85,19 @@ __all__ = [
     "PrefixCacheError",
     "PyslmError",
     "QueueFullError",
+    "ReplyError",
     "SamplingParams",
     "ServiceError",
+    "SessionError",
     "StreamChunk",
     "Timings",
     "TokenLogprobs",
     "TokenizerError",
+    "Tool",
     "UnsupportedModelError",
     "Usage",
     "__version__",
+    "tool",
 ]
 
 __version__ = "0.1.0"
@@ -85,13 +105,18 @@ __version__ = "0.1.0"
 # Loaded on first use: NumPy and the native core take longer than everything else together.
 _LAZY = {
     "Adapter": "pyslm.adapters",
+    "Agent": "pyslm.agents",
+    "AgentResult": "pyslm.agents",
     "AsyncLLM": "pyslm.async_llm",
+    "Config": "pyslm.agents",
     "ContinuationScore": "pyslm.scores",
     "LLM": "pyslm.llm",
     "ModelInfo": "pyslm.model_info",
     "GenerationResult": "pyslm.request",
     "SamplingParams": "pyslm.request",
     "StreamChunk": "pyslm.request",
+    "Tool": "pyslm.agents",
+    "tool": "pyslm.agents",
     "Timings": "pyslm.request",
     "TokenLogprobs": "pyslm.request",
     "Usage": "pyslm.request",

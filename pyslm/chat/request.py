@@ -55,9 +55,9 @@ class ChatRequest:
     thoughts, and not for tool calls where the model makes them."""
     tools: Sequence[Mapping[str, Any]] | None = None
     """In OpenAI's shape: {"type": "function", "function": {name, description, parameters}}."""
-    tool_choice: ToolChoice = ToolChoice()
+    tool_choice: ToolChoice = dataclasses.field(default_factory=ToolChoice)
     parallel_tool_calls: bool = True
     """False: at most one call."""
     tool_parser: str | None = None
     """Name of the tool-call format, in place of the one that the template shows."""
-    reasoning: ReasoningOptions = ReasoningOptions()
+    reasoning: ReasoningOptions = dataclasses.field(default_factory=ReasoningOptions)

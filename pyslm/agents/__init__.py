@@ -1,0 +1,71 @@
+"""Agents: a model, a job, tools, memory, rules; alone or several together.
+
+::
+
+    request ─> Agent.run ─> filters ─> AgentLoop ─┬─> ChatModel   (models/: here, or a server)
+                                                  ├─> Toolbox ─> CallGuard (policy) ─> Tool
+                                                  └─> History ─> SessionStore
+
+`loop` is the whole of an agent's behaviour; everything else is a part that it uses. Needs the
+packages of the extra `agents`.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+
+from pyslm.errors import AgentConfigError
+
+_NEEDED = ("httpx", "pydantic", "docstring_parser", "jsonschema", "cryptography")
+_MISSING = [name for name in _NEEDED if importlib.util.find_spec(name) is None]
+if _MISSING:
+    raise AgentConfigError(
+        f"pyslm.agents needs {_MISSING[0]}, which is not installed; "
+        "run: pip install 'pyslm[agents]'"
+    )
+
+from pyslm.agents.agent import Agent, AgentStream  # noqa: E402 (after the check)
+from pyslm.agents.config import Config  # noqa: E402
+from pyslm.agents.events import (  # noqa: E402
+    AgentEvent,
+    AgentResult,
+    Done,
+    TextDelta,
+    ThoughtDelta,
+    ToolFinished,
+    ToolStarted,
+)
+from pyslm.agents.models import (  # noqa: E402
+    Call,
+    ChatModel,
+    EndpointModel,
+    LocalModel,
+    ModelPool,
+    ModelRequest,
+    Reply,
+)
+from pyslm.agents.toolbox import ToolResult  # noqa: E402
+from pyslm.agents.tools import Tool, tool  # noqa: E402
+
+__all__ = [
+    "Agent",
+    "AgentEvent",
+    "AgentResult",
+    "AgentStream",
+    "Call",
+    "ChatModel",
+    "Config",
+    "Done",
+    "EndpointModel",
+    "LocalModel",
+    "ModelPool",
+    "ModelRequest",
+    "Reply",
+    "TextDelta",
+    "ThoughtDelta",
+    "Tool",
+    "ToolFinished",
+    "ToolResult",
+    "ToolStarted",
+    "tool",
+]
