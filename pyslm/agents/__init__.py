@@ -44,6 +44,7 @@ from pyslm.agents.models import (  # noqa: E402
     ModelRequest,
     Reply,
 )
+from pyslm.agents.sessions import Memory, SessionInfo, SessionStore  # noqa: E402
 from pyslm.agents.toolbox import ToolResult  # noqa: E402
 from pyslm.agents.tools import Tool, tool  # noqa: E402
 
@@ -58,9 +59,12 @@ __all__ = [
     "Done",
     "EndpointModel",
     "LocalModel",
+    "Memory",
     "ModelPool",
     "ModelRequest",
     "Reply",
+    "SessionInfo",
+    "SessionStore",
     "TextDelta",
     "ThoughtDelta",
     "Tool",

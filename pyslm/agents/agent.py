@@ -5,18 +5,24 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import dataclasses
+import os
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any, TypeVar, overload
 
 from pyslm.agents.answer_format import AnswerFormat
 from pyslm.agents.config import Config
 from pyslm.agents.events import AgentEvent, AgentResult, Done, TextDelta
-from pyslm.agents.history import History
+from pyslm.agents.history import History, turns_of
 from pyslm.agents.loop import AgentLoop, LoopEnd
+from pyslm.agents.memory import memory_tools
 from pyslm.agents.models.choose import as_model, check_reach, choose_model
 from pyslm.agents.models.model import ChatModel, Message
+from pyslm.agents.planning import add_plan
 from pyslm.agents.portal import portal
+from pyslm.agents.sessions import SessionStore, default_store
+from pyslm.agents.summary import summarize
 from pyslm.agents.toolbox import Toolbox
 from pyslm.agents.tools import Tool
 from pyslm.errors import AgentConfigError, EngineError
@@ -50,6 +56,8 @@ class Agent:
         model: an `LLM`, an `AsyncLLM`, a path or name, or a `ChatModel`; None: as `config` says.
         model_endpoint, api_key: those of `config`, given here.
         tools: functions or `Tool`s; see also the decorator `tool`.
+        sessions: where conversations and memories are kept: a store or a path. None: the user's
+            own file, once a session is named.
 
     Raises:
         AgentConfigError: something is set up wrongly.
@@ -64,6 +72,7 @@ class Agent:
         model_endpoint: str | None = None,
         api_key: str | None = None,
         tools: Iterable[Tool | Callable[..., Any]] = (),
+        sessions: SessionStore | str | os.PathLike[str] | None = None,
     ) -> None:
         config = Config() if config is None else config
         if not isinstance(config, Config):
@@ -80,6 +89,9 @@ class Agent:
         self._tools = Toolbox(timeout=config.timeout, max_result_chars=config.max_result_chars)
         for each in tools:
             self.add_tool(each)
+        if sessions is not None and not isinstance(sessions, SessionStore):
+            sessions = SessionStore(sessions)
+        self._sessions = sessions
 
     @property
     def name(self) -> str:
@@ -131,50 +143,71 @@ class Agent:
     # --- requests ---------------------------------------------------------------------------
 
     @overload
-    def chat(self, text: str, *, session: str | None = ...) -> str: ...
-    @overload
-    def chat(self, text: str, *, response_format: type[_T], session: str | None = ...) -> _T: ...
+    def chat(self, text: str, *, session: str | None = ..., user: str = ...) -> str: ...
     @overload
     def chat(
-        self, text: str, *, response_format: Mapping[str, Any], session: str | None = ...
+        self,
+        text: str,
+        *,
+        response_format: type[_T],
+        session: str | None = ...,
+        user: str = ...,
+    ) -> _T: ...
+    @overload
+    def chat(
+        self,
+        text: str,
+        *,
+        response_format: Mapping[str, Any],
+        session: str | None = ...,
+        user: str = ...,
     ) -> Any: ...
-    def chat(self, text: str, *, response_format: Any = None, session: str | None = None) -> Any:
+    def chat(self, text: str, *, response_format: Any = None, **of: Any) -> Any:
         """Answers; waits for it.
 
         Args:
             response_format: a pydantic model, or another type that pydantic knows, or a JSON
                 schema: the answer is one of these then, not text.
-            session: go on with the conversation of this name.
+            session: go on with the conversation of this name, and keep it.
+            user: whose request it is.
 
         Raises:
             ModelCallError: the model cannot be asked, or takes too long.
             ReplyError: the answer does not have the form of `response_format`.
+            SessionError: the conversation cannot be read or kept, or is another user's.
         """
-        work = self.chat_async(text, response_format=response_format, session=session)
-        return portal().run(work)
+        return portal().run(self.chat_async(text, response_format=response_format, **of))
 
     @overload
-    async def chat_async(self, text: str, *, session: str | None = ...) -> str: ...
+    async def chat_async(self, text: str, *, session: str | None = ..., user: str = ...) -> str: ...
     @overload
     async def chat_async(
-        self, text: str, *, response_format: type[_T], session: str | None = ...
+        self,
+        text: str,
+        *,
+        response_format: type[_T],
+        session: str | None = ...,
+        user: str = ...,
     ) -> _T: ...
     @overload
     async def chat_async(
-        self, text: str, *, response_format: Mapping[str, Any], session: str | None = ...
+        self,
+        text: str,
+        *,
+        response_format: Mapping[str, Any],
+        session: str | None = ...,
+        user: str = ...,
     ) -> Any: ...
-    async def chat_async(
-        self, text: str, *, response_format: Any = None, session: str | None = None
-    ) -> Any:
+    async def chat_async(self, text: str, *, response_format: Any = None, **of: Any) -> Any:
         """As `chat`, while the event loop goes on."""
-        result = await self.run(text, response_format=response_format, session=session)
+        result = await self.run(text, response_format=response_format, **of)
         return result.text if response_format is None else result.data
 
-    def stream(self, text: str, *, session: str | None = None) -> AgentStream:
+    def stream(self, text: str, *, session: str | None = None, user: str = "") -> AgentStream:
         """As `chat`, in pieces as they come: for `for` and for `async for`."""
 
         async def start(emit: Callable[[AgentEvent], None]) -> None:
-            await self.run(text, session=session, emit=emit)
+            await self.run(text, session=session, user=user, emit=emit)
 
         return AgentStream(start)
 
@@ -184,29 +217,56 @@ class Agent:
         *,
         response_format: Any = None,
         session: str | None = None,
+        user: str = "",
         history: Sequence[Message] = (),
         emit: Callable[[AgentEvent], None] | None = None,
     ) -> AgentResult:
         """As `chat_async`; gives all that was done.
 
         Args:
-            history: messages that came before, in OpenAI's shape.
+            history: messages that came before, in OpenAI's shape; those of the session come first.
             emit: told of each event as it happens, on the event loop.
         """
         began = time.perf_counter()
-        if session is not None:
-            raise AgentConfigError("a session needs a store to be kept in")
         emit = emit or _ignore
+        config = self._config
         form = None if response_format is None else AnswerFormat(response_format)
         model = await self._ready_model()
-        conversation = History(self._config.system_message, history)
+        tools = self._tools
+        if config.memory:
+            tools = tools.with_more(memory_tools(self._store(), self.name, user))
+        conversation = self._history(model, session, user, history)
         conversation.add({"role": "user", "content": text})
-        loop = AgentLoop(model, self._tools, conversation, self._config, emit, form=form)
-        end = await loop.run()
+        if config.plan:
+            await add_plan(model, tools, conversation, config)
+        end = await AgentLoop(model, tools, conversation, config, emit, form=form).run()
         result = _result(self.name, model, end, conversation)
         result = dataclasses.replace(result, seconds=time.perf_counter() - began)
         emit(Done(result))
         return result
+
+    def _history(
+        self, model: ChatModel, session: str | None, user: str, before: Sequence[Message]
+    ) -> History:
+        config = self._config
+        turn = None
+        if session is not None:
+            turn = self._store().begin(session, agent=self.name, user=user)
+        turns: list[Sequence[Message]] = [*turn.before()] if turn else []
+        return History(
+            config.system_message,
+            [*turns, *turns_of(before)],
+            room_for_reply=config.max_tokens,
+            context_tokens=config.context_tokens,
+            kept=turn,
+            summary=turn.summary() if turn else "",
+            summarize=partial(summarize, model) if config.summarize else None,
+        )
+
+    def _store(self) -> SessionStore:
+        if self._sessions is None:
+            self._sessions = default_store()
+        return self._sessions
 
     async def _ready_model(self) -> ChatModel:
         if self._model is None:

@@ -22,7 +22,9 @@ PROFILES = ("HIPAA", "GDPR", "PCI")
 _T = TypeVar("_T")
 _TEXTS = ("name", "role", "context")
 _OPTIONAL_TEXTS = ("model_id", "model_alias", "endpoint", "api_key")
-_FLAGS = ("offline_mode", "privacy_mode", "plan", "memory", "parallel_tool_calls")
+_FLAGS = (
+    "offline_mode", "privacy_mode", "plan", "memory", "summarize", "parallel_tool_calls",
+)  # fmt: skip
 
 
 def refuse_unknown(cls: type[_T]) -> type[_T]:
@@ -102,6 +104,11 @@ class Config:
     max_result_chars: int = 20_000
     """Of a tool's result, what the model is told."""
     parallel_tool_calls: bool = True
+    context_tokens: int | None = None
+    """What prompt and reply may take; what is older is left out. None: as the model says, or 4096
+    where it does not."""
+    summarize: bool = False
+    """Of what is left out, keep a summary that the model writes."""
     plan: bool = False
     """Write a plan first, then follow it."""
     memory: bool = False
@@ -139,6 +146,8 @@ class Config:
         _check_number("max_result_chars", self.max_result_chars, 100, 2**31 - 1, whole=True)
         _check_number("temperature", self.temperature, 0.0, 100.0)
         _check_number("timeout", self.timeout, 0.001, 86400.0)
+        if self.context_tokens is not None:
+            _check_number("context_tokens", self.context_tokens, 64, 2**31 - 1, whole=True)
         if self.seed is not None:
             _check_number("seed", self.seed, 0, 2**63 - 1, whole=True)
         self._set("specialized_for", _texts("specialized_for", self.specialized_for))

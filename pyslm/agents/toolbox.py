@@ -102,6 +102,14 @@ class Toolbox:
     def __contains__(self, name: str) -> bool:
         return name in self._tools
 
+    def with_more(self, tools: Iterable[Tool]) -> Toolbox:
+        """A copy with further tools; those that are there already keep their names."""
+        names = {tool.name for tool in self}
+        new = [tool for tool in tools if tool.name not in names]
+        return Toolbox(
+            [*self, *new], timeout=self._timeout, max_result_chars=self._max_result_chars
+        )
+
     def described(self) -> list[dict[str, Any]]:
         """All tools as models take them."""
         return [tool.described() for tool in self]
