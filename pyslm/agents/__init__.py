@@ -24,7 +24,9 @@ if _MISSING:
         "run: pip install 'pyslm[agents]'"
     )
 
-from pyslm.agents.agent import Agent, AgentStream  # noqa: E402 (after the check)
+from pyslm.agents.agent import Agent  # noqa: E402 (after the check)
+from pyslm.agents.audit import AuditLog  # noqa: E402
+from pyslm.agents.audit_verify import AuditReport, verify_log  # noqa: E402
 from pyslm.agents.config import Config  # noqa: E402
 from pyslm.agents.events import (  # noqa: E402
     AgentEvent,
@@ -35,6 +37,12 @@ from pyslm.agents.events import (  # noqa: E402
     ToolFinished,
     ToolStarted,
 )
+from pyslm.agents.filters import (  # noqa: E402
+    BlockPatterns,
+    MaxLength,
+    Redactor,
+    RefusedTextError,
+)
 from pyslm.agents.models import (  # noqa: E402
     Call,
     ChatModel,
@@ -44,7 +52,15 @@ from pyslm.agents.models import (  # noqa: E402
     ModelRequest,
     Reply,
 )
+from pyslm.agents.policy import (  # noqa: E402
+    Allow,
+    ApprovalRequest,
+    Policy,
+    User,
+)
+from pyslm.agents.privacy import confine_process, no_egress  # noqa: E402
 from pyslm.agents.sessions import Memory, SessionInfo, SessionStore  # noqa: E402
+from pyslm.agents.stream import AgentStream  # noqa: E402
 from pyslm.agents.toolbox import ToolResult  # noqa: E402
 from pyslm.agents.tools import Tool, tool  # noqa: E402
 
@@ -53,15 +69,24 @@ __all__ = [
     "AgentEvent",
     "AgentResult",
     "AgentStream",
+    "Allow",
+    "ApprovalRequest",
+    "AuditLog",
+    "AuditReport",
+    "BlockPatterns",
     "Call",
     "ChatModel",
     "Config",
     "Done",
     "EndpointModel",
     "LocalModel",
+    "MaxLength",
     "Memory",
     "ModelPool",
     "ModelRequest",
+    "Policy",
+    "Redactor",
+    "RefusedTextError",
     "Reply",
     "SessionInfo",
     "SessionStore",
@@ -71,5 +96,9 @@ __all__ = [
     "ToolFinished",
     "ToolResult",
     "ToolStarted",
+    "User",
+    "confine_process",
+    "no_egress",
     "tool",
+    "verify_log",
 ]

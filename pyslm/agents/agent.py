@@ -3,31 +3,35 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import dataclasses
 import os
 import time
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any, TypeVar, overload
 
 from pyslm.agents.answer_format import AnswerFormat
+from pyslm.agents.audit import AuditLog
 from pyslm.agents.config import Config
-from pyslm.agents.events import AgentEvent, AgentResult, Done, TextDelta
+from pyslm.agents.events import AgentEvent, AgentResult, Done
+from pyslm.agents.filters import RefusedTextError, TextFilter
 from pyslm.agents.history import History, turns_of
 from pyslm.agents.loop import AgentLoop, LoopEnd
 from pyslm.agents.memory import memory_tools
 from pyslm.agents.models.choose import as_model, check_reach, choose_model
 from pyslm.agents.models.model import ChatModel, Message
 from pyslm.agents.planning import add_plan
+from pyslm.agents.policy import ApprovalHook, Policy, User
 from pyslm.agents.portal import portal
+from pyslm.agents.safety import AgentRequest, Safety, Watch
 from pyslm.agents.sessions import SessionStore, default_store
+from pyslm.agents.stream import AgentStream
 from pyslm.agents.summary import summarize
 from pyslm.agents.toolbox import Toolbox
 from pyslm.agents.tools import Tool
-from pyslm.errors import AgentConfigError, EngineError
+from pyslm.errors import AgentConfigError
 
-__all__ = ["Agent", "AgentStream"]
+__all__ = ["Agent"]
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 _T = TypeVar("_T")
@@ -58,6 +62,13 @@ class Agent:
         tools: functions or `Tool`s; see also the decorator `tool`.
         sessions: where conversations and memories are kept: a store or a path. None: the user's
             own file, once a session is named.
+        policy: which tools may be called; None: all that are not sensitive.
+        roles: those of the agent, in the policy.
+        approve: asked for calls that need approval; without it they are refused.
+        audit: a log, or its path. None: none, unless `compliance` asks for one: then the user's
+            own.
+        input_filters: each takes the user's text and gives it back, changed or not, or refuses it.
+        output_filters: the same for the answer, which then comes in one piece.
 
     Raises:
         AgentConfigError: something is set up wrongly.
@@ -73,6 +84,12 @@ class Agent:
         api_key: str | None = None,
         tools: Iterable[Tool | Callable[..., Any]] = (),
         sessions: SessionStore | str | os.PathLike[str] | None = None,
+        policy: Policy | None = None,
+        roles: Sequence[str] = (),
+        approve: ApprovalHook | None = None,
+        audit: AuditLog | str | os.PathLike[str] | None = None,
+        input_filters: Sequence[TextFilter] = (),
+        output_filters: Sequence[TextFilter] = (),
     ) -> None:
         config = Config() if config is None else config
         if not isinstance(config, Config):
@@ -92,6 +109,15 @@ class Agent:
         if sessions is not None and not isinstance(sessions, SessionStore):
             sessions = SessionStore(sessions)
         self._sessions = sessions
+        self._safety = Safety.of(
+            config,
+            policy=policy,
+            roles=roles,
+            approve=approve,
+            audit=audit,
+            input_filters=input_filters,
+            output_filters=output_filters,
+        )
 
     @property
     def name(self) -> str:
@@ -143,7 +169,7 @@ class Agent:
     # --- requests ---------------------------------------------------------------------------
 
     @overload
-    def chat(self, text: str, *, session: str | None = ..., user: str = ...) -> str: ...
+    def chat(self, text: str, *, session: str | None = ..., user: str | User = ...) -> str: ...
     @overload
     def chat(
         self,
@@ -151,7 +177,7 @@ class Agent:
         *,
         response_format: type[_T],
         session: str | None = ...,
-        user: str = ...,
+        user: str | User = ...,
     ) -> _T: ...
     @overload
     def chat(
@@ -160,7 +186,7 @@ class Agent:
         *,
         response_format: Mapping[str, Any],
         session: str | None = ...,
-        user: str = ...,
+        user: str | User = ...,
     ) -> Any: ...
     def chat(self, text: str, *, response_format: Any = None, **of: Any) -> Any:
         """Answers; waits for it.
@@ -179,7 +205,9 @@ class Agent:
         return portal().run(self.chat_async(text, response_format=response_format, **of))
 
     @overload
-    async def chat_async(self, text: str, *, session: str | None = ..., user: str = ...) -> str: ...
+    async def chat_async(
+        self, text: str, *, session: str | None = ..., user: str | User = ...
+    ) -> str: ...
     @overload
     async def chat_async(
         self,
@@ -187,7 +215,7 @@ class Agent:
         *,
         response_format: type[_T],
         session: str | None = ...,
-        user: str = ...,
+        user: str | User = ...,
     ) -> _T: ...
     @overload
     async def chat_async(
@@ -196,14 +224,16 @@ class Agent:
         *,
         response_format: Mapping[str, Any],
         session: str | None = ...,
-        user: str = ...,
+        user: str | User = ...,
     ) -> Any: ...
     async def chat_async(self, text: str, *, response_format: Any = None, **of: Any) -> Any:
         """As `chat`, while the event loop goes on."""
         result = await self.run(text, response_format=response_format, **of)
         return result.text if response_format is None else result.data
 
-    def stream(self, text: str, *, session: str | None = None, user: str = "") -> AgentStream:
+    def stream(
+        self, text: str, *, session: str | None = None, user: str | User = ""
+    ) -> AgentStream:
         """As `chat`, in pieces as they come: for `for` and for `async for`."""
 
         async def start(emit: Callable[[AgentEvent], None]) -> None:
@@ -217,7 +247,7 @@ class Agent:
         *,
         response_format: Any = None,
         session: str | None = None,
-        user: str = "",
+        user: str | User = "",
         history: Sequence[Message] = (),
         emit: Callable[[AgentEvent], None] | None = None,
     ) -> AgentResult:
@@ -227,35 +257,57 @@ class Agent:
             history: messages that came before, in OpenAI's shape; those of the session come first.
             emit: told of each event as it happens, on the event loop.
         """
-        began = time.perf_counter()
         emit = emit or _ignore
-        config = self._config
         form = None if response_format is None else AnswerFormat(response_format)
-        model = await self._ready_model()
-        tools = self._tools
-        if config.memory:
-            tools = tools.with_more(memory_tools(self._store(), self.name, user))
-        conversation = self._history(model, session, user, history)
-        conversation.add({"role": "user", "content": text})
-        if config.plan:
-            await add_plan(model, tools, conversation, config)
-        end = await AgentLoop(model, tools, conversation, config, emit, form=form).run()
-        result = _result(self.name, model, end, conversation)
-        result = dataclasses.replace(result, seconds=time.perf_counter() - began)
+        who = user if isinstance(user, User) else User(user) if user else None
+        request = AgentRequest(text, form, session, who, history, emit)
+        async with self._safety.watched(self.name, request) as watch:
+            result = await self._answered(request, watch)
+            watch.answered(result)
         emit(Done(result))
         return result
 
-    def _history(
-        self, model: ChatModel, session: str | None, user: str, before: Sequence[Message]
-    ) -> History:
+    async def _answered(self, request: AgentRequest, watch: Watch) -> AgentResult:
+        began = time.perf_counter()
+        config = self._config
+        try:
+            text = self._safety.filtered_input(request.text)
+        except RefusedTextError as refusal:
+            return AgentResult(text=str(refusal), finish_reason="refused", agent=self.name)
+        model = await self._ready_model()
+        tools = self._tools
+        if config.memory:
+            tools = tools.with_more(memory_tools(self._store(), self.name, request.user_name))
+        history = self._history(model, request)
+        guard = watch.guard(_holds_untrusted(history, tools))
+        history.add({"role": "user", "content": text})
+        if config.plan:
+            await add_plan(model, tools, history, config)
+        loop = AgentLoop(
+            model,
+            tools,
+            history,
+            config,
+            request.emit,
+            form=request.form,
+            guard=guard,
+            output_filter=self._safety.output_filter,
+        )
+        result = _result(self.name, model, await loop.run(), history)
+        return dataclasses.replace(result, seconds=time.perf_counter() - began)
+
+    def _history(self, model: ChatModel, request: AgentRequest) -> History:
         config = self._config
         turn = None
-        if session is not None:
-            turn = self._store().begin(session, agent=self.name, user=user)
+        if request.session is not None:
+            store = self._store()
+            if self._safety.profile.retention_days is not None:
+                store.prune(self._safety.profile.retention_days)
+            turn = store.begin(request.session, agent=self.name, user=request.user_name)
         turns: list[Sequence[Message]] = [*turn.before()] if turn else []
         return History(
             config.system_message,
-            [*turns, *turns_of(before)],
+            [*turns, *turns_of(request.before)],
             room_for_reply=config.max_tokens,
             context_tokens=config.context_tokens,
             kept=turn,
@@ -280,53 +332,10 @@ class Agent:
         return f"Agent({self.name!r}, {len(self._tools)} tools)"
 
 
-class AgentStream:
-    """The texts of one request as they come; `events` gives all that happens.
-
-    The request starts when the first piece is asked for; leaving the loop ends it.
-    """
-
-    def __init__(self, start: Callable[[Callable[[AgentEvent], None]], Any]) -> None:
-        self._start = start
-        self._result: AgentResult | None = None
-
-    @property
-    def result(self) -> AgentResult:
-        """What was done, once the stream has ended; an EngineError before."""
-        if self._result is None:
-            raise EngineError("the stream has not ended; its result comes with the last piece")
-        return self._result
-
-    def __iter__(self) -> Iterator[str]:
-        for event in portal().items(self._start):
-            yield from self._texts(event)
-
-    async def __aiter__(self) -> AsyncIterator[str]:
-        async for event in self.events():
-            for text in self._texts(event):
-                yield text
-
-    async def events(self) -> AsyncIterator[AgentEvent]:
-        """All events; the last one is `Done`."""
-        come: asyncio.Queue[AgentEvent | None] = asyncio.Queue()
-        task = asyncio.ensure_future(self._start(come.put_nowait))
-        task.add_done_callback(lambda _: come.put_nowait(None))
-        try:
-            while (event := await come.get()) is not None:
-                if isinstance(event, Done):
-                    self._result = event.result
-                yield event
-            await task
-        finally:
-            task.cancel()
-            with contextlib.suppress(asyncio.CancelledError, Exception):
-                await task
-
-    def _texts(self, event: AgentEvent) -> Iterator[str]:
-        if isinstance(event, Done):
-            self._result = event.result
-        elif isinstance(event, TextDelta):
-            yield event.text
+def _holds_untrusted(history: History, tools: Toolbox) -> bool:
+    """Whether strangers' words stand in what came before."""
+    suspects = {tool.name for tool in tools if not tool.trusted}
+    return any(m.get("role") == "tool" and m.get("name") in suspects for m in history.before)
 
 
 def _ignore(event: AgentEvent) -> None:

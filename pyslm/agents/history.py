@@ -76,6 +76,11 @@ class History:
         """What this request has added."""
         return self._added
 
+    @property
+    def before(self) -> list[dict[str, Any]]:
+        """What came before this request, as far as it is still told."""
+        return [message for turn in self._turns for message in turn]
+
     def add(self, message: Mapping[str, Any]) -> None:
         """Goes on."""
         self._added.append(dict(message))

@@ -26,6 +26,7 @@ from pyslm.agents.events import (
     ToolFinished,
     ToolStarted,
 )
+from pyslm.agents.filters import TextFilter
 from pyslm.agents.history import History
 from pyslm.agents.models.model import ChatModel, ModelRequest, Reply
 from pyslm.agents.toolbox import CallGuard, Toolbox, ToolResult
@@ -64,6 +65,7 @@ class AgentLoop:
         *,
         form: AnswerFormat | None = None,
         guard: CallGuard | None = None,
+        output_filter: TextFilter | None = None,
     ) -> None:
         self._model = model
         self._tools = tools
@@ -73,6 +75,7 @@ class AgentLoop:
         self._emit = emit
         self._form = form
         self._guard = guard
+        self._filter = output_filter
         self._repeats = _Repeats(config.max_repeats)
         self._end = LoopEnd()
 
@@ -92,9 +95,9 @@ class AgentLoop:
                 self._history.add(reply.message())
                 await self._run_calls(reply)
                 continue
-            end.text, end.reason = reply.text, self._reason(reply, must_answer)
-            self._history.add({"role": "assistant", "content": reply.text})
-            problem = self._check(reply)
+            end.text, end.reason = self._spoken(reply), self._reason(reply, must_answer)
+            self._history.add({"role": "assistant", "content": end.text})
+            problem = self._check(end.text)
             if problem is None:
                 return end
             repairs += 1
@@ -120,7 +123,7 @@ class AgentLoop:
             async with asyncio.timeout(config.timeout):
                 async for event in self._model.stream(request):
                     reply.take(event)
-                    if isinstance(event, ContentDelta):
+                    if isinstance(event, ContentDelta) and self._filter is None:
                         self._emit(TextDelta(event.text))
                     elif isinstance(event, ReasoningDelta):
                         self._emit(ThoughtDelta(event.text))
@@ -151,12 +154,20 @@ class AgentLoop:
             return "loop"
         return "max_steps" if must_answer and self._config.max_steps > 1 else "stop"
 
-    def _check(self, reply: Reply) -> str | None:
+    def _spoken(self, reply: Reply) -> str:
+        """The answer as it goes out: with a filter, no piece of it does before it is whole."""
+        if self._filter is None:
+            return reply.text
+        text = self._filter(reply.text)
+        self._emit(TextDelta(text))
+        return text
+
+    def _check(self, text: str) -> str | None:
         """What is wrong with an answer."""
         if self._form is None:
             return None
         try:
-            self._end.data = self._form.parse(reply.text)
+            self._end.data = self._form.parse(text)
         except (ValueError, RecursionError) as error:
             return str(error)
         return None

@@ -15,6 +15,7 @@ import re
 import sqlite3
 import threading
 import time
+import weakref
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -116,6 +117,7 @@ class SessionStore:
                 "that wrote it, restore it from a backup, or name another file"
             ) from None
         self._db.isolation_level = None
+        weakref.finalize(self, self._db.close)  # of stores that nobody closed
 
     # --- conversations ------------------------------------------------------------------------
 

@@ -138,7 +138,12 @@ class Toolbox:
                 done(result)
             return result
 
-        return list(await asyncio.gather(*map(run, calls)))
+        running = [asyncio.ensure_future(run(call)) for call in calls]
+        try:
+            return list(await asyncio.gather(*running))
+        finally:
+            for task in running:  # of a request that was cancelled, or cannot be recorded
+                task.cancel()
 
     async def _run(self, call: Call, guard: CallGuard | None) -> ToolResult:
         tool = self._tools.get(call.name)
