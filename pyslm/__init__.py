@@ -42,7 +42,7 @@ from pyslm.errors import (
 
 if TYPE_CHECKING:
     from pyslm.adapters import Adapter
-    from pyslm.agents import Agent, AgentResult, Config, Tool, tool
+    from pyslm.agents import Agent, AgentOrchestrator, AgentResult, Config, Tool, tool
     from pyslm.async_llm import AsyncLLM
     from pyslm.llm import LLM
     from pyslm.model_info import ModelInfo
@@ -63,6 +63,7 @@ __all__ = [
     "Agent",
     "AgentConfigError",
     "AgentError",
+    "AgentOrchestrator",
     "AgentResult",
     "AsyncLLM",
     "AuditError",
@@ -106,6 +107,7 @@ __version__ = "0.1.0"
 _LAZY = {
     "Adapter": "pyslm.adapters",
     "Agent": "pyslm.agents",
+    "AgentOrchestrator": "pyslm.agents",
     "AgentResult": "pyslm.agents",
     "AsyncLLM": "pyslm.async_llm",
     "Config": "pyslm.agents",

@@ -52,6 +52,7 @@ from pyslm.agents.models import (  # noqa: E402
     ModelRequest,
     Reply,
 )
+from pyslm.agents.orchestrator import AgentOrchestrator  # noqa: E402
 from pyslm.agents.policy import (  # noqa: E402
     Allow,
     ApprovalRequest,
@@ -59,6 +60,7 @@ from pyslm.agents.policy import (  # noqa: E402
     User,
 )
 from pyslm.agents.privacy import confine_process, no_egress  # noqa: E402
+from pyslm.agents.savings import Price, Savings  # noqa: E402
 from pyslm.agents.sessions import Memory, SessionInfo, SessionStore  # noqa: E402
 from pyslm.agents.stream import AgentStream  # noqa: E402
 from pyslm.agents.toolbox import ToolResult  # noqa: E402
@@ -67,6 +69,7 @@ from pyslm.agents.tools import Tool, tool  # noqa: E402
 __all__ = [
     "Agent",
     "AgentEvent",
+    "AgentOrchestrator",
     "AgentResult",
     "AgentStream",
     "Allow",
@@ -85,9 +88,11 @@ __all__ = [
     "ModelPool",
     "ModelRequest",
     "Policy",
+    "Price",
     "Redactor",
     "RefusedTextError",
     "Reply",
+    "Savings",
     "SessionInfo",
     "SessionStore",
     "TextDelta",

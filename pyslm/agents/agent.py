@@ -260,11 +260,14 @@ class Agent:
         emit = emit or _ignore
         form = None if response_format is None else AnswerFormat(response_format)
         who = user if isinstance(user, User) else User(user) if user else None
-        request = AgentRequest(text, form, session, who, history, emit)
+        return await self.run_request(AgentRequest(text, form, session, who, history, emit))
+
+    async def run_request(self, request: AgentRequest) -> AgentResult:
+        """As `run`, for those who set up agents to work together."""
         async with self._safety.watched(self.name, request) as watch:
             result = await self._answered(request, watch)
             watch.answered(result)
-        emit(Done(result))
+        request.emit(Done(result))
         return result
 
     async def _answered(self, request: AgentRequest, watch: Watch) -> AgentResult:
@@ -275,9 +278,10 @@ class Agent:
         except RefusedTextError as refusal:
             return AgentResult(text=str(refusal), finish_reason="refused", agent=self.name)
         model = await self._ready_model()
-        tools = self._tools
+        more = list(request.more_tools)
         if config.memory:
-            tools = tools.with_more(memory_tools(self._store(), self.name, request.user_name))
+            more += memory_tools(self._store(), self.name, request.user_name)
+        tools = self._tools.with_more(more) if more else self._tools
         history = self._history(model, request)
         guard = watch.guard(_holds_untrusted(history, tools))
         history.add({"role": "user", "content": text})
@@ -292,6 +296,7 @@ class Agent:
             form=request.form,
             guard=guard,
             output_filter=self._safety.output_filter,
+            hands_over=request.hands_over,
         )
         result = _result(self.name, model, await loop.run(), history)
         return dataclasses.replace(result, seconds=time.perf_counter() - began)
@@ -311,6 +316,7 @@ class Agent:
             room_for_reply=config.max_tokens,
             context_tokens=config.context_tokens,
             kept=turn,
+            trail=request.trail,
             summary=turn.summary() if turn else "",
             summarize=partial(summarize, model) if config.summarize else None,
         )
@@ -319,6 +325,10 @@ class Agent:
         if self._sessions is None:
             self._sessions = default_store()
         return self._sessions
+
+    async def model(self) -> ChatModel:
+        """What it runs on; found and loaded if need be."""
+        return await self._ready_model()
 
     async def _ready_model(self) -> ChatModel:
         if self._model is None:

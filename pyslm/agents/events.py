@@ -20,7 +20,7 @@ __all__ = [
     "ToolStarted",
 ]
 
-EndReason = Literal["stop", "length", "max_steps", "loop", "refused"]
+EndReason = Literal["stop", "length", "max_steps", "loop", "refused", "handoff"]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -61,7 +61,7 @@ class AgentResult:
     """With `response_format`: the reply as it was asked for."""
     finish_reason: EndReason = "stop"
     """length: cut off by `max_tokens`; max_steps, loop: the agent was made to answer; refused: a
-    filter did not let the request through."""
+    filter did not let the request through; handoff: another agent shall go on."""
     messages: tuple[dict[str, Any], ...] = ()
     """What this request has added to the conversation, the user's message first."""
     tool_results: tuple[ToolResult, ...] = ()
@@ -72,6 +72,9 @@ class AgentResult:
     seconds: float = 0.0
     model: str = ""
     agent: str = ""
+
+    def __str__(self) -> str:
+        return self.text
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -48,6 +48,7 @@ class History:
         room_for_reply: int = 512,
         context_tokens: int | None = None,
         kept: Kept | None = None,
+        trail: list[Message] | None = None,
         summary: str = "",
         summarize: Summarizer | None = None,
     ) -> None:
@@ -58,6 +59,7 @@ class History:
             room_for_reply: tokens that the prompt leaves free.
             context_tokens: of prompt and reply; None: as the model says.
             kept: where it is kept; None: nowhere.
+            trail: gets each message that is added, too.
             summary: of what came before `turns`.
             summarize: None: what does not fit is left out without a word.
         """
@@ -67,6 +69,7 @@ class History:
         self._room_for_reply = room_for_reply
         self._context_tokens = context_tokens
         self._kept = kept
+        self._trail = trail
         self._summary = summary
         self._summarize = summarize
         self._known = (0, 0)  # (messages, tokens at most of a prompt of these)
@@ -84,6 +87,8 @@ class History:
     def add(self, message: Mapping[str, Any]) -> None:
         """Goes on."""
         self._added.append(dict(message))
+        if self._trail is not None:
+            self._trail.append(dict(message))
         if self._kept is not None:
             self._kept.add(message)
 

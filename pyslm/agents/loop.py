@@ -66,6 +66,7 @@ class AgentLoop:
         form: AnswerFormat | None = None,
         guard: CallGuard | None = None,
         output_filter: TextFilter | None = None,
+        hands_over: Callable[[Sequence[ToolResult]], bool] | None = None,
     ) -> None:
         self._model = model
         self._tools = tools
@@ -76,6 +77,7 @@ class AgentLoop:
         self._form = form
         self._guard = guard
         self._filter = output_filter
+        self._hands_over = hands_over
         self._repeats = _Repeats(config.max_repeats)
         self._end = LoopEnd()
 
@@ -93,7 +95,10 @@ class AgentLoop:
             reply = await self._ask(must_answer)
             if reply.calls and not must_answer:
                 self._history.add(reply.message())
-                await self._run_calls(reply)
+                results = await self._run_calls(reply)
+                if self._hands_over is not None and self._hands_over(results):
+                    end.text, end.reason = reply.text, "handoff"
+                    return end
                 continue
             end.text, end.reason = self._spoken(reply), self._reason(reply, must_answer)
             self._history.add({"role": "assistant", "content": end.text})
@@ -136,7 +141,7 @@ class AgentLoop:
             self._end.usage = _sum(self._end.usage, reply.finish.usage)
         return reply
 
-    async def _run_calls(self, reply: Reply) -> None:
+    async def _run_calls(self, reply: Reply) -> list[ToolResult]:
         for call in reply.calls:
             self._emit(ToolStarted(call))
         results = await self._tools.run(
@@ -146,6 +151,7 @@ class AgentLoop:
             self._history.add(result.message())
         self._end.results += results
         self._repeats.see(results)
+        return results
 
     def _reason(self, reply: Reply, must_answer: bool) -> EndReason:
         if reply.finish is not None and reply.finish.reason == "length":

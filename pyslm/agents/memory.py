@@ -34,4 +34,4 @@ def memory_tools(store: SessionStore, agent: str, user: str = "") -> list[Tool]:
         """
         return [memory.text for memory in store.recall(query, scope=agent, user=user)]
 
-    return [Tool(remember), Tool(recall)]
+    return [Tool(remember, builtin=True), Tool(recall, builtin=True)]

@@ -139,6 +139,8 @@ class Policy:
         """
         if any(fnmatch.fnmatchcase(tool.name, pattern) for pattern in self.deny):
             return Decision("deny", "the policy denies this tool to everybody")
+        if tool.builtin:
+            return Decision("allow", "it is a part of the agent")
         asks = False
         holders = [("the agent", tuple(roles))]
         if user is not None and user.roles is not None:

@@ -20,6 +20,8 @@ from pyslm.agents.guard import Record, RunGuard
 from pyslm.agents.models.model import Message
 from pyslm.agents.policy import ApprovalHook, Policy, User
 from pyslm.agents.privacy import no_egress
+from pyslm.agents.toolbox import ToolResult
+from pyslm.agents.tools import Tool
 
 __all__ = ["AgentRequest", "Safety", "Watch"]
 
@@ -31,11 +33,17 @@ class AgentRequest:
     """What `Agent.run` was asked."""
 
     text: str
-    form: AnswerFormat | None
-    session: str | None
-    user: User | None
-    before: Sequence[Message]
-    emit: Callable[[AgentEvent], None]
+    form: AnswerFormat | None = None
+    session: str | None = None
+    user: User | None = None
+    before: Sequence[Message] = ()
+    emit: Callable[[AgentEvent], None] = lambda event: None
+    more_tools: Sequence[Tool] = ()
+    """For this request alone."""
+    hands_over: Callable[[Sequence[ToolResult]], bool] | None = None
+    """Whether results end the request, for another agent to go on."""
+    trail: list[Message] | None = None
+    """Gets each message that is added; what there is of them when the request fails."""
 
     @property
     def user_name(self) -> str:

@@ -16,7 +16,7 @@ import sqlite3
 import threading
 import time
 import weakref
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -31,6 +31,7 @@ __all__ = [
     "Turn",
     "default_sessions_path",
     "default_store",
+    "mended",
 ]
 
 _VERSION = 1
@@ -161,7 +162,7 @@ class SessionStore:
         found: dict[int, list[dict[str, Any]]] = {}
         for turn, body in rows:
             found.setdefault(turn, []).append(json.loads(body))
-        return [_mended(messages) for messages in found.values()]
+        return [mended(messages) for messages in found.values()]
 
     def messages(self, session: str) -> list[dict[str, Any]]:
         """All that was said, also what no longer fits a model's context."""
@@ -317,18 +318,18 @@ class Turn:
         self._position += 1
 
 
-def _mended(messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def mended(messages: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """A turn as templates take it: each call with its result, and an answer at the end."""
-    results = {m["tool_call_id"]: m for m in messages if m.get("role") == "tool"}
-    mended: list[dict[str, Any]] = []
+    results = {m["tool_call_id"]: dict(m) for m in messages if m.get("role") == "tool"}
+    whole: list[dict[str, Any]] = []
     for message in messages:
         if message.get("role") == "tool":
             continue
-        mended.append(message)
+        whole.append(dict(message))
         for call in message.get("tool_calls") or ():
             name = call["function"]["name"]
             lost = {"role": "tool", "tool_call_id": call["id"], "name": name}
-            mended.append(results.get(call["id"]) or {**lost, "content": _INTERRUPTED})
-    if mended and (mended[-1]["role"] != "assistant" or mended[-1].get("tool_calls")):
-        mended.append({"role": "assistant", "content": _CUT_OFF})
-    return mended
+            whole.append(results.get(call["id"]) or {**lost, "content": _INTERRUPTED})
+    if whole and (whole[-1]["role"] != "assistant" or whole[-1].get("tool_calls")):
+        whole.append({"role": "assistant", "content": _CUT_OFF})
+    return whole

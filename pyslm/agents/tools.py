@@ -54,6 +54,8 @@ class Tool:
     trusted: bool = True
     """False: its results hold what strangers wrote (mail, web pages). Once such a result is in a
     conversation, tools that write need approval."""
+    builtin: bool = False
+    """It belongs to the agent itself, as its memory does: allowed unless a policy denies it."""
     check: Callable[[Mapping[str, Any]], dict[str, Any]] | None = None
     """Turns JSON arguments into those of the function; raises `ArgumentsError`."""
 
