@@ -42,7 +42,17 @@ from pyslm.errors import (
 
 if TYPE_CHECKING:
     from pyslm.adapters import Adapter
-    from pyslm.agents import Agent, AgentOrchestrator, AgentResult, Config, Tool, tool
+    from pyslm.agents import (
+        Agent,
+        AgentMonitor,
+        AgentOrchestrator,
+        AgentResult,
+        Config,
+        PerformanceMetrics,
+        ResourceConfig,
+        Tool,
+        tool,
+    )
     from pyslm.async_llm import AsyncLLM
     from pyslm.llm import LLM
     from pyslm.model_info import ModelInfo
@@ -63,6 +73,7 @@ __all__ = [
     "Agent",
     "AgentConfigError",
     "AgentError",
+    "AgentMonitor",
     "AgentOrchestrator",
     "AgentResult",
     "AsyncLLM",
@@ -83,10 +94,12 @@ __all__ = [
     "ModelNameError",
     "ModelNotDownloadedError",
     "ModelNotFoundError",
+    "PerformanceMetrics",
     "PrefixCacheError",
     "PyslmError",
     "QueueFullError",
     "ReplyError",
+    "ResourceConfig",
     "SamplingParams",
     "ServiceError",
     "SessionError",
@@ -107,10 +120,13 @@ __version__ = "0.1.0"
 _LAZY = {
     "Adapter": "pyslm.adapters",
     "Agent": "pyslm.agents",
+    "AgentMonitor": "pyslm.agents",
     "AgentOrchestrator": "pyslm.agents",
     "AgentResult": "pyslm.agents",
     "AsyncLLM": "pyslm.async_llm",
     "Config": "pyslm.agents",
+    "PerformanceMetrics": "pyslm.agents",
+    "ResourceConfig": "pyslm.agents",
     "ContinuationScore": "pyslm.scores",
     "LLM": "pyslm.llm",
     "ModelInfo": "pyslm.model_info",

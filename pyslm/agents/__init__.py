@@ -43,6 +43,7 @@ from pyslm.agents.filters import (  # noqa: E402
     Redactor,
     RefusedTextError,
 )
+from pyslm.agents.metrics import PerformanceMetrics  # noqa: E402
 from pyslm.agents.models import (  # noqa: E402
     Call,
     ChatModel,
@@ -52,6 +53,7 @@ from pyslm.agents.models import (  # noqa: E402
     ModelRequest,
     Reply,
 )
+from pyslm.agents.monitor import AgentMonitor  # noqa: E402
 from pyslm.agents.orchestrator import AgentOrchestrator  # noqa: E402
 from pyslm.agents.policy import (  # noqa: E402
     Allow,
@@ -60,6 +62,7 @@ from pyslm.agents.policy import (  # noqa: E402
     User,
 )
 from pyslm.agents.privacy import confine_process, no_egress  # noqa: E402
+from pyslm.agents.resources import ResourceConfig  # noqa: E402
 from pyslm.agents.savings import Price, Savings  # noqa: E402
 from pyslm.agents.sessions import Memory, SessionInfo, SessionStore  # noqa: E402
 from pyslm.agents.stream import AgentStream  # noqa: E402
@@ -69,6 +72,7 @@ from pyslm.agents.tools import Tool, tool  # noqa: E402
 __all__ = [
     "Agent",
     "AgentEvent",
+    "AgentMonitor",
     "AgentOrchestrator",
     "AgentResult",
     "AgentStream",
@@ -87,11 +91,13 @@ __all__ = [
     "Memory",
     "ModelPool",
     "ModelRequest",
+    "PerformanceMetrics",
     "Policy",
     "Price",
     "Redactor",
     "RefusedTextError",
     "Reply",
+    "ResourceConfig",
     "Savings",
     "SessionInfo",
     "SessionStore",

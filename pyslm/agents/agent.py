@@ -20,9 +20,12 @@ from pyslm.agents.loop import AgentLoop, LoopEnd
 from pyslm.agents.memory import memory_tools
 from pyslm.agents.models.choose import as_model, check_reach, choose_model
 from pyslm.agents.models.model import ChatModel, Message
+from pyslm.agents.models.pool import shared_pool
+from pyslm.agents.monitor import AgentMonitor
 from pyslm.agents.planning import add_plan
 from pyslm.agents.policy import ApprovalHook, Policy, User
 from pyslm.agents.portal import portal
+from pyslm.agents.resources import ResourceConfig, Resources, resources_of
 from pyslm.agents.safety import AgentRequest, Safety, Watch
 from pyslm.agents.sessions import SessionStore, default_store
 from pyslm.agents.stream import AgentStream
@@ -59,6 +62,7 @@ class Agent:
         config: what the agent is; None: the defaults.
         model: an `LLM`, an `AsyncLLM`, a path or name, or a `ChatModel`; None: as `config` says.
         model_endpoint, api_key: those of `config`, given here.
+        resource_limits: what the agent may take of the machine.
         tools: functions or `Tool`s; see also the decorator `tool`.
         sessions: where conversations and memories are kept: a store or a path. None: the user's
             own file, once a session is named.
@@ -82,6 +86,7 @@ class Agent:
         model: Any = None,
         model_endpoint: str | None = None,
         api_key: str | None = None,
+        resource_limits: ResourceConfig | None = None,
         tools: Iterable[Tool | Callable[..., Any]] = (),
         sessions: SessionStore | str | os.PathLike[str] | None = None,
         policy: Policy | None = None,
@@ -99,9 +104,15 @@ class Agent:
         if api_key is not None:
             config = config.replace(api_key=api_key)
         self._config = config
+        self._resources = Resources(ResourceConfig())
+        if resource_limits is not None:
+            self._resources = resources_of(resource_limits)
+        self._pool = shared_pool() if resource_limits is None else self._resources.pool
+        self._monitors: list[AgentMonitor] = []
+        self._was_given = model is not None
         self._model: ChatModel | None = None
         if model is not None:
-            self._model = as_model(model)
+            self._model = as_model(model, self._pool)
             check_reach(config, self._model)
         self._tools = Toolbox(timeout=config.timeout, max_result_chars=config.max_result_chars)
         for each in tools:
@@ -264,9 +275,23 @@ class Agent:
 
     async def run_request(self, request: AgentRequest) -> AgentResult:
         """As `run`, for those who set up agents to work together."""
-        async with self._safety.watched(self.name, request) as watch:
-            result = await self._answered(request, watch)
-            watch.answered(result)
+        began = time.perf_counter()
+        for monitor in self._monitors:
+            monitor.began(self)
+        ok, tokens = False, 0
+        try:
+            async with (
+                self._resources.place(),
+                self._safety.watched(self.name, request) as watch,
+            ):
+                result = await self._answered(request, watch)
+                watch.answered(result)
+            ok, tokens = True, result.usage.completion_tokens
+        finally:
+            seconds = time.perf_counter() - began
+            for monitor in self._monitors:  # their actions may take a while
+                ended = partial(monitor.ended, self, seconds, ok=ok, tokens=tokens)
+                await asyncio.shield(asyncio.to_thread(ended))
         request.emit(Done(result))
         return result
 
@@ -326,13 +351,52 @@ class Agent:
             self._sessions = default_store()
         return self._sessions
 
+    # --- resources --------------------------------------------------------------------------
+
+    def add_monitor(self, monitor: AgentMonitor) -> None:
+        """Shows each request to a monitor."""
+        if not isinstance(monitor, AgentMonitor):
+            raise AgentConfigError(f"a monitor is {monitor!r:.80}; allowed: an AgentMonitor")
+        if monitor not in self._monitors:
+            self._monitors.append(monitor)
+
+    def scale_down(self) -> str | None:
+        """Goes on with the first of `fallback_models`; gives its name, or None: there is none.
+
+        Requests that run end on the model they began with.
+        """
+        if not self._config.fallback_models:
+            return None
+        smaller, *rest = self._config.fallback_models
+        self._config = self._config.replace(
+            model_id=None, model_alias=smaller, fallback_models=tuple(rest)
+        )
+        self._model = as_model(smaller, self._pool) if self._was_given else None
+        self.unload()
+        return smaller
+
+    def unload(self) -> list[str]:
+        """Takes idle models of this agent's pool out of memory; gives their names. They come back
+        when they are needed. What the caller has loaded itself stays."""
+        return [path.name for path in self._pool.unload_idle()]
+
+    @property
+    def num_waiting(self) -> int:
+        """Requests that wait for a place, of all agents with the same limits."""
+        return self._resources.gate.num_waiting
+
+    @property
+    def memory_percent(self) -> float | None:
+        """Of `max_memory_usage`; None where there is no limit."""
+        return self._resources.memory_percent
+
     async def model(self) -> ChatModel:
         """What it runs on; found and loaded if need be."""
         return await self._ready_model()
 
     async def _ready_model(self) -> ChatModel:
         if self._model is None:
-            self._model = await asyncio.to_thread(choose_model, self._config)
+            self._model = await asyncio.to_thread(choose_model, self._config, self._pool)
         prepare = getattr(self._model, "prepare", None)
         if prepare is not None:  # loading takes its time, which is not that of a reply
             await prepare()

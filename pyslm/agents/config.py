@@ -87,6 +87,8 @@ class Config:
     the first model that it has."""
     model_id: str | None = None
     """The same, as an exact id; it goes before the alias."""
+    fallback_models: Sequence[str] = ()
+    """Smaller models, to go to one after the other when a monitor asks to scale down."""
     endpoint: str | None = None
     """The base URL of an OpenAI-compatible server, as "http://127.0.0.1:8000/v1"."""
     api_key: str | None = dataclasses.field(default=None, repr=False)
@@ -151,6 +153,7 @@ class Config:
         if self.seed is not None:
             _check_number("seed", self.seed, 0, 2**63 - 1, whole=True)
         self._set("specialized_for", _texts("specialized_for", self.specialized_for))
+        self._set("fallback_models", _texts("fallback_models", self.fallback_models))
         self._set("compliance", _profiles(self.compliance))
         if self.compliance:
             self._set("privacy_mode", True)

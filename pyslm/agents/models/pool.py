@@ -50,6 +50,9 @@ class ModelPool:
         max_bytes: the weights of all models together. A model that does not fit makes others go
             that nobody uses; where that is not enough, it is refused.
         load: loads a file.
+        before_load: gets the name and the bytes of a file that is about to be loaded; what it
+            raises keeps it from that.
+        idle_seconds: models that nobody has used for so long go by themselves; None: never.
         options: of `LLM`, for every model.
     """
 
@@ -57,11 +60,17 @@ class ModelPool:
         self,
         max_bytes: int | None = None,
         load: Callable[..., LLM] = LLM,
+        *,
+        before_load: Callable[[str, int], None] | None = None,
+        idle_seconds: float | None = None,
         **options: Any,
     ) -> None:
         self.max_bytes = max_bytes
         self._load = load
         self._options = options
+        self._before_load = before_load
+        self._idle_seconds = idle_seconds
+        self._timer: threading.Timer | None = None
         self._entries: dict[Path, _Entry] = {}
         self._lock = threading.Lock()
 
@@ -77,6 +86,8 @@ class ModelPool:
         try:
             with entry.lock:  # the first user loads; the others wait for it
                 if entry.llm is None:
+                    if self._before_load is not None:
+                        self._before_load(entry.path.name, entry.num_bytes)
                     entry.llm = self._load(entry.path, **self._options)
                 llm = entry.llm
             yield llm
@@ -86,6 +97,7 @@ class ModelPool:
                 entry.used = time.monotonic()
                 if entry.llm is None and not entry.num_users:  # it could not be loaded
                     self._entries.pop(entry.path, None)
+            self._look_again()
 
     def loaded(self) -> list[PooledModel]:
         """The models in memory; the one idle for longest first."""
@@ -126,6 +138,23 @@ class ModelPool:
     def close(self) -> None:
         """Unloads all that is idle."""
         self.unload_idle()
+
+    def _look_again(self) -> None:
+        """For models that will have been idle for too long by then."""
+        if self._idle_seconds is None:
+            return
+        with self._lock:
+            if self._timer is not None or not self._entries:
+                return
+            self._timer = threading.Timer(self._idle_seconds * 1.01 + 0.01, self._on_timer)
+            self._timer.daemon = True
+            self._timer.start()
+
+    def _on_timer(self) -> None:
+        with self._lock:
+            self._timer = None
+        self.unload_idle(self._idle_seconds or 0.0)
+        self._look_again()
 
     def _enter(self, path: Path) -> _Entry:
         with self._lock:
