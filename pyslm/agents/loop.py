@@ -11,9 +11,7 @@ It ends, whatever the model does:
 from __future__ import annotations
 
 import asyncio
-import collections
 import dataclasses
-import json
 from collections.abc import Callable, Sequence
 
 from pyslm.agents.answer_format import AnswerFormat
@@ -29,6 +27,7 @@ from pyslm.agents.events import (
 from pyslm.agents.filters import TextFilter
 from pyslm.agents.history import History
 from pyslm.agents.models.model import ChatModel, ModelRequest, Reply
+from pyslm.agents.repeats import Repeats
 from pyslm.agents.toolbox import CallGuard, Toolbox, ToolResult
 from pyslm.chat.events import ContentDelta, ReasoningDelta
 from pyslm.chat.request import ToolChoice
@@ -78,7 +77,7 @@ class AgentLoop:
         self._guard = guard
         self._filter = output_filter
         self._hands_over = hands_over
-        self._repeats = _Repeats(config.max_repeats)
+        self._repeats = Repeats(config.max_repeats)
         self._end = LoopEnd()
 
     async def run(self) -> LoopEnd:
@@ -177,22 +176,6 @@ class AgentLoop:
         except (ValueError, RecursionError) as error:
             return str(error)
         return None
-
-
-class _Repeats:
-    """Sees whether a model goes round in circles: the same calls, with the same results."""
-
-    def __init__(self, limit: int) -> None:
-        self._limit = limit
-        self._seen: collections.Counter[str] = collections.Counter()
-        self.is_loop = False
-
-    def see(self, results: Sequence[ToolResult]) -> None:
-        """The results of one turn."""
-        turn = sorted((each.call.name, each.call.arguments, each.content) for each in results)
-        key = json.dumps(turn)
-        self._seen[key] += 1
-        self.is_loop = self._seen[key] >= self._limit
 
 
 def _sum(one: Usage, other: Usage) -> Usage:
