@@ -14,6 +14,10 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from pyslm.errors import (
+    AccessDeniedError,
+    AgentConfigError,
+    AgentError,
+    AuditError,
     ChatTemplateError,
     ContextLengthError,
     DownloadError,
@@ -21,6 +25,7 @@ from pyslm.errors import (
     GGUFError,
     InsufficientMemoryError,
     InvalidRequestError,
+    ModelCallError,
     ModelFileError,
     ModelNameError,
     ModelNotDownloadedError,
@@ -28,13 +33,26 @@ from pyslm.errors import (
     PrefixCacheError,
     PyslmError,
     QueueFullError,
+    ReplyError,
     ServiceError,
+    SessionError,
     TokenizerError,
     UnsupportedModelError,
 )
 
 if TYPE_CHECKING:
     from pyslm.adapters import Adapter
+    from pyslm.agents import (
+        Agent,
+        AgentMonitor,
+        AgentOrchestrator,
+        AgentResult,
+        Config,
+        PerformanceMetrics,
+        ResourceConfig,
+        Tool,
+        tool,
+    )
     from pyslm.async_llm import AsyncLLM
     from pyslm.llm import LLM
     from pyslm.model_info import ModelInfo
@@ -50,9 +68,18 @@ if TYPE_CHECKING:
 
 __all__ = [
     "LLM",
+    "AccessDeniedError",
     "Adapter",
+    "Agent",
+    "AgentConfigError",
+    "AgentError",
+    "AgentMonitor",
+    "AgentOrchestrator",
+    "AgentResult",
     "AsyncLLM",
+    "AuditError",
     "ChatTemplateError",
+    "Config",
     "ContextLengthError",
     "ContinuationScore",
     "DownloadError",
@@ -61,23 +88,30 @@ __all__ = [
     "GenerationResult",
     "InsufficientMemoryError",
     "InvalidRequestError",
+    "ModelCallError",
     "ModelFileError",
     "ModelInfo",
     "ModelNameError",
     "ModelNotDownloadedError",
     "ModelNotFoundError",
+    "PerformanceMetrics",
     "PrefixCacheError",
     "PyslmError",
     "QueueFullError",
+    "ReplyError",
+    "ResourceConfig",
     "SamplingParams",
     "ServiceError",
+    "SessionError",
     "StreamChunk",
     "Timings",
     "TokenLogprobs",
     "TokenizerError",
+    "Tool",
     "UnsupportedModelError",
     "Usage",
     "__version__",
+    "tool",
 ]
 
 __version__ = "0.1.0"
@@ -85,13 +119,22 @@ __version__ = "0.1.0"
 # Loaded on first use: NumPy and the native core take longer than everything else together.
 _LAZY = {
     "Adapter": "pyslm.adapters",
+    "Agent": "pyslm.agents",
+    "AgentMonitor": "pyslm.agents",
+    "AgentOrchestrator": "pyslm.agents",
+    "AgentResult": "pyslm.agents",
     "AsyncLLM": "pyslm.async_llm",
+    "Config": "pyslm.agents",
+    "PerformanceMetrics": "pyslm.agents",
+    "ResourceConfig": "pyslm.agents",
     "ContinuationScore": "pyslm.scores",
     "LLM": "pyslm.llm",
     "ModelInfo": "pyslm.model_info",
     "GenerationResult": "pyslm.request",
     "SamplingParams": "pyslm.request",
     "StreamChunk": "pyslm.request",
+    "Tool": "pyslm.agents",
+    "tool": "pyslm.agents",
     "Timings": "pyslm.request",
     "TokenLogprobs": "pyslm.request",
     "Usage": "pyslm.request",

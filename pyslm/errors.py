@@ -12,11 +12,18 @@
     ├── InsufficientMemoryError   refused before allocating, with the numbers (also MemoryError)
     ├── InvalidRequestError       an argument out of its range              (also ValueError)
     │   ├── ContextLengthError    prompt and output do not fit the context
-    │   └── ModelNameError        a text that names no model, or may not
+    │   ├── ModelNameError        a text that names no model, or may not
+    │   └── AgentConfigError      an agent or a tool that is set up wrongly   (also TypeError)
     ├── TokenizerError            a vocabulary we cannot build or a text it cannot encode
     ├── ChatTemplateError         a template that fails, loops or escapes
     ├── PrefixCacheError          a saved prefix cache that cannot be used here (also ValueError)
     ├── ServiceError              the background service cannot be started, found or ended
+    ├── AgentError                an agent cannot go on
+    │   ├── ModelCallError        its model cannot be reached, refuses or takes too long
+    │   ├── ReplyError            the model's reply is not what was asked for
+    │   ├── SessionError          a file of sessions cannot be used
+    │   ├── AccessDeniedError     a policy or the privacy mode forbids it   (also PermissionError)
+    │   └── AuditError            an audit log that cannot be written or trusted
     └── EngineError               a defect or a fault while running
         └── QueueFullError        as many requests wait as are allowed; try again later
 
@@ -26,6 +33,10 @@ Each message says what was seen, what is allowed and what to do.
 from __future__ import annotations
 
 __all__ = [
+    "AccessDeniedError",
+    "AgentConfigError",
+    "AgentError",
+    "AuditError",
     "ChatTemplateError",
     "ContextLengthError",
     "DownloadError",
@@ -33,6 +44,7 @@ __all__ = [
     "GGUFError",
     "InsufficientMemoryError",
     "InvalidRequestError",
+    "ModelCallError",
     "ModelFileError",
     "ModelNameError",
     "ModelNotDownloadedError",
@@ -40,7 +52,9 @@ __all__ = [
     "PrefixCacheError",
     "PyslmError",
     "QueueFullError",
+    "ReplyError",
     "ServiceError",
+    "SessionError",
     "TokenizerError",
     "UnsupportedModelError",
 ]
@@ -104,6 +118,34 @@ class PrefixCacheError(PyslmError, ValueError):
 
 class ServiceError(PyslmError):
     """The service in the background cannot be started, found, asked or ended."""
+
+
+class AgentConfigError(InvalidRequestError, TypeError):
+    """An agent or a tool that is set up in a way that cannot work; nothing was started."""
+
+
+class AgentError(PyslmError):
+    """An agent cannot go on."""
+
+
+class ModelCallError(AgentError):
+    """An agent's model cannot be reached, refuses the request, or takes too long."""
+
+
+class ReplyError(AgentError):
+    """The model's reply is not what was asked for, such as JSON under a schema."""
+
+
+class SessionError(AgentError):
+    """A file of sessions that is damaged, of a newer version, or cannot be written."""
+
+
+class AccessDeniedError(AgentError, PermissionError):
+    """A policy, or the privacy mode, forbids it; the message says which rule."""
+
+
+class AuditError(AgentError):
+    """An audit log that cannot be written, or does not hold what was sealed."""
 
 
 class EngineError(PyslmError):

@@ -2,37 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any
 
 import msgspec
 
+from pyslm.chat.request import ReasoningOptions, ToolChoice
 from pyslm.request import SamplingParams
 
 __all__ = ["UNBOUNDED", "GenerateRequest", "ReasoningOptions", "ToolChoice"]
 
 UNBOUNDED = 2**31 - 1
 """`SamplingParams.max_tokens` of a request that names none: what the context has room for."""
-
-
-class ToolChoice(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Whether the model may or must call tools, and which."""
-
-    mode: Literal["none", "auto", "required"] = "auto"
-    names: tuple[str, ...] | None = None
-    """Only these tools; None: all. "required" with one name is OpenAI's named choice."""
-
-
-class ReasoningOptions(msgspec.Struct, frozen=True, omit_defaults=True):
-    """How the model thinks before it answers, where it can."""
-
-    enabled: bool | None = None
-    """None: as the model's template does by itself."""
-    effort: str | None = None
-    """"low", "medium", ...: handed to templates that read it."""
-    separate: bool = True
-    """Report thoughts as `ReasoningDelta`; False: leave them in the content, as written."""
-    include: bool = True
-    """False: think, but leave the thoughts out of the answer."""
 
 
 class GenerateRequest(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):

@@ -42,7 +42,6 @@ class Answer:
         self._prompt = prompt
         self._emit = emit
         self._params = prompt.sampling
-        self._tokenizer = host.tokenizer
         self._tokens = TokenText(host.tokenizer)
         self._wants_tokens = self._params.logprobs is not None or request.return_token_ids
 
@@ -121,13 +120,7 @@ class Answer:
         plan = self._prompt.plan
         if plan is None or plan.is_plain:
             return PlainText(index)
-        return ChatParser(
-            index,
-            plan.parser(),
-            plan.marker_ids,
-            self._tokenizer,
-            include_reasoning=self._request.reasoning.include,
-        )
+        return ChatParser(index, plan.reader(), include_reasoning=self._request.reasoning.include)
 
     def _token_events(
         self, index: int, ids: tuple[int, ...], logprobs: tuple[TokenLogprobs, ...] | None

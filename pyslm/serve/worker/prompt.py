@@ -8,6 +8,8 @@ from functools import partial
 from typing import Any
 
 from pyslm.chat.conversation import Conversation
+from pyslm.chat.plan import ChatFormat, ChatPlan
+from pyslm.chat.request import ChatRequest
 from pyslm.errors import ChatTemplateError
 from pyslm.llm import LLM
 from pyslm.request import SamplingParams
@@ -15,7 +17,6 @@ from pyslm.serve.infill import find_infill
 from pyslm.serve.protocol.error import ServeError
 from pyslm.serve.protocol.request import GenerateRequest
 from pyslm.serve.protocol.tokens import TokenizeRequest, TokenizeResult
-from pyslm.serve.worker.chat_format import ChatFormat, ChatPlan
 
 __all__ = ["MadePrompt", "PromptMaker"]
 
@@ -42,7 +43,7 @@ class PromptMaker:
         self._template_error: ChatTemplateError | None = None
         if llm.info.generates and llm.info.has_chat_template:
             try:
-                self._format = ChatFormat(llm)
+                self._format = ChatFormat(llm.chat_template, llm._host.tokenizer)
             except ChatTemplateError as error:  # the model still completes text
                 self._template_error = error
 
@@ -94,8 +95,9 @@ class PromptMaker:
 
     def _conversation(self, request: GenerateRequest) -> MadePrompt:
         chat = self._need_format()
-        plan = chat.plan(request)
-        said = chat.conversation(request, plan)
+        asked = _chat_request(request)
+        plan = chat.plan(asked)
+        said = chat.conversation(asked, plan)
         options = _options(request)
         if request.continue_last_message:
             ids = self._continued(said, options)
@@ -160,7 +162,8 @@ class PromptMaker:
                 add_generation_prompt=request.add_generation_prompt,
             )
             chat = self._need_format()
-            said = chat.conversation(asked, chat.plan(asked))
+            of_chat = _chat_request(asked)
+            said = chat.conversation(of_chat, chat.plan(of_chat))
             options = _options(asked)
             ids = self._llm.encode_chat(said.messages, said.tools, **options)
             if request.with_prompt:
@@ -192,6 +195,18 @@ class PromptMaker:
         return [*start, *self._infill.write(encode, request.prompt, suffix, others)]
 
 
+def _chat_request(request: GenerateRequest) -> ChatRequest:
+    return ChatRequest(
+        messages=request.messages or [],
+        sampling=request.sampling,
+        tools=request.tools,
+        tool_choice=request.tool_choice,
+        parallel_tool_calls=request.parallel_tool_calls,
+        tool_parser=request.tool_parser,
+        reasoning=request.reasoning,
+    )
+
+
 def _options(request: GenerateRequest) -> dict[str, Any]:
     """The further names that the template sees."""
     options = dict(request.template_options)
@@ -202,11 +217,6 @@ def _options(request: GenerateRequest) -> dict[str, Any]:
                 f"chat_template_kwargs holds {name!r}, which the server sets itself",
                 param="chat_template_kwargs",
             )
-    reasoning = request.reasoning
-    if reasoning.enabled is not None:
-        options.setdefault("enable_thinking", reasoning.enabled)
-        options.setdefault("thinking", reasoning.enabled)
-    if reasoning.effort is not None:
-        options.setdefault("reasoning_effort", reasoning.effort)
+    options = request.reasoning.template_names() | options
     options["add_generation_prompt"] = request.add_generation_prompt
     return options

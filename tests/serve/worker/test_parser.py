@@ -9,6 +9,7 @@ from typing import Any, cast
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pyslm.chat.engine_output import EngineOutput
 from pyslm.chat.output import OutputParser
 from pyslm.chat.reasoning import REASONING_STYLES
 from pyslm.chat.tool_formats import tool_format
@@ -38,7 +39,7 @@ def read(chunks: list[tuple[bytes, list[int]]]) -> tuple[str, str, list[Any]]:
         reasoning=REASONING_STYLES["think"],
         control={text: ident for ident, text in MARKERS.items()},
     )
-    reader = ChatParser(0, parser, MARKERS, cast(Tokenizer, Bytes()))
+    reader = ChatParser(0, EngineOutput(parser, MARKERS, cast(Tokenizer, Bytes())))
     events = [event for raw, ids in chunks for event in reader.push("", raw, ids)]
     events += reader.finish()
     thoughts = "".join(e.text for e in events if isinstance(e, ReasoningDelta))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-import os
 import sqlite3
 import time
 from collections.abc import Callable, Sequence
@@ -17,13 +16,13 @@ import platformdirs
 
 from pyslm.errors import InvalidRequestError
 from pyslm.serve.protocol import ServeError
+from pyslm.sqlite_file import open_sqlite
 
 __all__ = ["Page", "ResponseStore", "StoredResponse", "default_responses_path"]
 
 _T = TypeVar("_T")
 
 _VERSION = 1
-_BUSY_SECONDS = 5.0
 _PRUNE_SECONDS = 60.0
 _SCHEMA = """
 CREATE TABLE responses (
@@ -93,14 +92,13 @@ class ResponseStore:
         Raises:
             InvalidRequestError: the file cannot be used; says why and what to do.
         """
-        self._path = path
         self._max_age = max_age
         self._max_count = max_count
         self._pruned_at = -_PRUNE_SECONDS
         self._num_added = 0
         self._thread = ThreadPoolExecutor(1, "pyslm-responses")
         try:
-            self._db = self._thread.submit(self._open).result()
+            self._db = self._thread.submit(open_sqlite, path, _SCHEMA, _VERSION).result()
         except (OSError, sqlite3.Error) as error:
             self._thread.shutdown()
             raise InvalidRequestError(
@@ -160,37 +158,6 @@ class ResponseStore:
             raise ServeError(
                 "unavailable", f"the store of responses failed: {error}; store: false does without"
             ) from error
-
-    def _open(self) -> sqlite3.Connection:
-        if self._path is not None:
-            self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            os.close(os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600))
-            os.chmod(self._path, 0o600)
-        db = sqlite3.connect(
-            self._path or ":memory:", timeout=_BUSY_SECONDS, check_same_thread=False
-        )
-        try:
-            self._prepare(db)
-        except BaseException:
-            db.close()
-            raise
-        return db
-
-    def _prepare(self, db: sqlite3.Connection) -> None:
-        db.execute("PRAGMA journal_mode = WAL")
-        db.execute("PRAGMA synchronous = NORMAL")
-        db.execute("PRAGMA foreign_keys = ON")
-        db.execute("PRAGMA secure_delete = ON")
-        (version,) = db.execute("PRAGMA user_version").fetchone()
-        if version == 0:
-            db.executescript(f"BEGIN IMMEDIATE; {_SCHEMA} PRAGMA user_version = {_VERSION}; COMMIT")
-        elif version != _VERSION:
-            raise sqlite3.DatabaseError(
-                f"its schema has version {version}, and this pyslm reads {_VERSION}"
-            )
-        (problem,) = db.execute("PRAGMA quick_check(1)").fetchone()
-        if problem != "ok":
-            raise sqlite3.DatabaseError(f"it is damaged: {problem}")
 
     def _put(self, owner: str, stored: StoredResponse) -> None:
         body = dict(stored.body)

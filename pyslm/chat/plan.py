@@ -7,16 +7,17 @@ from collections.abc import Mapping
 from typing import Any
 
 from pyslm.chat.conversation import Conversation, ToolPrompts
+from pyslm.chat.engine_output import EngineOutput
 from pyslm.chat.output import OutputParser
 from pyslm.chat.reasoning import ReasoningStyle, detect_reasoning
+from pyslm.chat.request import ChatRequest
+from pyslm.chat.template import ChatTemplate
 from pyslm.chat.tool_formats import ToolFormat, detect_tool_format, tool_format
 from pyslm.chat.tool_formats.lark import Lark
 from pyslm.chat.tools import Tool, tools_of
 from pyslm.errors import InvalidRequestError
 from pyslm.grammar.source import regex_grammar
-from pyslm.llm import LLM
 from pyslm.request import SamplingParams
-from pyslm.serve.protocol.request import GenerateRequest
 from pyslm.tokenizer import Tokenizer
 from pyslm.tokenizer.vocabulary import TokenType
 
@@ -28,9 +29,8 @@ _TAIL_TOKENS = 24  # of the prompt, in which it may have opened the reasoning
 class ChatFormat:
     """Found out once, when the model is loaded. Safe to share by threads."""
 
-    def __init__(self, llm: LLM) -> None:
-        template = llm.chat_template
-        self._tokenizer = llm._host.tokenizer
+    def __init__(self, template: ChatTemplate, tokenizer: Tokenizer) -> None:
+        self._tokenizer = tokenizer
         self._source = template.source
         self._template = template
         self.reasoning = detect_reasoning(self._source)
@@ -43,7 +43,7 @@ class ChatFormat:
         """Whether the model may reason before it answers."""
         return self.reasoning is not None or self.tool_format.name == "harmony"
 
-    def plan(self, request: GenerateRequest) -> ChatPlan:
+    def plan(self, request: ChatRequest) -> ChatPlan:
         """What to do about tools and reasoning in one request.
 
         Raises:
@@ -54,12 +54,12 @@ class ChatFormat:
             chosen = tool_format(request.tool_parser)
         return ChatPlan(request, chosen, self.reasoning, self._tokenizer)
 
-    def conversation(self, request: GenerateRequest, plan: ChatPlan) -> Conversation:
+    def conversation(self, request: ChatRequest, plan: ChatPlan) -> Conversation:
         """The messages as the template can say them."""
         name = plan.tool_format.name
         if name not in self._prompts:
             self._prompts[name] = ToolPrompts(self._template, plan.tool_format)
-        messages = request.messages or []
+        messages = list(request.messages)
         if not self._knows_developers:
             messages = [_without_developer(message) for message in messages]
         return self._prompts[name].prepare(messages, plan.tools.values())
@@ -70,7 +70,7 @@ class ChatPlan:
 
     def __init__(
         self,
-        request: GenerateRequest,
+        request: ChatRequest,
         chosen: ToolFormat,
         reasoning: ReasoningStyle | None,
         tokenizer: Tokenizer,
@@ -105,6 +105,10 @@ class ChatPlan:
             in_reasoning=self._in_reasoning,
             control=self._control,
         )
+
+    def reader(self) -> EngineOutput:
+        """Reads one output as the engine gives it."""
+        return EngineOutput(self.parser(), self.marker_ids, self._tokenizer)
 
     def sampling(self) -> SamplingParams:
         """The request's, with the grammar of calls, and with room for thoughts before the answer.
@@ -179,7 +183,7 @@ class ChatPlan:
         return thoughts.grammar(lark, self._in_reasoning) if thoughts else ""
 
 
-def _offered(request: GenerateRequest) -> dict[str, Tool]:
+def _offered(request: ChatRequest) -> dict[str, Tool]:
     choice = request.tool_choice
     if choice.mode == "none" or not request.tools:
         return {}

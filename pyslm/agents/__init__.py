@@ -1,0 +1,115 @@
+"""Agents: a model, a job, tools, memory, rules; alone or several together.
+
+::
+
+    request ─> Agent.run ─> filters ─> AgentLoop ─┬─> ChatModel   (models/: here, or a server)
+                                                  ├─> Toolbox ─> CallGuard (policy) ─> Tool
+                                                  └─> History ─> SessionStore
+
+`loop` is the whole of an agent's behaviour; everything else is a part that it uses. Needs the
+packages of the extra `agents`.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+
+from pyslm.errors import AgentConfigError
+
+_NEEDED = ("httpx", "pydantic", "docstring_parser", "jsonschema", "cryptography")
+_MISSING = [name for name in _NEEDED if importlib.util.find_spec(name) is None]
+if _MISSING:
+    raise AgentConfigError(
+        f"pyslm.agents needs {_MISSING[0]}, which is not installed; "
+        "run: pip install 'pyslm[agents]'"
+    )
+
+from pyslm.agents.agent import Agent  # noqa: E402 (after the check)
+from pyslm.agents.audit import AuditLog  # noqa: E402
+from pyslm.agents.audit_verify import AuditReport, verify_log  # noqa: E402
+from pyslm.agents.config import Config  # noqa: E402
+from pyslm.agents.events import (  # noqa: E402
+    AgentEvent,
+    AgentResult,
+    Done,
+    TextDelta,
+    ThoughtDelta,
+    ToolFinished,
+    ToolStarted,
+)
+from pyslm.agents.filters import (  # noqa: E402
+    BlockPatterns,
+    MaxLength,
+    Redactor,
+    RefusedTextError,
+)
+from pyslm.agents.metrics import PerformanceMetrics  # noqa: E402
+from pyslm.agents.models import (  # noqa: E402
+    Call,
+    ChatModel,
+    EndpointModel,
+    LocalModel,
+    ModelPool,
+    ModelRequest,
+    Reply,
+)
+from pyslm.agents.monitor import AgentMonitor  # noqa: E402
+from pyslm.agents.orchestrator import AgentOrchestrator  # noqa: E402
+from pyslm.agents.policy import (  # noqa: E402
+    Allow,
+    ApprovalRequest,
+    Policy,
+    User,
+)
+from pyslm.agents.privacy import confine_process, no_egress  # noqa: E402
+from pyslm.agents.resources import ResourceConfig  # noqa: E402
+from pyslm.agents.savings import Price, Savings  # noqa: E402
+from pyslm.agents.sessions import Memory, SessionInfo, SessionStore  # noqa: E402
+from pyslm.agents.stream import AgentStream  # noqa: E402
+from pyslm.agents.toolbox import ToolResult  # noqa: E402
+from pyslm.agents.tools import Tool, tool  # noqa: E402
+
+__all__ = [
+    "Agent",
+    "AgentEvent",
+    "AgentMonitor",
+    "AgentOrchestrator",
+    "AgentResult",
+    "AgentStream",
+    "Allow",
+    "ApprovalRequest",
+    "AuditLog",
+    "AuditReport",
+    "BlockPatterns",
+    "Call",
+    "ChatModel",
+    "Config",
+    "Done",
+    "EndpointModel",
+    "LocalModel",
+    "MaxLength",
+    "Memory",
+    "ModelPool",
+    "ModelRequest",
+    "PerformanceMetrics",
+    "Policy",
+    "Price",
+    "Redactor",
+    "RefusedTextError",
+    "Reply",
+    "ResourceConfig",
+    "Savings",
+    "SessionInfo",
+    "SessionStore",
+    "TextDelta",
+    "ThoughtDelta",
+    "Tool",
+    "ToolFinished",
+    "ToolResult",
+    "ToolStarted",
+    "User",
+    "confine_process",
+    "no_egress",
+    "tool",
+    "verify_log",
+]

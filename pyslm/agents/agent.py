@@ -1,0 +1,430 @@
+"""`Agent`: a model with a job, tools and a memory."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import os
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
+from typing import Any, TypeVar, overload
+
+from pyslm.agents.answer_format import AnswerFormat
+from pyslm.agents.audit import AuditLog
+from pyslm.agents.config import Config
+from pyslm.agents.events import AgentEvent, AgentResult, Done
+from pyslm.agents.filters import RefusedTextError, TextFilter
+from pyslm.agents.history import History, turns_of
+from pyslm.agents.loop import AgentLoop, LoopEnd
+from pyslm.agents.memory import memory_tools
+from pyslm.agents.models.choose import as_model, check_reach, choose_model
+from pyslm.agents.models.model import ChatModel, Message
+from pyslm.agents.models.pool import shared_pool
+from pyslm.agents.monitor import AgentMonitor
+from pyslm.agents.planning import add_plan
+from pyslm.agents.policy import ApprovalHook, Policy, User
+from pyslm.agents.portal import portal
+from pyslm.agents.resources import ResourceConfig, Resources, resources_of
+from pyslm.agents.safety import AgentRequest, Safety, Watch
+from pyslm.agents.sessions import SessionStore, default_store
+from pyslm.agents.stream import AgentStream
+from pyslm.agents.summary import summarize
+from pyslm.agents.toolbox import Toolbox
+from pyslm.agents.tools import Tool
+from pyslm.errors import AgentConfigError
+
+__all__ = ["Agent"]
+
+_F = TypeVar("_F", bound=Callable[..., Any])
+_T = TypeVar("_T")
+
+
+class Agent:
+    """A model with a job and tools.
+
+    ::
+
+        agent = pyslm.Agent(pyslm.Config(model_alias="qwen2.5-0.5b"))
+
+        @agent.tool
+        def get_current_time() -> str:
+            \"\"\"Get the current time.\"\"\"
+            return datetime.now().isoformat()
+
+        print(agent.chat("What time is it?"))
+
+    Each request stands alone unless it names a session. Several may run at once, from threads and
+    from event loops. What is not ready when the agent is made (a service, a model's file) is
+    looked for at the first request.
+
+    Args:
+        config: what the agent is; None: the defaults.
+        model: an `LLM`, an `AsyncLLM`, a path or name, or a `ChatModel`; None: as `config` says.
+        model_endpoint, api_key: those of `config`, given here.
+        resource_limits: what the agent may take of the machine.
+        tools: functions or `Tool`s; see also the decorator `tool`.
+        sessions: where conversations and memories are kept: a store or a path. None: the user's
+            own file, once a session is named.
+        policy: which tools may be called; None: all that are not sensitive.
+        roles: those of the agent, in the policy.
+        approve: asked for calls that need approval; without it they are refused.
+        audit: a log, or its path. None: none, unless `compliance` asks for one: then the user's
+            own.
+        input_filters: each takes the user's text and gives it back, changed or not, or refuses it.
+        output_filters: the same for the answer, which then comes in one piece.
+
+    Raises:
+        AgentConfigError: something is set up wrongly.
+        AccessDeniedError: the model is beyond this machine, and the config forbids that.
+    """
+
+    def __init__(
+        self,
+        config: Config | None = None,
+        *,
+        model: Any = None,
+        model_endpoint: str | None = None,
+        api_key: str | None = None,
+        resource_limits: ResourceConfig | None = None,
+        tools: Iterable[Tool | Callable[..., Any]] = (),
+        sessions: SessionStore | str | os.PathLike[str] | None = None,
+        policy: Policy | None = None,
+        roles: Sequence[str] = (),
+        approve: ApprovalHook | None = None,
+        audit: AuditLog | str | os.PathLike[str] | None = None,
+        input_filters: Sequence[TextFilter] = (),
+        output_filters: Sequence[TextFilter] = (),
+    ) -> None:
+        config = Config() if config is None else config
+        if not isinstance(config, Config):
+            raise AgentConfigError(f"config is {config!r:.80}; allowed: a Config")
+        if model_endpoint is not None:
+            config = config.replace(endpoint=model_endpoint)
+        if api_key is not None:
+            config = config.replace(api_key=api_key)
+        self._config = config
+        self._resources = Resources(ResourceConfig())
+        if resource_limits is not None:
+            self._resources = resources_of(resource_limits)
+        self._pool = shared_pool() if resource_limits is None else self._resources.pool
+        self._monitors: list[AgentMonitor] = []
+        self._was_given = model is not None
+        self._model: ChatModel | None = None
+        if model is not None:
+            self._model = as_model(model, self._pool)
+            check_reach(config, self._model)
+        self._tools = Toolbox(timeout=config.timeout, max_result_chars=config.max_result_chars)
+        for each in tools:
+            self.add_tool(each)
+        if sessions is not None and not isinstance(sessions, SessionStore):
+            sessions = SessionStore(sessions)
+        self._sessions = sessions
+        self._safety = Safety.of(
+            config,
+            policy=policy,
+            roles=roles,
+            approve=approve,
+            audit=audit,
+            input_filters=input_filters,
+            output_filters=output_filters,
+        )
+
+    @property
+    def name(self) -> str:
+        """That of the config."""
+        return self._config.name
+
+    @property
+    def config(self) -> Config:
+        """What the agent is."""
+        return self._config
+
+    @property
+    def tools(self) -> tuple[Tool, ...]:
+        """What it may call."""
+        return tuple(self._tools)
+
+    def add_tool(self, tool: Tool | Callable[..., Any]) -> Tool:
+        """Offers a tool to the model.
+
+        Raises:
+            AgentConfigError: it cannot be a tool, or there is one of that name.
+        """
+        made = tool if isinstance(tool, Tool) else Tool(tool)
+        self._tools.add(made)
+        return made
+
+    @overload
+    def tool(self, function: _F, /) -> _F: ...
+    @overload
+    def tool(
+        self,
+        *,
+        name: str = ...,
+        description: str = ...,
+        timeout: float | None = ...,
+        sensitive: bool = ...,
+        writes: bool = ...,
+        trusted: bool = ...,
+    ) -> Callable[[_F], _F]: ...
+    def tool(self, function: Any = None, **settings: Any) -> Any:
+        """Decorator that offers a function to the model, and leaves the function as it is."""
+
+        def add(decorated: _F) -> _F:
+            self.add_tool(decorated if isinstance(decorated, Tool) else Tool(decorated, **settings))
+            return decorated
+
+        return add if function is None else add(function)
+
+    # --- requests ---------------------------------------------------------------------------
+
+    @overload
+    def chat(self, text: str, *, session: str | None = ..., user: str | User = ...) -> str: ...
+    @overload
+    def chat(
+        self,
+        text: str,
+        *,
+        response_format: type[_T],
+        session: str | None = ...,
+        user: str | User = ...,
+    ) -> _T: ...
+    @overload
+    def chat(
+        self,
+        text: str,
+        *,
+        response_format: Mapping[str, Any],
+        session: str | None = ...,
+        user: str | User = ...,
+    ) -> Any: ...
+    def chat(self, text: str, *, response_format: Any = None, **of: Any) -> Any:
+        """Answers; waits for it.
+
+        Args:
+            response_format: a pydantic model, or another type that pydantic knows, or a JSON
+                schema: the answer is one of these then, not text.
+            session: go on with the conversation of this name, and keep it.
+            user: whose request it is.
+
+        Raises:
+            ModelCallError: the model cannot be asked, or takes too long.
+            ReplyError: the answer does not have the form of `response_format`.
+            SessionError: the conversation cannot be read or kept, or is another user's.
+        """
+        return portal().run(self.chat_async(text, response_format=response_format, **of))
+
+    @overload
+    async def chat_async(
+        self, text: str, *, session: str | None = ..., user: str | User = ...
+    ) -> str: ...
+    @overload
+    async def chat_async(
+        self,
+        text: str,
+        *,
+        response_format: type[_T],
+        session: str | None = ...,
+        user: str | User = ...,
+    ) -> _T: ...
+    @overload
+    async def chat_async(
+        self,
+        text: str,
+        *,
+        response_format: Mapping[str, Any],
+        session: str | None = ...,
+        user: str | User = ...,
+    ) -> Any: ...
+    async def chat_async(self, text: str, *, response_format: Any = None, **of: Any) -> Any:
+        """As `chat`, while the event loop goes on."""
+        result = await self.run(text, response_format=response_format, **of)
+        return result.text if response_format is None else result.data
+
+    def stream(
+        self, text: str, *, session: str | None = None, user: str | User = ""
+    ) -> AgentStream:
+        """As `chat`, in pieces as they come: for `for` and for `async for`."""
+
+        async def start(emit: Callable[[AgentEvent], None]) -> None:
+            await self.run(text, session=session, user=user, emit=emit)
+
+        return AgentStream(start)
+
+    async def run(
+        self,
+        text: str,
+        *,
+        response_format: Any = None,
+        session: str | None = None,
+        user: str | User = "",
+        history: Sequence[Message] = (),
+        emit: Callable[[AgentEvent], None] | None = None,
+    ) -> AgentResult:
+        """As `chat_async`; gives all that was done.
+
+        Args:
+            history: messages that came before, in OpenAI's shape; those of the session come first.
+            emit: told of each event as it happens, on the event loop.
+        """
+        emit = emit or _ignore
+        form = None if response_format is None else AnswerFormat(response_format)
+        who = user if isinstance(user, User) else User(user) if user else None
+        return await self.run_request(AgentRequest(text, form, session, who, history, emit))
+
+    async def run_request(self, request: AgentRequest) -> AgentResult:
+        """As `run`, for those who set up agents to work together."""
+        began = time.perf_counter()
+        for monitor in self._monitors:
+            monitor.began(self)
+        ok, tokens = False, 0
+        try:
+            async with (
+                self._resources.place(),
+                self._safety.watched(self.name, request) as watch,
+            ):
+                result = await self._answered(request, watch)
+                watch.answered(result)
+            ok, tokens = True, result.usage.completion_tokens
+        finally:
+            seconds = time.perf_counter() - began
+            for monitor in self._monitors:  # their actions may take a while
+                ended = partial(monitor.ended, self, seconds, ok=ok, tokens=tokens)
+                await asyncio.shield(asyncio.to_thread(ended))
+        request.emit(Done(result))
+        return result
+
+    async def _answered(self, request: AgentRequest, watch: Watch) -> AgentResult:
+        began = time.perf_counter()
+        config = self._config
+        try:
+            text = self._safety.filtered_input(request.text)
+        except RefusedTextError as refusal:
+            return AgentResult(text=str(refusal), finish_reason="refused", agent=self.name)
+        model = await self._ready_model()
+        more = list(request.more_tools)
+        if config.memory:
+            more += memory_tools(self._store(), self.name, request.user_name)
+        tools = self._tools.with_more(more) if more else self._tools
+        history = self._history(model, request)
+        guard = watch.guard(_holds_untrusted(history, tools))
+        history.add({"role": "user", "content": text})
+        if config.plan:
+            await add_plan(model, tools, history, config)
+        loop = AgentLoop(
+            model,
+            tools,
+            history,
+            config,
+            request.emit,
+            form=request.form,
+            guard=guard,
+            output_filter=self._safety.output_filter,
+            hands_over=request.hands_over,
+        )
+        result = _result(self.name, model, await loop.run(), history)
+        return dataclasses.replace(result, seconds=time.perf_counter() - began)
+
+    def _history(self, model: ChatModel, request: AgentRequest) -> History:
+        config = self._config
+        turn = None
+        if request.session is not None:
+            store = self._store()
+            if self._safety.profile.retention_days is not None:
+                store.prune(self._safety.profile.retention_days)
+            turn = store.begin(request.session, agent=self.name, user=request.user_name)
+        turns: list[Sequence[Message]] = [*turn.before()] if turn else []
+        return History(
+            config.system_message,
+            [*turns, *turns_of(request.before)],
+            room_for_reply=config.max_tokens,
+            context_tokens=config.context_tokens,
+            kept=turn,
+            trail=request.trail,
+            summary=turn.summary() if turn else "",
+            summarize=partial(summarize, model) if config.summarize else None,
+        )
+
+    def _store(self) -> SessionStore:
+        if self._sessions is None:
+            self._sessions = default_store()
+        return self._sessions
+
+    # --- resources --------------------------------------------------------------------------
+
+    def add_monitor(self, monitor: AgentMonitor) -> None:
+        """Shows each request to a monitor."""
+        if not isinstance(monitor, AgentMonitor):
+            raise AgentConfigError(f"a monitor is {monitor!r:.80}; allowed: an AgentMonitor")
+        if monitor not in self._monitors:
+            self._monitors.append(monitor)
+
+    def scale_down(self) -> str | None:
+        """Goes on with the first of `fallback_models`; gives its name, or None: there is none.
+
+        Requests that run end on the model they began with.
+        """
+        if not self._config.fallback_models:
+            return None
+        smaller, *rest = self._config.fallback_models
+        self._config = self._config.replace(
+            model_id=None, model_alias=smaller, fallback_models=tuple(rest)
+        )
+        self._model = as_model(smaller, self._pool) if self._was_given else None
+        self.unload()
+        return smaller
+
+    def unload(self) -> list[str]:
+        """Takes idle models of this agent's pool out of memory; gives their names. They come back
+        when they are needed. What the caller has loaded itself stays."""
+        return [path.name for path in self._pool.unload_idle()]
+
+    @property
+    def num_waiting(self) -> int:
+        """Requests that wait for a place, of all agents with the same limits."""
+        return self._resources.gate.num_waiting
+
+    @property
+    def memory_percent(self) -> float | None:
+        """Of `max_memory_usage`; None where there is no limit."""
+        return self._resources.memory_percent
+
+    async def model(self) -> ChatModel:
+        """What it runs on; found and loaded if need be."""
+        return await self._ready_model()
+
+    async def _ready_model(self) -> ChatModel:
+        if self._model is None:
+            self._model = await asyncio.to_thread(choose_model, self._config, self._pool)
+        prepare = getattr(self._model, "prepare", None)
+        if prepare is not None:  # loading takes its time, which is not that of a reply
+            await prepare()
+        return self._model
+
+    def __repr__(self) -> str:
+        return f"Agent({self.name!r}, {len(self._tools)} tools)"
+
+
+def _holds_untrusted(history: History, tools: Toolbox) -> bool:
+    """Whether strangers' words stand in what came before."""
+    suspects = {tool.name for tool in tools if not tool.trusted}
+    return any(m.get("role") == "tool" and m.get("name") in suspects for m in history.before)
+
+
+def _ignore(event: AgentEvent) -> None:
+    """For callers that want the result alone."""
+
+
+def _result(name: str, model: ChatModel, end: LoopEnd, conversation: History) -> AgentResult:
+    return AgentResult(
+        text=end.text,
+        data=end.data,
+        finish_reason=end.reason,
+        messages=tuple(conversation.added),
+        tool_results=tuple(end.results),
+        steps=end.steps,
+        usage=end.usage,
+        model=model.name,
+        agent=name,
+    )
