@@ -64,7 +64,7 @@ PRESETS: dict[str, tuple[ModelConfig, TrainConfig]] = {
     "nano-gpu": (ModelConfig(), TrainConfig(steps=20_000, rows=64, row_tokens=1024, muon_lr=0.03)),
     "pilot": (
         ModelConfig(hidden=192, layers=4, ffn=512, heads=3, kv_heads=1),
-        TrainConfig(steps=3000, long_row_every=0, tools_end=5),
+        TrainConfig(steps=2000, long_row_every=0, tools_end=6),
     ),
     "tiny": (
         ModelConfig(vocab_size=512, hidden=64, layers=2, ffn=96, heads=2, kv_heads=1, head_dim=32),

@@ -32,6 +32,7 @@ class Routing:
         self._values = values
         self._box = box
         self._requests = requests
+        self._frames: dict[str, list[str]] = load_toml("frames.toml")
         self._systems: dict[str, list[str]] = load_toml("frames.toml")["systems"]
 
     def scene(self, num_branches: int) -> Scene:
@@ -41,11 +42,16 @@ class Routing:
         sizes = [rng.choice((1, 1, 2, 2, 3)) for _ in range(num_agents)]
         tools = self._box.draw(sum(sizes), domain_share=0.5)
         agents: dict[str, list[ToolSpec]] = {}
+        by_nouns = rng.random() < 0.5
         for size in sizes:
             owned, tools = tools[:size], tools[size:]
             agents.setdefault(self._name(owned), owned)
         line = rng.choice(_LISTS)
-        lines = [line.format(name=name, about=self._about(owned)) for name, owned in agents.items()]
+        lines = []
+        for name, owned in agents.items():
+            nouns = [tool.nouns[0] for tool in owned if tool.nouns]
+            about = joined_and(nouns) if by_nouns and nouns else self._about(owned)
+            lines.append(line.format(name=name, about=about))
         parts = [rng.choice(self._systems["route"]), "\n".join(lines)]
         if rng.random() < 0.4:
             parts.reverse()
@@ -57,8 +63,18 @@ class Routing:
         tool = self._rng.choice(agents[name])
         given = self._requests.arguments(tool)
         text = self._requests.request(tool, given, self._rng.random() < 0.35)
+        if tool.nouns and self._rng.random() < 0.5:
+            text = self._trouble(tool)
         messages = ({"role": "user", "content": text}, {"role": "assistant", "content": name})
         return Branch("route", messages)
+
+    def _trouble(self, tool: ToolSpec) -> str:
+        """What people say who do not name what they want done."""
+        rng = self._rng
+        noun = tool.nouns[0] if rng.random() < 0.6 else rng.choice(tool.nouns)
+        frame = rng.choice(self._frames["troubles"])
+        text = rng.choice(self._frames["openers"]) + frame.format(n=noun, m=self._values.word())
+        return text[0].upper() + text[1:] if rng.random() < 0.5 else text
 
     def _name(self, owned: Sequence[ToolSpec]) -> str:
         rng = self._rng

@@ -20,7 +20,7 @@ CATEGORIES = {
     "talk": 2, "answer": 8, "asked": 4, "failed": 2, "again": 3,
 }  # fmt: skip
 """Weights of the kinds of conversations about tools; routing has scenes of its own."""
-_ROUTING = 0.12
+_ROUTING = 0.16
 _TALK_ALONE = 0.02
 
 

@@ -45,6 +45,7 @@ class ToolSpec:
         acts: what it does, as orders without arguments ("send an e-mail").
         stems: requests that share words with name or description; `{slot}` stands for a value.
         paras: requests that share none.
+        nouns: what it is about, in its own words and in others.
         things: what it answers ("weather"), for questions; empty for tools that do something.
         gives: keys of its result with the makers of their values.
     """
@@ -57,6 +58,7 @@ class ToolSpec:
     para_acts: tuple[str, ...]
     stems: tuple[str, ...]
     paras: tuple[str, ...]
+    nouns: tuple[str, ...]
     things: tuple[str, ...]
     para_things: tuple[str, ...]
     gives: tuple[tuple[str, str], ...]

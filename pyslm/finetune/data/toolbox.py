@@ -79,6 +79,7 @@ class Toolbox:
             para_acts=(),
             stems=tuple(domain["stem"]),
             paras=tuple(domain["para"]),
+            nouns=(),
             things=(),
             para_things=(),
             gives=tuple((key, self._maker(kind)) for key, _, kind in
@@ -124,6 +125,7 @@ class Toolbox:
             para_acts=tuple(f"{rng.choice(group)} {self._article()}{other}" for other in others),
             stems=(),
             paras=(),
+            nouns=(thing, *others),
             things=(thing,) if asks else (),
             para_things=tuple(others) if asks else (),
             gives=self._results(),
@@ -200,7 +202,7 @@ class Toolbox:
             key, schema["enum"] = self._enum(topic, slot)
         elif kind == "flag" and rng.random() < 0.3:
             key = self._values.word()
-        elif not slot and rng.random() < 0.25:  # a name that tells nothing of the kind
+        elif not slot and rng.random() < 0.35:  # a name that tells nothing of the kind
             key = "_".join(self._values.word() for _ in range(rng.choice((1, 1, 2))))
         if schema["type"] == "array":
             schema["items"] = {"type": entry.get("items", "string")}

@@ -181,6 +181,20 @@ class Values:
     def _make_word(self) -> Value:
         return self._text(self.pick("condition") if self.rng.random() < 0.6 else self.word())
 
+    def _make_data(self) -> Value:
+        """Words, numbers and codes with odd signs between."""
+        rng = self.rng
+        parts = [
+            rng.choice(
+                (self.word(), self.invented().title(), str(rng.randint(0, 9999)), self.word())
+            )
+            for _ in range(rng.choice((2, 2, 3)))
+        ]
+        sign = rng.choice(
+            (":", "/", " / ", ";", "%", "+", " & ", "#", "_", "=", ",", "'", ".", "-", " ")
+        )
+        return self._text(sign.join(parts) + rng.choice(("", "", "", ";", "%", "+", "#")))
+
     def _make_ticker(self) -> Value:
         rng = self.rng
         return self._text(
