@@ -78,11 +78,11 @@ def _assistant(message: Mapping[str, Any]) -> Iterator[Piece]:
 
 
 def _tool_text(function: Mapping[str, Any]) -> str:
-    described = function["description"]
+    described = function.get("description")
     lines = [f"{function['name']}: {described}" if described else function["name"]]
-    parameters = function["parameters"]
-    required = parameters.get("required", ())
-    for key, schema in parameters["properties"].items():
+    parameters = function.get("parameters") or {}
+    required = parameters.get("required") or ()
+    for key, schema in (parameters.get("properties") or {}).items():
         line = f"{key}{'' if key in required else '?'}: {_kind(schema)}"
         if "default" in schema:
             line += f" = {_json(schema['default'])}"
@@ -93,11 +93,19 @@ def _tool_text(function: Mapping[str, Any]) -> str:
 
 
 def _kind(schema: Mapping[str, Any]) -> str:
+    kind = schema.get("type")
     if "enum" in schema:
         return "|".join(map(str, schema["enum"]))
-    if schema["type"] == "array":
+    if kind == "array" and isinstance(schema.get("items"), Mapping):
         return f"[{_kind(schema['items'])}]"
-    return str(schema.get("format") or schema["type"])
+    members = schema.get("properties")
+    if kind == "object" and isinstance(members, Mapping) and members:
+        required = schema.get("required") or ()
+        parts = (f"{k}{'' if k in required else '?'}: {_kind(s)}" for k, s in members.items())
+        return f"{{{', '.join(parts)}}}"
+    if isinstance(schema.get("format"), str):
+        return str(schema["format"])
+    return kind if isinstance(kind, str) else _json(schema)
 
 
 def _json(value: Any) -> str:

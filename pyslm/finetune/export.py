@@ -18,7 +18,7 @@ from pyslm.finetune.model import Nano
 from pyslm.finetune.vocabulary import PRE_TOKENIZER, NanoVocabulary
 from pyslm.quantize import quantize_file
 
-__all__ = ["export"]
+__all__ = ["export", "tensor_names"]
 
 NAME = "pyslm-nano"
 _LAYER_TENSORS = {
@@ -98,15 +98,21 @@ def _add_metadata(writer: gguf.GGUFWriter, config: ModelConfig, vocabulary: Nano
     writer.add_chat_template(chat_template())
 
 
-def _tensors(model: Nano) -> dict[str, npt.NDArray[np.float32]]:
-    """The weights under GGUF's names."""
+def tensor_names(config: ModelConfig) -> dict[str, str]:
+    """Torch's names, without ".weight", and those of GGUF."""
     names = {
         "embed_tokens": tensor_name(MODEL_TENSOR.TOKEN_EMBD),
         "norm": tensor_name(MODEL_TENSOR.OUTPUT_NORM),
     }
-    for i in range(model.config.layers):
+    for i in range(config.layers):
         for part, kind in _LAYER_TENSORS.items():
             names[f"layers.{i}.{part}"] = tensor_name(kind, i)
+    return names
+
+
+def _tensors(model: Nano) -> dict[str, npt.NDArray[np.float32]]:
+    """The weights under GGUF's names."""
+    names = tensor_names(model.config)
     return {
         names[name.removesuffix(".weight")]: np.ascontiguousarray(
             weight.detach().float().cpu().numpy()

@@ -20,12 +20,12 @@ import numpy.typing as npt
 
 from pyslm.finetune.config import TrainConfig
 from pyslm.finetune.data import Scene, Scenes
+from pyslm.finetune.data.spec import ToolSpec
 from pyslm.finetune.dialect import CONTROL, PAD, Piece, write_messages, write_prefix
 from pyslm.finetune.vocabulary import NanoVocabulary
 
 __all__ = ["Batch", "Rows", "batch_of_step", "encode_pieces"]
 
-_CATEGORIES_NONE = 255
 _MIN_SPACE = 96  # tokens left in a row that are not worth another scene
 
 
@@ -128,10 +128,12 @@ class Rows:
         self._row, self._used, self._num_scenes = self._row + 1, 0, 0
 
 
-def batch_of_step(vocabulary: NanoVocabulary, config: TrainConfig, step: int) -> Batch:
-    """The rows of one step: always the same for the same seed and step."""
+def batch_of_step(
+    vocabulary: NanoVocabulary, config: TrainConfig, step: int, catalog: tuple[ToolSpec, ...] = ()
+) -> Batch:
+    """The rows of one step: always the same for the same seed, step and catalog."""
     digest = hashlib.sha256(f"{config.seed}/{step}".encode()).digest()
-    source = Scenes(int.from_bytes(digest[:8], "little"))
+    source = Scenes(int.from_bytes(digest[:8], "little"), catalog)
     is_long = (
         config.long_row_every > 0 and step % config.long_row_every == config.long_row_every - 1
     )

@@ -28,6 +28,7 @@ def train(
     threads: int | None = None,
     workers: int | None = None,
     until: int | None = None,
+    minutes: float | None = None,
     quantization: str = "Q8_0",
     **changes: Any,
 ) -> Path:
@@ -40,6 +41,7 @@ def train(
         threads: of torch on the CPU; None: as torch likes.
         workers: processes that make data; None: none on a CPU, which has no core to spare.
         until: stop after this step, before the learning rate has fallen.
+        minutes: stop after this time; the same command goes on later.
         quantization: of the weights in the file; see `pyslm.quant_mix.MIXES`.
         changes: numbers of `TrainConfig` that differ from the preset.
 
@@ -62,7 +64,7 @@ def train(
     model_config, train_config = preset(preset_name, **changes)
     trainer = Trainer(out, model_config, train_config, device)
     with training_progress(trainer) as report:
-        trainer.run(report, until=until, workers=workers)
+        trainer.run(report, until=until, workers=workers, minutes=minutes)
     plot_losses(trainer.log, out / "loss.svg")
     return export(trainer.model, trainer.vocabulary, out / "model.gguf", quantization)
 
@@ -75,6 +77,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--seed", type=int)
     parser.add_argument("--steps", type=int)
     parser.add_argument("--until", type=int, help="stop after this step")
+    parser.add_argument("--minutes", type=float, help="stop after this time; goes on when repeated")
     parser.add_argument("--device", help="cpu or cuda; default: a GPU where there is one")
     parser.add_argument("--threads", type=int, help="of torch on the CPU")
     parser.add_argument("--workers", type=int, help="processes that make data")

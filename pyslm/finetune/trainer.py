@@ -6,7 +6,7 @@ import contextlib
 import json
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from pyslm.errors import InvalidRequestError
 from pyslm.finetune.checkpoint import Checkpoint
 from pyslm.finetune.config import ModelConfig, TrainConfig
+from pyslm.finetune.data.spec import ToolSpec
 from pyslm.finetune.model import Nano, attention_mask
 from pyslm.finetune.packing import Batch, batch_of_step
 from pyslm.finetune.vocabulary import NanoVocabulary
@@ -40,12 +41,15 @@ def learning_rate_factor(config: TrainConfig, step: int) -> float:
 class _Batches(Dataset[Batch]):
     """Batches by step: any process makes the same."""
 
-    def __init__(self, vocabulary: NanoVocabulary, config: TrainConfig) -> None:
+    def __init__(
+        self, vocabulary: NanoVocabulary, config: TrainConfig, catalog: tuple[ToolSpec, ...]
+    ) -> None:
         self._vocabulary = vocabulary
         self._config = config
+        self._catalog = catalog
 
     def __getitem__(self, step: int) -> Batch:
-        return batch_of_step(self._vocabulary, self._config, step)
+        return batch_of_step(self._vocabulary, self._config, step, self._catalog)
 
 
 class _Steps(Sampler[int]):
@@ -74,7 +78,11 @@ class Trainer:
         train: TrainConfig,
         device: str = "cpu",
         vocabulary: NanoVocabulary | None = None,
+        start: Mapping[str, Tensor] | None = None,
+        catalog: tuple[ToolSpec, ...] = (),
     ) -> None:
+        """`start` are weights to begin with, of a model with that `vocabulary`; tools of a
+        `catalog` come up more often than others."""
         self.folder = folder
         folder.mkdir(parents=True, exist_ok=True)
         path = folder / "checkpoint.pt"
@@ -86,9 +94,12 @@ class Trainer:
         self.train_config = train
         self.model_config = model
         self.vocabulary = self._vocabulary(vocabulary)
+        self._catalog = catalog
         self.device = torch.device(device)
         torch.manual_seed(train.seed)
         self.model = Nano(model).to(self.device)
+        if start is not None:
+            self.model.load_state_dict(dict(start))
         self.optimizers = _optimizers(self.model, train)
         self.step = 0
         self.log: list[dict[str, Any]] = []
@@ -116,32 +127,52 @@ class Trainer:
 
     # --- steps --------------------------------------------------------------------------------
 
-    def run(self, report: Report | None = None, until: int | None = None, workers: int = 0) -> None:
-        """Trains to the last step, or to `until`; writes a checkpoint from time to time."""
+    def run(
+        self,
+        report: Report | None = None,
+        until: int | None = None,
+        workers: int = 0,
+        minutes: float | None = None,
+    ) -> bool:
+        """Trains to the last step, or to `until`, or for so many minutes.
+
+        A checkpoint is written from time to time, at the end, and when Ctrl-C stops it.
+
+        Returns:
+            Whether the training is complete.
+        """
         config = self.train_config
-        end = config.steps if until is None else min(until, config.steps)
         loader = DataLoader(
-            _Batches(self.vocabulary, config),
+            _Batches(self.vocabulary, config, self._catalog),
             batch_size=None,
-            sampler=_Steps(self.step, end),
+            sampler=_Steps(self.step, config.steps if until is None else min(until, config.steps)),
             num_workers=workers,
             prefetch_factor=4 if workers else None,
         )
-        meter = _Meter()
-        saved_at = time.monotonic()
-        for batch in loader:
-            self._train_step(batch, meter)
-            self.step += 1
-            entry = {}
-            if self.step % config.log_every == 0:
-                entry = {"step": self.step, **meter.take()}
-                self.log.append(entry)
-            if report is not None:
-                report(self.step, entry)
-            if time.monotonic() - saved_at > config.checkpoint_seconds:
-                self.save()
-                saved_at = time.monotonic()
-        self.save()
+        deadline = math.inf if minutes is None else time.monotonic() + 60 * minutes
+        meter, saved_at = _Meter(), time.monotonic()
+        try:
+            for batch in loader:
+                self._train_step(batch, meter)
+                self.step += 1
+                entry = self._measure(meter)
+                if report is not None:
+                    report(self.step, entry)
+                if time.monotonic() - saved_at > config.checkpoint_seconds:
+                    self.save()
+                    saved_at = time.monotonic()
+                if time.monotonic() > deadline:
+                    break
+        finally:
+            self.save()
+        return self.step >= config.steps
+
+    def _measure(self, meter: _Meter) -> dict[str, Any]:
+        if self.step % self.train_config.log_every:
+            return {}
+        entry = {"step": self.step, **meter.take()}
+        self.log.append(entry)
+        return entry
 
     def save(self) -> None:
         """Writes checkpoint and log."""

@@ -94,6 +94,7 @@ def test_schemas_of_any_kind_are_told() -> None:
     assert described[:2] == ["<|tool|>f", "box?: {w: number}"]
     assert json.loads(described[2].removeprefix("any?: ")) == parameters["properties"]["any"]
     assert described[3:] == ["list?: array", "codes?: 1|2"]
+    assert "".join(piece.text for piece in write_prefix(None, tuple(tools))) == "\n".join(described)
 
 
 def test_a_tool_without_parameters() -> None:

@@ -20,6 +20,7 @@ CATEGORIES = {
     "talk": 2, "answer": 8, "asked": 4, "failed": 2, "again": 3,
 }  # fmt: skip
 """Weights of the kinds of conversations about tools; routing has scenes of its own."""
+_CATALOG = 0.7
 _ROUTING = 0.16
 _TALK_ALONE = 0.02
 
@@ -27,7 +28,9 @@ _TALK_ALONE = 0.02
 class Scenes:
     """Draws scenes."""
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int, catalog: tuple[ToolSpec, ...] = ()) -> None:
+        """With a `catalog`, most scenes have its tools."""
+        self._catalog = catalog
         rng = self._rng = random.Random(seed)
         self._values = Values(rng, Lexicon.load())
         self._box = Toolbox(rng, self._values)
@@ -39,6 +42,8 @@ class Scenes:
     def draw(self, max_tools: int = 8, num_branches: int = 6) -> Scene:
         """One scene with up to `max_tools` tools."""
         rng = self._rng
+        if self._catalog and rng.random() < _CATALOG:
+            return self._catalog_scene(num_branches)
         kind = rng.random()
         if kind < _ROUTING:
             return self._routing.scene(num_branches)
@@ -47,6 +52,19 @@ class Scenes:
         # One tool more than the scene has: the one that is asked for in vain.
         num_tools = min(rng.randint(1, max_tools), rng.randint(1, max_tools))
         *tools, other = self._box.draw(num_tools + 1)
+        branches = tuple(self._branch(tools, other) for _ in range(num_branches))
+        return Scene(self._system(), tuple(tool.described() for tool in tools), branches)
+
+    def _catalog_scene(self, num_branches: int) -> Scene:
+        """All tools of the catalog, or some, and perhaps one of no catalog."""
+        rng = self._rng
+        tools = list(self._catalog)
+        (other,) = self._box.draw(1)
+        if len(tools) > 1 and rng.random() < 0.5:
+            tools = rng.sample(tools, rng.randint(1, len(tools)))
+            left = [tool for tool in self._catalog if tool not in tools]
+            if left and rng.random() < 0.5:
+                other = rng.choice(left)
         branches = tuple(self._branch(tools, other) for _ in range(num_branches))
         return Scene(self._system(), tuple(tool.described() for tool in tools), branches)
 

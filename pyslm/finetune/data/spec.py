@@ -48,6 +48,7 @@ class ToolSpec:
         nouns: what it is about, in its own words and in others.
         things: what it answers ("weather"), for questions; empty for tools that do something.
         gives: keys of its result with the makers of their values.
+        declared: the tool as its owner wrote it; None: made of the parameters.
     """
 
     topic: str
@@ -62,9 +63,12 @@ class ToolSpec:
     things: tuple[str, ...]
     para_things: tuple[str, ...]
     gives: tuple[tuple[str, str], ...]
+    declared: Mapping[str, Any] | None = None
 
     def described(self) -> dict[str, Any]:
         """The tool as OpenAI's API has it."""
+        if self.declared is not None:
+            return dict(self.declared)
         schema: dict[str, Any] = {
             "type": "object",
             "properties": {param.key: dict(param.schema) for param in self.params},
