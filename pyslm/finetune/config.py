@@ -55,6 +55,8 @@ class TrainConfig:
     """The last part of the training, in which the learning rate falls to zero (WSD schedule)."""
     request_weight: float = 0.1
     """Loss of what users and tools say, beside 1 for what the model says."""
+    decision_weight: float = 4.0
+    """Loss of the first token of what the model says: call, answer or question, and which agent."""
     checkpoint_seconds: float = 120.0
     log_every: int = 10
 

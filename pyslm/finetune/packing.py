@@ -63,11 +63,17 @@ class Rows:
     """Fills rows with scenes."""
 
     def __init__(
-        self, vocabulary: NanoVocabulary, num_rows: int, row_tokens: int, request_weight: float
+        self,
+        vocabulary: NanoVocabulary,
+        num_rows: int,
+        row_tokens: int,
+        request_weight: float = 0.1,
+        decision_weight: float = 1.0,
     ) -> None:
         shape = (num_rows, row_tokens)
         self._vocabulary = vocabulary
         self._request_weight = request_weight
+        self._decision_weight = decision_weight
         self._tokens = np.full(shape, CONTROL.index(PAD), np.int32)
         self._position = np.zeros(shape, np.int32)
         self._scene = np.full(shape, -1, np.int32)
@@ -119,7 +125,9 @@ class Rows:
         # Weights belong to the place from which a token is predicted, the one before it.
         place = (self._row, slice(begin, end - 1))
         learned = np.asarray(by_model[1:])
-        self._weight[place] = np.where(learned, 1.0, self._request_weight)
+        decides = learned & ~np.asarray(by_model[:-1])
+        weight = np.where(learned, 1.0, self._request_weight)
+        self._weight[place] = np.where(decides, self._decision_weight, weight)
         if category not in self._names:
             self._names.append(category)
         self._category[place] = np.where(learned, self._names.index(category), -1)
@@ -146,5 +154,11 @@ def batch_of_step(
         while True:
             yield source.draw(max_tools=most, num_branches=6)
 
-    rows = Rows(vocabulary, config.rows // scale, config.row_tokens * scale, config.request_weight)
+    rows = Rows(
+        vocabulary,
+        config.rows // scale,
+        config.row_tokens * scale,
+        config.request_weight,
+        config.decision_weight,
+    )
     return rows.fill(draw())

@@ -146,6 +146,14 @@ def test_weights_fall_on_what_the_model_writes(batch: Batch, vocabulary: NanoVoc
     assert ((batch.category >= 0) == learned).all()
 
 
+def test_decisions_weigh_more(vocabulary: NanoVocabulary) -> None:
+    """The first token of a turn is where the model decides."""
+    batch = Rows(vocabulary, 2, 600, 0.1, 4.0).fill(scenes(4, max_tools=2))
+    after_opening = batch.tokens == vocabulary.ids["<|assistant|>"]
+    assert after_opening.sum() > 5
+    assert ((batch.weight == 4.0) == after_opening).all()
+
+
 # --- the command --------------------------------------------------------------------------------
 
 

@@ -62,7 +62,7 @@ class Report:
         table: dict[str, tuple[int, int]] = dict.fromkeys(MEASURES, (0, 0))
         for outcome in self.outcomes:
             for measure, right in outcome.right.items():
-                good, total = table[measure]
+                good, total = table.get(measure, (0, 0))
                 table[measure] = (good + right, total + 1)
         return table
 
