@@ -12,11 +12,12 @@ from gguf import MODEL_TENSOR
 
 from pyslm.convert.family import tensor_name
 from pyslm.convert.vocabulary import Vocabulary
+from pyslm.convert.writer import FILE_TYPES
 from pyslm.finetune.config import ModelConfig
 from pyslm.finetune.dialect import END, PAD, chat_template
 from pyslm.finetune.model import Nano
 from pyslm.finetune.vocabulary import PRE_TOKENIZER, NanoVocabulary
-from pyslm.quantize import quantize_file
+from pyslm.new_file import replacing
 
 __all__ = ["export", "tensor_names"]
 
@@ -48,19 +49,29 @@ def export(model: Nano, vocabulary: NanoVocabulary, out: Path, quantization: str
         InvalidRequestError: an unknown quantization, or weights that are not finite.
         ModelFileError: `out` cannot be written.
     """
+    if quantization.lower() in FILE_TYPES:  # needs no native module, which a GPU's machine may lack
+        with replacing(out) as partial:
+            _write(model, vocabulary, partial, quantization.lower())
+        return out
+    from pyslm.quantize import quantize_file
+
     with tempfile.TemporaryDirectory(dir=out.parent, prefix=".export-") as folder:
         exact = Path(folder) / "f32.gguf"
-        _write(model, vocabulary, exact)
+        _write(model, vocabulary, exact, "f32")
         quantize_file(exact, out, quantization, threads=1)
     return out
 
 
-def _write(model: Nano, vocabulary: NanoVocabulary, path: Path) -> None:
+def _write(model: Nano, vocabulary: NanoVocabulary, path: Path, dtype: str) -> None:
     writer = gguf.GGUFWriter(path, "qwen3")
+    kind, file_type = FILE_TYPES[dtype]
     try:
         _add_metadata(writer, model.config, vocabulary)
+        writer.add_file_type(file_type)
+        writer.add_quantization_version(gguf.GGML_QUANT_VERSION)
         for name, values in _tensors(model).items():
-            writer.add_tensor(name, values)
+            own = kind if values.ndim == 2 else gguf.GGMLQuantizationType.F32
+            writer.add_tensor(name, gguf.quantize(values, own), raw_dtype=own)
         writer.write_header_to_file()
         writer.write_kv_data_to_file()
         writer.write_tensors_to_file()
@@ -83,7 +94,6 @@ def _add_metadata(writer: gguf.GGUFWriter, config: ModelConfig, vocabulary: Nano
     writer.add_layer_norm_rms_eps(config.norm_eps)
     writer.add_rope_freq_base(config.rope_theta)
     writer.add_vocab_size(config.vocab_size)
-    writer.add_file_type(gguf.LlamaFileType.ALL_F32)
     written = Vocabulary(
         model="gpt2",
         pre=PRE_TOKENIZER,

@@ -57,7 +57,7 @@ class _Attention(nn.Module):
         v = split(self.v_proj(x))
         share = self.config.heads // self.config.kv_heads
         k, v = k.repeat_interleave(share, 1), v.repeat_interleave(share, 1)
-        y = functional.scaled_dot_product_attention(q, k.type_as(v), v, attn_mask=mask)
+        y = functional.scaled_dot_product_attention(q.type_as(v), k.type_as(v), v, attn_mask=mask)
         out: Tensor = self.o_proj(y.transpose(1, 2).reshape(rows, tokens, -1))
         return out
 
