@@ -148,7 +148,8 @@ def batch_of_step(
     scale = 4 if is_long and config.rows >= 4 else 1
     progress = min(1.0, 2 * step / max(config.steps, 1))
     span = config.tools_end - config.tools_begin
-    most = round(config.tools_begin + progress * span) * (2 if scale > 1 else 1)
+    # Four times the tools in a row four times as long: else no scene would reach far positions.
+    most = round(config.tools_begin + progress * span) * scale
 
     def draw() -> Iterator[Scene]:
         while True:
