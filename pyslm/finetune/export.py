@@ -19,7 +19,7 @@ from pyslm.finetune.model import Nano
 from pyslm.finetune.vocabulary import PRE_TOKENIZER, NanoVocabulary
 from pyslm.new_file import replacing
 
-__all__ = ["export", "tensor_names"]
+__all__ = ["check_quantization", "export", "tensor_names"]
 
 NAME = "pyslm-nano"
 _LAYER_TENSORS = {
@@ -35,6 +35,14 @@ _LAYER_TENSORS = {
     "mlp.up_proj": MODEL_TENSOR.FFN_UP,
     "mlp.down_proj": MODEL_TENSOR.FFN_DOWN,
 }
+
+
+def check_quantization(name: str) -> None:
+    """An InvalidRequestError where `export` would not take it."""
+    if name.lower() not in FILE_TYPES:
+        from pyslm.quant_mix import find_mix
+
+        find_mix(name)
 
 
 def export(model: Nano, vocabulary: NanoVocabulary, out: Path, quantization: str = "Q8_0") -> Path:

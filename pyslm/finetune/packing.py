@@ -153,7 +153,7 @@ def batch_of_step(
 
     def draw() -> Iterator[Scene]:
         while True:
-            yield source.draw(max_tools=most, num_branches=6)
+            yield source.draw(most, num_branches=6, min_tools=most // 2 if scale > 1 else 1)
 
     rows = Rows(
         vocabulary,

@@ -46,16 +46,18 @@ def train(
         changes: numbers of `TrainConfig` that differ from the preset.
 
     Raises:
-        InvalidRequestError: an unknown preset, or a folder with a training of another model.
+        InvalidRequestError: an unknown preset or quantization, or a folder with a training of
+            another model.
         ModelFileError: a damaged checkpoint.
     """
     import torch
 
-    from pyslm.finetune.export import export
+    from pyslm.finetune.export import check_quantization, export
     from pyslm.finetune.plot import plot_losses
     from pyslm.finetune.progress import training_progress
     from pyslm.finetune.trainer import Trainer
 
+    check_quantization(quantization)  # a wrong one is told now, not after hours
     if threads is not None:
         torch.set_num_threads(threads)
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")

@@ -165,6 +165,8 @@ def test_one_command_trains_and_writes_all(
 
     vocabulary.save(tmp_path / "vocabulary.json")
     given = ["--preset", "tiny", "--out", str(tmp_path), "--steps", "6", "--device", "cpu"]
+    assert main([*given, "--quantization", "Q9"]) == 1
+    assert "Q9" in capsys.readouterr().err
     assert main(given) == 0
     output = capsys.readouterr()
     assert output.out.strip() == str(tmp_path / "model.gguf")

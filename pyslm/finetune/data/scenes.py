@@ -39,8 +39,8 @@ class Scenes:
         self._routing = Routing(rng, self._values, self._box, requests)
         self._systems: list[str] = load_toml("frames.toml")["systems"]["plain"]
 
-    def draw(self, max_tools: int = 8, num_branches: int = 6) -> Scene:
-        """One scene with up to `max_tools` tools."""
+    def draw(self, max_tools: int = 8, num_branches: int = 6, min_tools: int = 1) -> Scene:
+        """One scene; those with tools have from `min_tools` to `max_tools`, rather few."""
         rng = self._rng
         if self._catalog and rng.random() < _CATALOG:
             return self._catalog_scene(num_branches)
@@ -50,7 +50,7 @@ class Scenes:
         if kind < _ROUTING + _TALK_ALONE:
             return Scene(self._system(), (), tuple(self._branches.talk() for _ in range(2)))
         # One tool more than the scene has: the one that is asked for in vain.
-        num_tools = min(rng.randint(1, max_tools), rng.randint(1, max_tools))
+        num_tools = min(rng.randint(min_tools, max_tools), rng.randint(min_tools, max_tools))
         *tools, other = self._box.draw(num_tools + 1)
         branches = tuple(self._branch(tools, other) for _ in range(num_branches))
         return Scene(self._system(), tuple(tool.described() for tool in tools), branches)
