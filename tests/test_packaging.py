@@ -66,6 +66,9 @@ def test_wheel_holds_the_package_and_nothing_else() -> None:
         "pyslm/_native.pyi",
         "pyslm/cli/run.py",
         "pyslm/hub/catalog.toml",
+        "pyslm/finetune/nano.jinja",
+        "pyslm/finetune/data/lexicon.tsv",
+        "pyslm/finetune/evaluation/heldout.toml",
     ):
         assert needed in files
     assert any(

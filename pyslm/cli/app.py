@@ -15,6 +15,7 @@ from pyslm.cli import (
     bench,
     doctor,
     files,
+    finetune,
     foundry,
     keys,
     models,
@@ -50,7 +51,11 @@ _VERBS: dict[str, dict[str, Callable[..., None]]] = {
         "perplexity": perplexity.perplexity,
         "bench": bench.bench,
     },
-    "Make model files": {"convert": files.convert, "quantize": files.quantize},
+    "Make model files": {
+        "convert": files.convert,
+        "quantize": files.quantize,
+        "finetune": finetune.finetune,
+    },
     "This machine": {"doctor": doctor.doctor},
 }
 _OF_MODEL = ("run", "pull", "list", "show", "rm", "cp", "load", "unload")

@@ -26,6 +26,7 @@ VERBS = [
     "bench",
     "convert",
     "quantize",
+    "finetune",
     "doctor",
 ]
 

@@ -1,0 +1,1 @@
+"""Training very small models for agent work."""

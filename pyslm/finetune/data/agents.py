@@ -1,0 +1,96 @@
+"""Routing: a request goes to one of the agents that a system prompt describes."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+
+from pyslm.finetune.data.ask import Requests
+from pyslm.finetune.data.branches import joined_and
+from pyslm.finetune.data.files import load_toml
+from pyslm.finetune.data.names import identifier
+from pyslm.finetune.data.spec import Branch, Scene, ToolSpec
+from pyslm.finetune.data.toolbox import Toolbox
+from pyslm.finetune.data.values import Values
+
+__all__ = ["Routing"]
+
+_DESCRIPTIONS = (
+    "{acts}", "Handles: {acts}", "Can {acts}.", "For requests to {acts}", "Agent to {acts}.",
+    "{things}", "Everything about {things}.", "Knows {things}", "Responsible for {things}",
+)  # fmt: skip
+_LISTS = ("- {name}: {about}", "{name}: {about}", "* {name} - {about}", "- {name} ({about})")
+
+
+class Routing:
+    """Draws routing scenes; all randomness comes from `rng`."""
+
+    def __init__(
+        self, rng: random.Random, values: Values, box: Toolbox, requests: Requests
+    ) -> None:
+        self._rng = rng
+        self._values = values
+        self._box = box
+        self._requests = requests
+        self._frames: dict[str, list[str]] = load_toml("frames.toml")
+        self._systems: dict[str, list[str]] = load_toml("frames.toml")["systems"]
+
+    def scene(self, num_branches: int) -> Scene:
+        """Some agents, and requests for them."""
+        rng = self._rng
+        num_agents = rng.choice((2, 3, 3, 4, 4, 5, 6))
+        sizes = [rng.choice((1, 1, 2, 2, 3)) for _ in range(num_agents)]
+        tools = self._box.draw(sum(sizes), domain_share=0.5)
+        agents: dict[str, list[ToolSpec]] = {}
+        by_nouns = rng.random() < 0.5
+        for size in sizes:
+            owned, tools = tools[:size], tools[size:]
+            agents.setdefault(self._name(owned), owned)
+        line = rng.choice(_LISTS)
+        lines = []
+        for name, owned in agents.items():
+            nouns = [tool.nouns[0] for tool in owned if tool.nouns]
+            about = joined_and(nouns) if by_nouns and nouns else self._about(owned)
+            lines.append(line.format(name=name, about=about))
+        parts = [rng.choice(self._systems["route"]), "\n".join(lines)]
+        if rng.random() < 0.4:
+            parts.reverse()
+        branches = tuple(self._branch(agents) for _ in range(num_branches))
+        return Scene("\n".join(parts), (), branches)
+
+    def _branch(self, agents: dict[str, list[ToolSpec]]) -> Branch:
+        name = self._rng.choice(list(agents))
+        tool = self._rng.choice(agents[name])
+        given = self._requests.arguments(tool)
+        text = self._requests.request(tool, given, self._rng.random() < 0.35)
+        if tool.nouns and self._rng.random() < 0.5:
+            text = self._trouble(tool)
+        messages = ({"role": "user", "content": text}, {"role": "assistant", "content": name})
+        return Branch("route", messages)
+
+    def _trouble(self, tool: ToolSpec) -> str:
+        """What people say who do not name what they want done."""
+        rng = self._rng
+        noun = tool.nouns[0] if rng.random() < 0.6 else rng.choice(tool.nouns)
+        frame = rng.choice(self._frames["troubles"])
+        text = rng.choice(self._frames["openers"]) + frame.format(n=noun, m=self._values.word())
+        return text[0].upper() + text[1:] if rng.random() < 0.5 else text
+
+    def _name(self, owned: Sequence[ToolSpec]) -> str:
+        rng = self._rng
+        if rng.random() < 0.25:  # a name that tells nothing
+            return rng.choice(
+                (self._values.invented(), self._values.pick("first"), f"agent_{rng.randint(1, 99)}")
+            )
+        thing = rng.choice(owned).acts[0].split()[-1].strip(".()").lower() or "main"
+        suffix = rng.choice(
+            (["agent"], ["agent"], [], ["specialist"], ["expert"], ["bot"], ["team"])
+        )
+        return identifier([thing, *suffix], rng)
+
+    def _about(self, owned: Sequence[ToolSpec]) -> str:
+        acts = [self._rng.choice(tool.acts) for tool in owned]
+        things = [act.split(" ", 1)[-1] for act in acts]
+        return self._rng.choice(_DESCRIPTIONS).format(
+            acts=joined_and(acts), things=joined_and(things)
+        )

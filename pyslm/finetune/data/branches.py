@@ -1,0 +1,249 @@
+"""Conversations about the tools of a scene, one method per category."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Sequence
+from typing import Any
+
+from pyslm.finetune.data.ask import Given, Requests
+from pyslm.finetune.data.files import load_toml
+from pyslm.finetune.data.spec import Branch, Param, ToolSpec
+from pyslm.finetune.data.values import Values
+
+__all__ = ["Branches", "joined_and"]
+
+Message = dict[str, Any]
+_ERRORS = (
+    "not found", "timeout", "permission denied", "service unavailable", "invalid request",
+    "no such entry", "connection refused", "too many requests", "internal error",
+)  # fmt: skip
+
+
+class Branches:
+    """Draws conversations; all randomness comes from `rng`."""
+
+    def __init__(self, rng: random.Random, values: Values, requests: Requests) -> None:
+        self._rng = rng
+        self._values = values
+        self._requests = requests
+        self._frames: dict[str, Any] = load_toml("frames.toml")
+
+    # --- calls --------------------------------------------------------------------------------
+
+    def call(self, tool: ToolSpec, paraphrase: bool = False) -> Branch:
+        """One request, one call."""
+        given = self._requests.arguments(tool)
+        text = self._requests.request(tool, given, paraphrase)
+        category = "call_paraphrased" if paraphrase else "call"
+        return Branch(category, (_user(text), _calls((tool, given))))
+
+    def several(self, tools: Sequence[ToolSpec]) -> Branch:
+        """Two or three calls in one turn."""
+        wanted = [(tool, self._requests.arguments(tool, optional=0.2)) for tool in tools]
+        acts = [self._requests.act(tool, given).strip(" .?") for tool, given in wanted]
+        text = acts[-1]
+        for act in reversed(acts[:-1]):
+            text = self._rng.choice(self._frames["both"]).format(a=act, b=text)
+        text = text[0].upper() + text[1:] if self._rng.random() < 0.7 else text
+        return Branch("several", (_user(text), _calls(*wanted)))
+
+    def missing(self, tool: ToolSpec) -> Branch | None:
+        """A required argument is not told: the model asks, is told, and calls."""
+        rng = self._rng
+        given = self._requests.arguments(tool)
+        required = [g for g in given if g.param.required]
+        if not required:
+            return None
+        absent = rng.sample(required, min(len(required), rng.choice((1, 1, 1, 2))))
+        absent = [g for g in required if g in absent]  # in the order of the schema
+        told = [g for g in given if g not in absent]
+        question = self._question([g.param for g in absent])
+        start = [_user(self._requests.request(tool, told)), _says(question)]
+        if rng.random() < 0.5:
+            return Branch("missing", tuple(start))
+        reply = joined_and([self._requests_reply(g) for g in absent])
+        return Branch("missing", (*start, _user(reply), _calls((tool, given))))
+
+    def _question(self, params: Sequence[Param]) -> str:
+        if len(params) == 1:
+            return str(self._frames["ask_one"]).format(n=params[0].words)
+        names = joined_and([f"the {param.words}" for param in params])
+        return str(self._frames["ask_more"]).format(names=names)
+
+    def _requests_reply(self, given: Given) -> str:
+        if given.param.schema["type"] == "boolean":
+            return self._requests.detail(given)
+        frame = self._rng.choice(self._frames["more_given"])
+        return str(frame).format(v=given.value.said, n=given.param.words)
+
+    def again(self, tool: ToolSpec) -> Branch | None:
+        """After an answer, the same call with one argument changed."""
+        given = self._requests.arguments(tool)
+        if not given or len(given) > 2:
+            return None
+        changed = self._rng.choice(given)
+        fresh = Given(changed.param, self._requests.value(changed.param))
+        given_again = [fresh if g is changed else g for g in given]
+        text = self._rng.choice(self._frames["again"]).format(c=self._requests.detail(fresh))
+        first = (
+            _user(self._requests.request(tool, given)),
+            _calls((tool, given)),
+            *self._answered(tool),
+        )
+        return Branch("again", (*first, _user(text), _calls((tool, given_again))))
+
+    # --- answers ------------------------------------------------------------------------------
+
+    def answer(self, tool: ToolSpec) -> Branch:
+        """A call, its result, and the answer from it."""
+        given = self._requests.arguments(tool)
+        text = self._requests.request(tool, given, self._rng.random() < 0.3)
+        return Branch("answer", (_user(text), _calls((tool, given)), *self._answered(tool)))
+
+    def _answered(self, tool: ToolSpec) -> tuple[Message, Message]:
+        rng = self._rng
+        if rng.random() < 0.12:
+            text = self._values.draw(
+                rng.choice(("sentence", "title", "clock", "thing", "date"))
+            ).said
+            text = text[0].upper() + text[1:]
+            return _result(text), _says(text if text[-1] in ".!?" else text + ".")
+        facts = {key: self._values.draw(maker).data for key, maker in tool.gives}
+        if rng.random() < 0.1:
+            facts["items"] = [self._values.word() for _ in range(rng.randint(1, 4))]
+        start = "" if tool.things or rng.random() < 0.3 else self._frames["result_start"]
+        said = [f"the {_words(key)} is {_plain(value)}" for key, value in facts.items()]
+        text = joined_and(said)
+        return _result(json.dumps(facts, ensure_ascii=False)), _says(
+            f"{start}{text[0].upper()}{text[1:]}."
+        )
+
+    def asked(self, tool: ToolSpec) -> Branch:
+        """A result of many facts, of which one was asked for."""
+        rng = self._rng
+        given = self._requests.arguments(tool)
+        facts: dict[str, Any] = {}
+        for key, maker in (
+            *tool.gives,
+            *(
+                (self._values.word(), rng.choice(("count", "word", "code", "money", "title")))
+                for _ in range(3)
+            ),
+        ):
+            facts[key] = self._values.draw(maker).data
+        key = rng.choice(list(facts))
+        text = self._requests.act(tool, given).strip(" .?")
+        ask = rng.choice(
+            (
+                "{a} and tell me the {k}.",
+                "{a}. What is the {k}?",
+                "{a}, I only need the {k}.",
+                "I want to know the {k}: {a}",
+                "What is the {k}? Please {a}.",
+            )
+        )
+        request = ask.format(a=text, k=_words(key))
+        answer = f"The {_words(key)} is {_plain(facts[key])}."
+        return Branch(
+            "asked",
+            (
+                _user(request),
+                _calls((tool, given)),
+                _result(json.dumps(facts, ensure_ascii=False)),
+                _says(answer),
+            ),
+        )
+
+    def failed(self, tool: ToolSpec) -> Branch:
+        """The tool reports an error."""
+        rng = self._rng
+        given = self._requests.arguments(tool)
+        error = (
+            rng.choice(_ERRORS)
+            if rng.random() < 0.5
+            else self._values.draw("sentence").said.rstrip(".!?")
+        )
+        content = rng.choice(
+            (
+                json.dumps({"error": error}, ensure_ascii=False),
+                f"Error: {error}",
+                json.dumps({"ok": False, "error": error}, ensure_ascii=False),
+            )
+        )
+        says = str(self._frames["failed"]).format(error=error) + "."
+        return Branch(
+            "failed",
+            (
+                _user(self._requests.request(tool, given)),
+                _calls((tool, given)),
+                _result(content),
+                _says(says),
+            ),
+        )
+
+    def both_answered(self, tools: Sequence[ToolSpec]) -> Branch:
+        """Two calls, two results, one answer."""
+        start = self.several(tools)
+        results: list[Message] = []
+        said: list[str] = []
+        for tool in tools:
+            result, answer = self._answered(tool)
+            results.append(result)
+            said.append(answer["content"])
+        return Branch("answer", (*start.messages, *results, _says(" ".join(said))))
+
+    # --- no call ------------------------------------------------------------------------------
+
+    def none(self, other: ToolSpec) -> Branch:
+        """A request for a tool that is not there."""
+        text = self._requests.request(
+            other, self._requests.arguments(other), self._rng.random() < 0.4
+        )
+        return Branch("none", (_user(text), _says(str(self._frames["no_tool"]))))
+
+    def talk(self) -> Branch:
+        """Greetings and thanks, and what the model is."""
+        answer = self._rng.choice(list(self._frames["talk"]))
+        text = self._rng.choice(self._frames["talk"][answer])
+        return Branch("talk", (_user(text), _says(answer)))
+
+
+def joined_and(parts: Sequence[str]) -> str:
+    """a, b and c."""
+    return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"
+
+
+def _words(key: str) -> str:
+    from pyslm.finetune.data.names import spoken
+
+    return spoken(key)
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, list):
+        return joined_and([str(item) for item in value])
+    return str(value)
+
+
+def _user(text: str) -> Message:
+    return {"role": "user", "content": text}
+
+
+def _says(text: str) -> Message:
+    return {"role": "assistant", "content": text}
+
+
+def _result(text: str) -> Message:
+    return {"role": "tool", "content": text}
+
+
+def _calls(*wanted: tuple[ToolSpec, Sequence[Given]]) -> Message:
+    """A message with calls, arguments in the order of the schema."""
+    calls = []
+    for tool, given in wanted:
+        values = {g.param.key: g.value.data for g in given}
+        arguments = {p.key: values[p.key] for p in tool.params if p.key in values}
+        calls.append({"type": "function", "function": {"name": tool.name, "arguments": arguments}})
+    return {"role": "assistant", "content": None, "tool_calls": calls}

@@ -1,0 +1,284 @@
+"""Values of arguments, and how a person says them.
+
+A value is what must be copied: most of them are put together of letters, digits and words that no
+model could know, so that looking them up in the request is the only way to get them right.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import random
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from pyslm.finetune.data.files import Lexicon, load_toml
+from pyslm.finetune.data.identifiers import Identifiers
+
+__all__ = ["Value", "Values", "listed"]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Value:
+    """`data` as JSON has it, `said` as the request has it."""
+
+    data: Any
+    said: str
+
+
+def listed(words: list[str], rng: random.Random) -> str:
+    """a, b and c."""
+    if len(words) == 1:
+        return words[0]
+    last = rng.choice((" and ", " and ", ", ", ", and "))
+    return ", ".join(words[:-1]) + last + words[-1]
+
+
+class Values:
+    """Draws values; all randomness comes from `rng`."""
+
+    def __init__(self, rng: random.Random, lexicon: Lexicon) -> None:
+        self.rng = rng
+        self.lexicon = lexicon
+        words = load_toml("words.toml")
+        self._lists = {
+            name: text.split("|") if "|" in text else text.split() for name, text in words.items()
+        }
+        self._identifiers = Identifiers(rng, self.pick, self.word, self.invented)
+        self._makers: dict[str, Callable[[], Value]] = {
+            name.removeprefix("_make_"): getattr(self, name)
+            for name in dir(self)
+            if name.startswith("_make_")
+        }
+        for name in ("code", "email", "phone", "url", "path"):
+            self._makers[name] = partial(self._identifier, name)
+
+    def _identifier(self, name: str) -> Value:
+        return self._text(getattr(self._identifiers, name)())
+
+    def draw(self, maker: str) -> Value:
+        """A value by the name of its maker, as `kinds.toml` has it."""
+        return self._makers[maker]()
+
+    def pick(self, name: str) -> str:
+        """A word of `words.toml`."""
+        return str(self.rng.choice(self._lists[name]))
+
+    def invented(self) -> str:
+        """A word that does not exist."""
+        rng = self.rng
+        return "".join(
+            self.pick("onset") + self.pick("vowel") + self.pick("coda")
+            for _ in range(rng.randint(1, 3))
+        )
+
+    def word(self) -> str:
+        """A noun or adjective, or one that does not exist."""
+        if self.rng.random() < 0.25:
+            return self.invented()
+        return self.rng.choice(self.lexicon.nouns if self.rng.random() < 0.8 else
+                               self.lexicon.adjectives).word  # fmt: skip
+
+    # --- texts --------------------------------------------------------------------------------
+
+    def _text(self, text: str) -> Value:
+        return Value(text, text)
+
+    def _make_city(self) -> Value:
+        if self.rng.random() < 0.3:
+            return self._text(
+                self.invented().capitalize() + self.rng.choice(("", "", "ville", " Bay", "burg"))
+            )
+        city = self.pick("city")
+        return self._text(city.lower() if self.rng.random() < 0.1 else city)
+
+    def _make_person(self) -> Value:
+        rng = self.rng
+        last = self.invented().capitalize() if rng.random() < 0.3 else self.pick("last")
+        first = self.invented().capitalize() if rng.random() < 0.1 else self.pick("first")
+        draw = rng.random()
+        if draw < 0.3:
+            return self._text(first)
+        if draw < 0.4:
+            return self._text(f"{rng.choice(('Dr.', 'Mr.', 'Ms.', 'Mrs.', 'Prof.'))} {last}")
+        return self._text(f"{first} {last.replace('-', ' ')}")
+
+    def _make_date(self) -> Value:
+        rng = self.rng
+        year, month, day = rng.randint(1990, 2039), rng.randint(1, 12), rng.randint(1, 28)
+        name = self._lists["month"][month - 1]
+        forms = (
+            f"{year}-{month:02}-{day:02}", f"{year}-{month:02}-{day:02}", f"{name} {day}",
+            f"{day} {name} {year}", f"{day:02}/{month:02}/{year}", f"{day}.{month}.{year}",
+            f"{name} {day}, {year}", "tomorrow", "today", self.pick("weekday"),
+        )  # fmt: skip
+        return self._text(rng.choice(forms))
+
+    def _make_day(self) -> Value:
+        return self._text(self.pick("day") if self.rng.random() < 0.7 else self.pick("weekday"))
+
+    def _make_clock(self) -> Value:
+        rng = self.rng
+        hour, minute = rng.randint(0, 23), rng.choice((0, 15, 30, 45, rng.randint(0, 59)))
+        half = rng.choice(("am", "pm"))
+        forms = (
+            f"{hour:02}:{minute:02}", f"{hour}:{minute:02}", f"{hour % 12 + 1} {half}",
+            f"{hour % 12 + 1}:{minute:02} {half}", f"{hour % 12 + 1}{half}",
+        )  # fmt: skip
+        return self._text(rng.choice(forms))
+
+    def _make_title(self) -> Value:
+        rng = self.rng
+        words = [self.word() for _ in range(rng.choice((1, 2, 2, 3, 4)))]
+        if rng.random() < 0.15:
+            words.insert(1, rng.choice(("of the", "and", "for", "&", "in")))
+        text = " ".join(words)
+        return self._text(
+            rng.choice((text.title(), text.title(), text.capitalize(), text, text.upper()))
+        )
+
+    def _make_sentence(self) -> Value:
+        rng = self.rng
+        draw = rng.random()
+        if draw < 0.3:
+            return self._text(self.pick("chores"))
+        if draw < 0.5:
+            return self._text(self.pick("sentences") + rng.choice(("", "", "", "!", "?", ".")))
+        start = rng.choice(
+            ("the", "my", "our", "please", "we need", "don't forget the", "new", "more")
+        )
+        middle = " ".join(self.word() for _ in range(rng.randint(1, 3)))
+        end = rng.choice(
+            (
+                "",
+                f" is {self.rng.choice(self.lexicon.adjectives).word}",
+                f" for {self.pick('first')}",
+                f" at {rng.randint(1, 12)}",
+                f" in {self.pick('city')}",
+                f" and the {self.word()}",
+            )
+        )
+        text = f"{start} {middle}{end}"
+        return self._text(text.capitalize() if rng.random() < 0.4 else text)
+
+    def _make_query(self) -> Value:
+        return self._text(" ".join(self.word() for _ in range(self.rng.choice((1, 2, 2, 3)))))
+
+    def _make_thing(self) -> Value:
+        rng = self.rng
+        text = rng.choice(("", "", rng.choice(self.lexicon.adjectives).word + " ")) + self.word()
+        model = rng.choice(
+            (
+                "",
+                "",
+                "",
+                f" {self._identifiers.letters(2)}{rng.randint(1, 999)}",
+                f" {rng.randint(2, 20)}",
+            )
+        )
+        return self._text((text if rng.random() < 0.6 else text.title()) + model)
+
+    def _make_word(self) -> Value:
+        return self._text(self.pick("condition") if self.rng.random() < 0.6 else self.word())
+
+    def _make_data(self) -> Value:
+        """Words, numbers and codes with odd signs between."""
+        rng = self.rng
+        parts = [
+            rng.choice(
+                (self.word(), self.invented().title(), str(rng.randint(0, 9999)), self.word())
+            )
+            for _ in range(rng.choice((2, 2, 3)))
+        ]
+        sign = rng.choice(
+            (":", "/", " / ", ";", "%", "+", " & ", "#", "_", "=", ",", "'", ".", "-", " ")
+        )
+        return self._text(sign.join(parts) + rng.choice(("", "", "", ";", "%", "+", "#")))
+
+    def _make_ticker(self) -> Value:
+        rng = self.rng
+        return self._text(
+            rng.choice(
+                (
+                    self._identifiers.letters(rng.randint(2, 5)),
+                    self.invented(),
+                    f"{self.invented()}-{self.word()}",
+                )
+            )
+        )
+
+    def _make_expression(self) -> Value:
+        rng = self.rng
+        parts = [str(rng.randint(0, 10 ** rng.randint(1, 4)))]
+        gap = rng.choice(("", " "))
+        for _ in range(rng.randint(1, 2)):
+            parts += [rng.choice("+-*/"), str(rng.randint(1, 10 ** rng.randint(1, 3)))]
+        return self._text(gap.join(parts))
+
+    def _make_sql(self) -> Value:
+        table, column = self.word(), self.word()
+        where = self.rng.choice(
+            (
+                "",
+                f" WHERE {column} = {self.rng.randint(1, 99)}",
+                f" LIMIT {self.rng.randint(1, 50)}",
+            )
+        )
+        return self._text(
+            f"SELECT {self.rng.choice(('*', column, 'COUNT(*)'))} FROM {table}{where}"
+        )
+
+    # --- numbers ------------------------------------------------------------------------------
+
+    def _make_count(self) -> Value:
+        number = self.rng.choice((self.rng.randint(1, 12), self.rng.randint(2, 99)))
+        return self._integer(number)
+
+    def _integer(self, number: int) -> Value:
+        if number <= 20 and self.rng.random() < 0.25:
+            return Value(number, self._lists["number"][number])
+        return Value(number, str(number))
+
+    def _make_integer(self) -> Value:
+        return self._integer(self.rng.randint(0, 10 ** self.rng.randint(1, 5)))
+
+    def _make_money(self) -> Value:
+        rng = self.rng
+        if rng.random() < 0.5:
+            return Value(number := rng.randint(1, 10 ** rng.randint(2, 4)), str(number))
+        return self._decimal(rng.randint(100, 10 ** rng.randint(3, 6)), 2)
+
+    def _decimal(self, scaled: int, places: int) -> Value:
+        """scaled / 10^places, as JSON writes it: no zeros at its end."""
+        number = round(scaled / 10**places, places)
+        data = int(number) if number == int(number) else number
+        return Value(data, str(data))
+
+    def _make_decimal(self) -> Value:
+        rng = self.rng
+        value = self._decimal(rng.randint(1, 10 ** rng.randint(2, 4)), rng.choice((0, 1, 1, 2)))
+        if rng.random() < 0.12:
+            return Value(-value.data, str(-value.data))
+        return value
+
+    # --- lists --------------------------------------------------------------------------------
+
+    def _list(self, maker: Callable[[], Value], most: int = 4) -> Value:
+        values = [maker() for _ in range(self.rng.randint(1, most))]
+        return Value([v.data for v in values], listed([v.said for v in values], self.rng))
+
+    def _make_things(self) -> Value:
+        return self._list(lambda: self._text(self.word()))
+
+    def _make_words(self) -> Value:
+        return self._list(lambda: self._text(self.word()), 3)
+
+    def _make_persons(self) -> Value:
+        return self._list(lambda: self._text(self.pick("first")), 3)
+
+    def _make_integers(self) -> Value:
+        def number() -> Value:
+            value = self.rng.randint(0, 999)
+            return Value(value, str(value))
+
+        return self._list(number)

@@ -1,0 +1,184 @@
+"""The held-out cases, made of `heldout.toml`."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import random
+import re
+import string
+import tomllib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+__all__ = ["MEASURES", "Case", "held_out_cases", "held_out_source"]
+
+MEASURES = {
+    "tool, shared words": 0.97, "tool, paraphrased": 0.85, "no tool fits": 0.97,
+    "arguments": 0.93, "two calls": 0.85, "asks what is missing": 0.85,
+    "answer from result": 0.95, "routing": 0.95,
+}  # fmt: skip
+"""What is measured, and the share of cases that must be right."""
+_PARAM = re.compile(
+    r"(?P<key>\w+)(?P<opt>\?)?: (?P<type>\S+)(?: = (?P<default>\S+))?(?: - (?P<about>.*))?"
+)
+_TYPES = ("string", "integer", "number", "boolean")
+_NUM_TOOLS = (2, 3, 4, 5, 6)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Case:
+    """A conversation to be continued, and what the continuation must be.
+
+    Attributes:
+        measure: one of `MEASURES`.
+        messages: up to where the model answers.
+        tools: as OpenAI has them.
+        calls: names and arguments of the calls to be made.
+        must: texts that the answer must hold.
+        exact: the answer is this and nothing else.
+    """
+
+    measure: str
+    messages: tuple[dict[str, Any], ...]
+    tools: tuple[dict[str, Any], ...] = ()
+    calls: tuple[tuple[str, dict[str, Any]], ...] = ()
+    must: tuple[str, ...] = ()
+    exact: str | None = None
+
+
+def held_out_source() -> dict[str, Any]:
+    """The file as it is."""
+    path = Path(__file__).with_name("heldout.toml")
+    return tomllib.loads(path.read_text(encoding="utf-8"))
+
+
+def held_out_cases(seed: int = 0, rounds: int = 3) -> list[Case]:
+    """All cases, `rounds` times; chance decides which values and which tools come together."""
+    cases = _Cases(held_out_source(), random.Random(seed))
+    return [case for _ in range(rounds) for case in cases.all()]
+
+
+class _Cases:
+    def __init__(self, source: Mapping[str, Any], rng: random.Random) -> None:
+        self._source = source
+        self._tools: list[dict[str, Any]] = source["tool"]
+        self._rng = rng
+
+    def all(self) -> Iterator[Case]:
+        for tool in self._tools:
+            for text in tool["stem"] + [tool["act"]]:
+                yield self._call("tool, shared words", tool, text)
+            for text in tool["para"]:
+                yield self._call("tool, paraphrased", tool, text)
+            yield self._unwanted(tool)
+            for text in tool["lack"]:
+                yield self._lacking(tool, text)
+            yield self._answer(tool)
+        for first, second in zip(self._tools, self._shuffled(self._tools), strict=True):
+            if first is not second:
+                yield self._two(first, second)
+        for team in self._source["team"]:
+            yield from self._routes(team)
+
+    def _call(self, measure: str, tool: dict[str, Any], text: str) -> Case:
+        said, arguments = self._filled(tool, text)
+        calls = ((tool["name"], arguments),)
+        return Case(measure, (_user(said),), self._with_others([tool]), calls)
+
+    def _two(self, first: dict[str, Any], second: dict[str, Any]) -> Case:
+        a, a_arguments = self._filled(first, first["act"])
+        b, b_arguments = self._filled(second, second["act"])
+        text = self._rng.choice(self._source["joins"]).format(a=a, b=b)
+        calls = ((first["name"], a_arguments), (second["name"], b_arguments))
+        return Case("two calls", (_user(text),), self._with_others([first, second]), calls)
+
+    def _unwanted(self, tool: dict[str, Any]) -> Case:
+        said, _ = self._filled(tool, tool["stem"][0])
+        others = [other for other in self._tools if other is not tool]
+        chosen = self._rng.sample(others, self._rng.choice(_NUM_TOOLS))
+        return Case("no tool fits", (_user(said),), tuple(map(described, chosen)))
+
+    def _lacking(self, tool: dict[str, Any], text: str) -> Case:
+        text, _, missing = text.partition(" | ")
+        said, _ = self._filled(tool, text)
+        must = (missing.replace("_", " "),)
+        return Case("asks what is missing", (_user(said),), self._with_others([tool]), must=must)
+
+    def _answer(self, tool: dict[str, Any]) -> Case:
+        said, arguments = self._filled(tool, tool["stem"][0])
+        function = {"name": tool["name"], "arguments": arguments}
+        calls = [{"id": "1", "type": "function", "function": function}]
+        call = {"role": "assistant", "content": None, "tool_calls": calls}
+        result = {"role": "tool", "tool_call_id": "1", "content": tool["result"]}
+        return Case(
+            "answer from result", (_user(said), call, result), self._with_others([tool]),
+            must=tuple(tool["must"]),
+        )  # fmt: skip
+
+    def _routes(self, team: dict[str, Any]) -> Iterator[Case]:
+        agents: dict[str, Any] = team["agents"]
+        lines = [f"- {name}: {agent['about']}" for name, agent in agents.items()]
+        system = {"role": "system", "content": "\n".join((team["intro"], *lines))}
+        for name, agent in agents.items():
+            for text in agent["requests"]:
+                yield Case("routing", (system, _user(text)), exact=name)
+
+    def _filled(self, tool: dict[str, Any], text: str) -> tuple[str, dict[str, Any]]:
+        """The request with values in their places, and the arguments that it means."""
+        text, _, implied = text.partition(" | ")
+        values: dict[str, Any] = {}
+        for _, name, _, _ in string.Formatter().parse(text):
+            if name and name not in values:
+                values[name] = self._rng.choice(tool["values"][name])
+        said = text.format(**{name: _said(value) for name, value in values.items()})
+        if implied:
+            name, _, value = implied.partition("=")
+            values[name] = json.loads(value)
+        order = [param.partition(":")[0].rstrip("?") for param in tool["params"]]
+        return said, {name: values[name] for name in order if name in values}
+
+    def _with_others(self, tools: list[dict[str, Any]]) -> tuple[dict[str, Any], ...]:
+        others = [tool for tool in self._tools if tool not in tools]
+        chosen = tools + self._rng.sample(others, self._rng.choice(_NUM_TOOLS) - 1)
+        return tuple(map(described, self._shuffled(chosen)))
+
+    def _shuffled(self, tools: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        return self._rng.sample(tools, len(tools))
+
+
+def described(tool: Mapping[str, Any]) -> dict[str, Any]:
+    """A tool of the file as OpenAI has it."""
+    properties: dict[str, Any] = {}
+    required = []
+    for text in tool["params"]:
+        match = _PARAM.fullmatch(text)
+        assert match, text  # the file is ours
+        schema = _schema(match["type"])
+        if match["default"]:
+            schema["default"] = json.loads(match["default"])
+        if match["about"]:
+            schema["description"] = match["about"]
+        properties[match["key"]] = schema
+        if not match["opt"]:
+            required.append(match["key"])
+    parameters = {"type": "object", "properties": properties, "required": required}
+    function = {"name": tool["name"], "description": tool["about"], "parameters": parameters}
+    return {"type": "function", "function": function}
+
+
+def _schema(kind: str) -> dict[str, Any]:
+    if kind.startswith("["):
+        return {"type": "array", "items": _schema(kind[1:-1])}
+    return {"type": kind} if kind in _TYPES else {"type": "string", "enum": kind.split("|")}
+
+
+def _said(value: Any) -> str:
+    if isinstance(value, list):
+        return value[0] if len(value) == 1 else f"{', '.join(value[:-1])} and {value[-1]}"
+    return str(value)
+
+
+def _user(text: str) -> dict[str, Any]:
+    return {"role": "user", "content": text}

@@ -1,0 +1,164 @@
+"""Runs the held-out cases through the engine and counts what is right.
+
+    python -m pyslm.finetune.evaluate MODEL.gguf
+
+All cases run together, greedily, as they would for a caller: with the model's own chat template and
+the parser of its tool-call format; once with the grammar of the calls and once without.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import re
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from pyslm import LLM, SamplingParams
+from pyslm.chat.control import control_tokens
+from pyslm.chat.events import ContentDelta, Event, ToolCallArguments, ToolCallStart
+from pyslm.chat.output import OutputParser
+from pyslm.chat.tool_formats import ToolFormat, detect_tool_format
+from pyslm.chat.tools import tools_of
+from pyslm.finetune.evaluation.cases import MEASURES, Case
+from pyslm.tokenizer import Tokenizer, load_tokenizer
+
+__all__ = ["Answer", "Outcome", "Report", "evaluate", "judge"]
+
+_NUMBER = re.compile(r"\d+")
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Answer:
+    """What a model made of a case."""
+
+    text: str
+    calls: tuple[tuple[str, Any], ...]
+    """Names and arguments; None for arguments that are no JSON object."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Outcome:
+    """A case with its answer, and by measure whether it was right."""
+
+    case: Case
+    answer: Answer
+    right: dict[str, bool]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Report:
+    """All outcomes of a model."""
+
+    model: Path
+    constrained: bool
+    outcomes: tuple[Outcome, ...]
+    seconds: float
+
+    def shares(self) -> dict[str, tuple[int, int]]:
+        """Measure -> cases that were right, and all."""
+        table: dict[str, tuple[int, int]] = dict.fromkeys(MEASURES, (0, 0))
+        for outcome in self.outcomes:
+            for measure, right in outcome.right.items():
+                good, total = table.get(measure, (0, 0))
+                table[measure] = (good + right, total + 1)
+        return table
+
+    def wrong(self, measure: str) -> list[Outcome]:
+        """The outcomes that were wrong in a measure."""
+        return [outcome for outcome in self.outcomes if outcome.right.get(measure) is False]
+
+
+def evaluate(
+    llm: LLM, cases: Sequence[Case], *, constrained: bool, max_tokens: int = 200
+) -> Report:
+    """Lets the model answer all cases, many at a time.
+
+    Args:
+        llm: a model with a chat template.
+        cases: as of `held_out_cases`.
+        max_tokens: of an answer.
+        constrained: calls follow the grammar of the tools' schemas.
+    """
+    started = time.monotonic()
+    tool_format = detect_tool_format(llm.chat_template.source)
+    tokenizer = load_tokenizer(llm.info.path)
+    prompts = [llm.encode_chat(case.messages, list(case.tools) or None) for case in cases]
+    params = [_params(case, tool_format, tokenizer, constrained, max_tokens) for case in cases]
+    results = llm.generate(prompts, params)
+    outcomes = []
+    for case, result in zip(cases, results, strict=True):
+        text = llm.detokenize(result.token_ids, skip_special_tokens=False)
+        answer = _read(text, case, tool_format, tokenizer)
+        outcomes.append(Outcome(case, answer, judge(case, answer)))
+    return Report(llm.info.path, constrained, tuple(outcomes), seconds=time.monotonic() - started)
+
+
+def judge(case: Case, answer: Answer) -> dict[str, bool]:
+    """Measure -> whether the answer is right."""
+    if case.exact is not None:
+        return {case.measure: answer.text.strip() == case.exact and not answer.calls}
+    if len(case.calls) > 1:
+        return {case.measure: _same_calls(case.calls, answer.calls)}
+    if case.calls:
+        named = [name for name, _ in answer.calls] == [name for name, _ in case.calls]
+        right = {case.measure: named}
+        if named:
+            right["arguments"] = _same_calls(case.calls, answer.calls)
+        return right
+    text = answer.text.lower()
+    told = not answer.calls and bool(text.strip())
+    told = told and all(must.lower() in text for must in case.must)
+    if case.measure == "answer from result":
+        told = told and not _invented_numbers(case, answer.text)
+    return {case.measure: told}
+
+
+def _same_calls(wanted: Sequence[tuple[str, Any]], made: Sequence[tuple[str, Any]]) -> bool:
+    """The same calls, in any order; 2 and 2.0 are the same number, 1 and true are not."""
+    return sorted(map(_key, wanted)) == sorted(map(_key, made))
+
+
+def _key(call: tuple[str, Any]) -> str:
+    def plain(value: Any) -> Any:
+        if isinstance(value, float) and value.is_integer():
+            return int(value)
+        if isinstance(value, dict):
+            return {key: plain(item) for key, item in value.items()}
+        return [plain(item) for item in value] if isinstance(value, list) else value
+
+    return json.dumps([call[0], plain(call[1])], sort_keys=True)
+
+
+def _invented_numbers(case: Case, text: str) -> bool:
+    known = set(_NUMBER.findall(json.dumps(case.messages)))
+    return not set(_NUMBER.findall(text)) <= known
+
+
+def _params(
+    case: Case, tool_format: ToolFormat, tokenizer: Tokenizer, constrained: bool, max_tokens: int
+) -> SamplingParams:
+    grammar = None
+    if constrained and case.tools:
+        tools = tools_of(case.tools)
+        grammar = tool_format.grammar(tools, "auto", control=control_tokens(tokenizer))
+    return SamplingParams(max_tokens=max_tokens, temperature=0.0, grammar=grammar)
+
+
+def _read(text: str, case: Case, tool_format: ToolFormat, tokenizer: Tokenizer) -> Answer:
+    for token in sorted(tokenizer.eog_ids):
+        text = text.removesuffix(tokenizer.token_text(token))
+    parser = OutputParser(tool_format, case.tools)
+    return _answer([*parser.feed(text), *parser.finish()])
+
+
+def _answer(events: Sequence[Event]) -> Answer:
+    said = "".join(event.text for event in events if isinstance(event, ContentDelta))
+    names = [event.name for event in events if isinstance(event, ToolCallStart)]
+    arguments = [""] * len(names)
+    for event in events:
+        if isinstance(event, ToolCallArguments):
+            arguments[event.index] += event.text
+    return Answer(said, tuple(zip(names, map(json.loads, arguments), strict=True)))

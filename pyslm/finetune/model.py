@@ -1,0 +1,124 @@
+"""The network: qwen3's, small. pyslm's engine computes the same of the GGUF file."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from pyslm.finetune.config import ModelConfig
+
+__all__ = ["Nano", "attention_mask"]
+
+
+def attention_mask(scene: Tensor, branch: Tensor) -> Tensor:
+    """Who sees whom, bool [rows, 1, tokens, tokens]; see `packing`."""
+    num_tokens = scene.shape[1]
+    causal = torch.ones(num_tokens, num_tokens, dtype=torch.bool, device=scene.device).tril()
+    same_scene = scene[:, :, None] == scene[:, None, :]
+    shared = branch[:, None, :] == 0
+    same_branch = branch[:, :, None] == branch[:, None, :]
+    return (causal & same_scene & (shared | same_branch))[:, None]
+
+
+def rope_tables(config: ModelConfig, position: Tensor) -> tuple[Tensor, Tensor]:
+    """Cosines and sines, [rows, 1, tokens, head_dim / 2]."""
+    exponent = torch.arange(0, config.head_dim, 2, device=position.device) / config.head_dim
+    angle = position[:, None, :, None].float() * config.rope_theta**-exponent
+    return angle.cos(), angle.sin()
+
+
+def _rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+    """Rope on halves: channel i goes with i + head_dim / 2."""
+    a, b = x.float().chunk(2, -1)
+    return torch.cat((a * cos - b * sin, a * sin + b * cos), -1).type_as(x)
+
+
+class _Attention(nn.Module):
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.config = config
+        q, kv = config.heads * config.head_dim, config.kv_heads * config.head_dim
+        self.q_proj = nn.Linear(config.hidden, q, bias=False)
+        self.k_proj = nn.Linear(config.hidden, kv, bias=False)
+        self.v_proj = nn.Linear(config.hidden, kv, bias=False)
+        self.o_proj = nn.Linear(q, config.hidden, bias=False)
+        self.q_norm = nn.RMSNorm(config.head_dim, config.norm_eps)
+        self.k_norm = nn.RMSNorm(config.head_dim, config.norm_eps)
+
+    def forward(self, x: Tensor, rope: tuple[Tensor, Tensor], mask: Tensor) -> Tensor:
+        rows, tokens, _ = x.shape
+
+        def split(y: Tensor) -> Tensor:
+            return y.view(rows, tokens, -1, self.config.head_dim).transpose(1, 2)
+
+        q = _rotate(self.q_norm(split(self.q_proj(x))), *rope)
+        k = _rotate(self.k_norm(split(self.k_proj(x))), *rope)
+        v = split(self.v_proj(x))
+        share = self.config.heads // self.config.kv_heads
+        k, v = k.repeat_interleave(share, 1), v.repeat_interleave(share, 1)
+        y = functional.scaled_dot_product_attention(q.type_as(v), k.type_as(v), v, attn_mask=mask)
+        out: Tensor = self.o_proj(y.transpose(1, 2).reshape(rows, tokens, -1))
+        return out
+
+
+class _Mlp(nn.Module):
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.gate_proj = nn.Linear(config.hidden, config.ffn, bias=False)
+        self.up_proj = nn.Linear(config.hidden, config.ffn, bias=False)
+        self.down_proj = nn.Linear(config.ffn, config.hidden, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.down_proj(functional.silu(self.gate_proj(x)) * self.up_proj(x))
+        return out
+
+
+class _Layer(nn.Module):
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.input_layernorm = nn.RMSNorm(config.hidden, config.norm_eps)
+        self.self_attn = _Attention(config)
+        self.post_attention_layernorm = nn.RMSNorm(config.hidden, config.norm_eps)
+        self.mlp = _Mlp(config)
+
+    def forward(self, x: Tensor, rope: tuple[Tensor, Tensor], mask: Tensor) -> Tensor:
+        x = x + self.self_attn(self.input_layernorm(x), rope, mask)
+        out: Tensor = x + self.mlp(self.post_attention_layernorm(x))
+        return out
+
+
+class Nano(nn.Module):
+    """Token ids in, hidden states out; `logits` is the head, tied to the embedding."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.embed_tokens = nn.Embedding(config.vocab_size, config.hidden)
+        self.layers = nn.ModuleList(_Layer(config) for _ in range(config.layers))
+        self.norm = nn.RMSNorm(config.hidden, config.norm_eps)
+        self.reset()
+
+    @torch.no_grad()
+    def reset(self) -> None:
+        """Small random weights; what each layer adds begins at zero."""
+        for name, weight in self.named_parameters():
+            if weight.dim() < 2:
+                weight.fill_(1.0)
+            elif name.endswith(("o_proj.weight", "down_proj.weight")):
+                weight.zero_()
+            else:
+                weight.normal_(0.0, 0.02 if name.startswith("embed") else weight.shape[1] ** -0.5)
+
+    def forward(self, tokens: Tensor, position: Tensor, mask: Tensor) -> Tensor:
+        """Hidden states after the last norm, [rows, tokens, hidden]."""
+        x = self.embed_tokens(tokens)
+        rope = rope_tables(self.config, position)
+        for layer in self.layers:
+            x = layer(x, rope, mask)
+        out: Tensor = self.norm(x)
+        return out
+
+    def logits(self, hidden: Tensor) -> Tensor:
+        """[..., hidden] -> float32 [..., vocab_size]."""
+        return functional.linear(hidden, self.embed_tokens.weight).float()

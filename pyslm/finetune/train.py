@@ -1,0 +1,103 @@
+"""Trains a model from scratch, or goes on where that was interrupted.
+
+    python -m pyslm.finetune.train --preset nano --out runs/nano --seed 0
+
+writes into the folder: vocabulary.json, checkpoint.pt, log.jsonl, loss.svg and model.gguf.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from pyslm.errors import PyslmError
+from pyslm.finetune.config import PRESETS, preset
+
+__all__ = ["main", "train"]
+
+
+def train(
+    out: Path,
+    preset_name: str = "nano",
+    *,
+    device: str | None = None,
+    threads: int | None = None,
+    workers: int | None = None,
+    until: int | None = None,
+    minutes: float | None = None,
+    quantization: str = "Q8_0",
+    **changes: Any,
+) -> Path:
+    """Trains to the end, draws the loss and writes `out`/model.gguf, which it returns.
+
+    Args:
+        out: the folder of the training; one with a checkpoint goes on.
+        preset_name: one of `PRESETS`.
+        device: "cpu", "cuda", ...; None: a GPU where there is one.
+        threads: of torch on the CPU; None: as torch likes.
+        workers: processes that make data; None: none on a CPU, which has no core to spare.
+        until: stop after this step, before the learning rate has fallen.
+        minutes: stop after this time; the same command goes on later.
+        quantization: of the weights in the file; see `pyslm.quant_mix.MIXES`.
+        changes: numbers of `TrainConfig` that differ from the preset.
+
+    Raises:
+        InvalidRequestError: an unknown preset or quantization, or a folder with a training of
+            another model.
+        ModelFileError: a damaged checkpoint.
+    """
+    import torch
+
+    from pyslm.finetune.export import check_quantization, export
+    from pyslm.finetune.plot import plot_losses
+    from pyslm.finetune.progress import training_progress
+    from pyslm.finetune.trainer import Trainer
+
+    check_quantization(quantization)  # a wrong one is told now, not after hours
+    if threads is not None:
+        torch.set_num_threads(threads)
+    device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    if workers is None:
+        workers = 0 if device == "cpu" else max(1, (os.cpu_count() or 2) - 2)
+    model_config, train_config = preset(preset_name, **changes)
+    trainer = Trainer(out, model_config, train_config, device)
+    with training_progress(trainer) as report:
+        trainer.run(report, until=until, workers=workers, minutes=minutes)
+    plot_losses(trainer.log, out / "loss.svg")
+    return export(trainer.model, trainer.vocabulary, out / "model.gguf", quantization)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command line; returns the exit status."""
+    parser = argparse.ArgumentParser(prog="python -m pyslm.finetune.train", description=__doc__)
+    parser.add_argument("--preset", default="nano", choices=list(PRESETS))
+    parser.add_argument("--out", type=Path, required=True, help="folder of the training")
+    parser.add_argument("--seed", type=int)
+    parser.add_argument("--steps", type=int)
+    parser.add_argument("--until", type=int, help="stop after this step")
+    parser.add_argument("--minutes", type=float, help="stop after this time; goes on when repeated")
+    parser.add_argument("--device", help="cpu or cuda; default: a GPU where there is one")
+    parser.add_argument("--threads", type=int, help="of torch on the CPU")
+    parser.add_argument("--workers", type=int, help="processes that make data")
+    parser.add_argument("--quantization", default="Q8_0")
+    given = vars(parser.parse_args(arguments))
+    try:
+        out = train(given.pop("out"), given.pop("preset"), **given)
+    except ModuleNotFoundError as error:
+        if error.name not in ("torch", "matplotlib"):
+            raise
+        print(f"training needs {error.name}: pip install 'pyslm[train]'", file=sys.stderr)
+        return 1
+    except PyslmError as error:
+        print(error, file=sys.stderr)
+        return 1
+    print(out)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

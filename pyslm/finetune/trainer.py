@@ -1,0 +1,271 @@
+"""The training loop: the same on a CPU and on a GPU."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import math
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from pyslm.errors import InvalidRequestError
+from pyslm.finetune.checkpoint import Checkpoint
+from pyslm.finetune.config import ModelConfig, TrainConfig
+from pyslm.finetune.data.spec import ToolSpec
+from pyslm.finetune.model import Nano, attention_mask
+from pyslm.finetune.packing import Batch, batch_of_step
+from pyslm.finetune.vocabulary import NanoVocabulary
+
+__all__ = ["Trainer", "learning_rate_factor"]
+
+Report = Callable[[int, dict[str, Any]], None]
+"""Called after each step with its number and, each `log_every`, the measurements."""
+
+
+def learning_rate_factor(config: TrainConfig, step: int) -> float:
+    """Warm-up, a plateau, and a fall to zero in a straight line (WSD: Hu et al. 2024)."""
+    decay_steps = max(1, round(config.steps * config.decay_share))
+    rise = (step + 1) / max(1, config.warmup_steps)
+    fall = (config.steps - step) / decay_steps
+    return max(0.0, min(1.0, rise, fall))
+
+
+class _Batches(Dataset[Batch]):
+    """Batches by step: any process makes the same."""
+
+    def __init__(
+        self, vocabulary: NanoVocabulary, config: TrainConfig, catalog: tuple[ToolSpec, ...]
+    ) -> None:
+        self._vocabulary = vocabulary
+        self._config = config
+        self._catalog = catalog
+
+    def __getitem__(self, step: int) -> Batch:
+        return batch_of_step(self._vocabulary, self._config, step, self._catalog)
+
+
+class _Steps(Sampler[int]):
+    def __init__(self, begin: int, end: int) -> None:
+        self._range = range(begin, end)
+
+    def __iter__(self) -> Any:
+        return iter(self._range)
+
+    def __len__(self) -> int:
+        return len(self._range)
+
+
+class Trainer:
+    """A model in training, with its folder.
+
+    The folder holds `vocabulary.json`, `checkpoint.pt` and `log.jsonl`. A folder with a checkpoint
+    goes on where that was written, with the numbers that it was begun with; what comes out is the
+    same as without the interruption.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        model: ModelConfig,
+        train: TrainConfig,
+        device: str = "cpu",
+        vocabulary: NanoVocabulary | None = None,
+        start: Mapping[str, Tensor] | None = None,
+        catalog: tuple[ToolSpec, ...] = (),
+    ) -> None:
+        """`start` are weights to begin with, of a model with that `vocabulary`; tools of a
+        `catalog` come up more often than others."""
+        self.folder = folder
+        folder.mkdir(parents=True, exist_ok=True)
+        path = folder / "checkpoint.pt"
+        saved = Checkpoint.load(path) if path.exists() else None
+        if saved is not None and saved.model != model:
+            raise InvalidRequestError(
+                f"{folder} holds a training of another model ({saved.model}); give another folder"
+            )
+        self.train_config = train
+        self.model_config = model
+        self.vocabulary = self._vocabulary(vocabulary)
+        self._catalog = catalog
+        self.device = torch.device(device)
+        torch.manual_seed(train.seed)
+        self.model = Nano(model).to(self.device)
+        if start is not None:
+            self.model.load_state_dict(dict(start))
+        self.optimizers = _optimizers(self.model, train)
+        self.step = 0
+        self.log: list[dict[str, Any]] = []
+        if saved is not None:
+            self._restore(saved)
+        on_gpu = self.device.type == "cuda"
+        self._forward = torch.compile(self.model) if on_gpu else self.model
+        self._autocast = (
+            torch.autocast("cuda", torch.bfloat16) if on_gpu else contextlib.nullcontext()
+        )
+
+    def _vocabulary(self, given: NanoVocabulary | None) -> NanoVocabulary:
+        path = self.folder / "vocabulary.json"
+        if path.exists():
+            return NanoVocabulary.load(path)
+        made = given or NanoVocabulary.train(self.model_config.vocab_size, self.train_config.seed)
+        made.save(path)
+        return made
+
+    def _restore(self, saved: Checkpoint) -> None:
+        self.model.load_state_dict(saved.weights)
+        for optimizer, state in zip(self.optimizers, saved.optimizers, strict=True):
+            optimizer.load_state_dict(state)
+        self.step, self.log = saved.step, list(saved.log)
+
+    # --- steps --------------------------------------------------------------------------------
+
+    def run(
+        self,
+        report: Report | None = None,
+        until: int | None = None,
+        workers: int = 0,
+        minutes: float | None = None,
+    ) -> bool:
+        """Trains to the last step, or to `until`, or for so many minutes.
+
+        A checkpoint is written from time to time, at the end, and when Ctrl-C stops it.
+
+        Returns:
+            Whether the training is complete.
+        """
+        config = self.train_config
+        loader = DataLoader(
+            _Batches(self.vocabulary, config, self._catalog),
+            batch_size=None,
+            sampler=_Steps(self.step, config.steps if until is None else min(until, config.steps)),
+            num_workers=workers,
+            prefetch_factor=4 if workers else None,
+        )
+        deadline = math.inf if minutes is None else time.monotonic() + 60 * minutes
+        meter, saved_at = _Meter(), time.monotonic()
+        try:
+            for batch in loader:
+                self._train_step(batch, meter)
+                self.step += 1
+                entry = self._measure(meter)
+                if report is not None:
+                    report(self.step, entry)
+                if time.monotonic() - saved_at > config.checkpoint_seconds:
+                    self.save()
+                    saved_at = time.monotonic()
+                if time.monotonic() > deadline:
+                    break
+        finally:
+            self.save()
+        return self.step >= config.steps
+
+    def _measure(self, meter: _Meter) -> dict[str, Any]:
+        if self.step % self.train_config.log_every:
+            return {}
+        entry = {"step": self.step, **meter.take()}
+        self.log.append(entry)
+        return entry
+
+    def save(self) -> None:
+        """Writes checkpoint and log."""
+        states = [optimizer.state_dict() for optimizer in self.optimizers]
+        Checkpoint(
+            self.step,
+            self.model_config,
+            self.train_config,
+            self.model.state_dict(),
+            states,
+            self.log,
+        ).save(self.folder / "checkpoint.pt")
+        text = "".join(json.dumps(entry) + "\n" for entry in self.log)
+        (self.folder / "log.jsonl").write_text(text, encoding="utf-8")
+
+    def _train_step(self, batch: Batch, meter: _Meter) -> None:
+        factor = learning_rate_factor(self.train_config, self.step)
+        for optimizer in self.optimizers:
+            for group in optimizer.param_groups:
+                group["lr"] = group["base_lr"] * factor
+        losses, weights, categories = self._losses(batch)
+        loss = (losses * weights).sum() / weights.sum()
+        loss.backward()  # type: ignore[no-untyped-call]
+        nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
+        for optimizer in self.optimizers:
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
+        meter.add(batch, losses.detach(), categories)
+
+    def _losses(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
+        """Cross entropy, weight and category of each token that is learned, [learned]."""
+        tokens, position = self._put(batch.tokens), self._put(batch.position)
+        mask = attention_mask(self._put(batch.scene), self._put(batch.branch))
+        with self._autocast:
+            hidden = self._forward(tokens, position, mask)
+            # The head is half of the work where the vocabulary is large: only where it matters.
+            places = self._put(batch.weight)[:, :-1] > 0
+            logits = self.model.logits(hidden[:, :-1][places])
+        targets = tokens[:, 1:][places].long()
+        losses = functional.cross_entropy(logits.float(), targets, reduction="none")
+        weights = self._put(batch.weight)[:, :-1][places]
+        return losses, weights, self._put(batch.category)[:, :-1][places]
+
+    def _put(self, array: npt.NDArray[Any]) -> Tensor:
+        return torch.from_numpy(array).to(self.device, non_blocking=True)
+
+
+class _Meter:
+    """Losses by category since the last look, and tokens a second."""
+
+    def __init__(self) -> None:
+        self._clear()
+
+    def _clear(self) -> None:
+        self._sums: dict[str, list[Tensor]] = {}
+        self._num_tokens = 0
+        self._since = time.monotonic()
+
+    def add(self, batch: Batch, losses: Tensor, categories: Tensor) -> None:
+        self._num_tokens += int((batch.scene >= 0).sum())
+        for i, name in enumerate(batch.categories):
+            chosen = (categories == i).float()
+            self._sums.setdefault(name, []).append(torch.stack((losses @ chosen, chosen.sum())))
+
+    def take(self) -> dict[str, Any]:
+        totals = {name: torch.stack(parts).sum(0).tolist() for name, parts in self._sums.items()}
+        loss = sum(total for total, _ in totals.values()) / max(
+            1.0, sum(n for _, n in totals.values())
+        )
+        by_category = {name: round(total / max(n, 1.0), 4) for name, (total, n) in totals.items()}
+        rate = self._num_tokens / max(time.monotonic() - self._since, 1e-9)
+        self._clear()
+        if not math.isfinite(loss):
+            raise InvalidRequestError(
+                "the loss is no number any more: begin again with a smaller learning rate"
+            )
+        return {
+            "loss": round(loss, 4),
+            "tokens_per_second": round(rate),
+            "by_category": by_category,
+        }
+
+
+def _optimizers(model: Nano, config: TrainConfig) -> list[torch.optim.Optimizer]:
+    """Muon (Jordan 2024) for the layers' matrices, AdamW for the embedding and the norms."""
+    matrices = [p for name, p in model.named_parameters() if p.dim() == 2 and "embed" not in name]
+    others = [p for name, p in model.named_parameters() if p.dim() != 2 or "embed" in name]
+    muon = torch.optim.Muon(
+        matrices, lr=config.muon_lr, weight_decay=config.weight_decay, momentum=0.95
+    )
+    adam = torch.optim.AdamW(others, lr=config.adam_lr, betas=(0.9, 0.95), weight_decay=0.0)
+    optimizers: list[torch.optim.Optimizer] = [muon, adam]
+    for optimizer, rate in zip(optimizers, (config.muon_lr, config.adam_lr), strict=True):
+        for group in optimizer.param_groups:
+            group["base_lr"] = rate
+    return optimizers

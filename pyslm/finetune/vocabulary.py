@@ -1,0 +1,109 @@
+"""Nano's vocabulary: byte-level BPE of whose tokens none spans a border that copying crosses.
+
+A value stands after a space in the request and after a quote in the call. Were " Oslo" a token,
+the two would have nothing in common; so words, spaces, digits and punctuation never merge, except
+for JSON's own punctuation and a few short words that nobody copies. "getWeather" is "get" and
+"Weather". The file names the pre-tokenizer "llama-bpe": its words are larger than ours, which makes
+no difference to merges that stay inside, and a word that is a token needs no merge.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from tokenizers import Regex, Tokenizer, models, pre_tokenizers, trainers
+
+from pyslm.finetune.data import Scene, scenes
+from pyslm.finetune.data.files import Lexicon
+from pyslm.finetune.dialect import CONTROL, write_messages, write_prefix
+from pyslm.tokenizer.bpe import build
+from pyslm.tokenizer.vocabulary import TokenType
+from pyslm.tokenizer.vocabulary import Vocabulary as FileVocabulary
+
+__all__ = ["PRE_TOKENIZER", "NanoVocabulary"]
+
+PRE_TOKENIZER = "llama-bpe"
+_PIECES = r"\p{Lu}?[\p{Ll}\p{M}]+|\p{Lu}+(?!\p{Ll})|\p{Lo}+|[^\p{Lu}\p{Ll}\p{M}\p{Lo}]"
+_SPACED = (
+    "the|a|an|to|of|in|on|for|with|and|or|is|are|was|it|at|by|from|as|be|do|does|what|how|where|when|"
+    "which|who|that|this|me|my|you|your|we|our|i|us|please|can|could|would|will|want|need|like|have|"
+    "has|about|called|named|all|not|no|string|integer|number|boolean|tell|show|get|set|one"
+)
+_JSON_MERGES = (
+    '{ "', '" :', 'Ġ "', '" ,', '" }', '"} }', 'Ġ {"', "Ġ [", 'Ġ[ "', '" ]', "} }", "] }", "]} }",
+    '"] }', '"]} }', "Ġ {",
+)  # fmt: skip
+_TRAINING_SCENES = 5000
+_GLOSS_REPEATS = 3  # so that plain English is not drowned by requests
+
+
+class NanoVocabulary:
+    """Tokens by id, and the merges in order of rank."""
+
+    def __init__(self, tokens: list[str], merges: list[str]) -> None:
+        self.tokens = tokens
+        self.merges = merges
+        self.ids = {token: i for i, token in enumerate(tokens)}
+        self.types = [TokenType.CONTROL] * len(CONTROL)
+        self.types += [TokenType.NORMAL] * (len(tokens) - len(CONTROL))
+        # The very tokenizer that the engine builds of the file.
+        self._backend = build(
+            FileVocabulary(
+                "gpt2", PRE_TOKENIZER, tokens, self.ids, self.types, None, merges, {}, {}, None, ""
+            )
+        )
+
+    @classmethod
+    def train(cls, size: int, seed: int, num_scenes: int = _TRAINING_SCENES) -> NanoVocabulary:
+        """Learns `size` tokens from what the generator says with that seed."""
+        tokenizer = Tokenizer(models.BPE())
+        split = pre_tokenizers.Split(Regex(_PIECES), "isolated")
+        byte_level = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
+        tokenizer.pre_tokenizer = pre_tokenizers.Sequence([split, byte_level])
+        extra = [
+            *(merge.replace(" ", "") for merge in _JSON_MERGES),
+            *(f"Ġ{w}" for w in _SPACED.split("|")),
+        ]
+        trainer = trainers.BpeTrainer(
+            vocab_size=size - len(CONTROL) - len(extra),
+            initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
+            show_progress=False,
+        )
+        drawn = itertools.islice(scenes(seed), num_scenes)
+        tokenizer.train_from_iterator(itertools.chain(_texts(drawn), _glosses()), trainer)
+        model = json.loads(tokenizer.to_str())["model"]
+        learned = sorted(model["vocab"], key=model["vocab"].__getitem__)
+        merges = [merge if isinstance(merge, str) else " ".join(merge) for merge in model["merges"]]
+        return cls([*CONTROL, *learned, *extra], [*merges, *_JSON_MERGES])
+
+    @classmethod
+    def load(cls, path: Path) -> NanoVocabulary:
+        data = json.loads(path.read_text(encoding="utf-8"))
+        return cls(data["tokens"], data["merges"])
+
+    def save(self, path: Path) -> None:
+        data = {"tokens": self.tokens, "merges": self.merges}
+        path.write_text(json.dumps(data, ensure_ascii=False), encoding="utf-8")
+
+    def encode(self, texts: list[str]) -> list[list[int]]:
+        """Token ids of texts without control tokens."""
+        return [
+            e.ids for e in self._backend.text.encode_batch_fast(texts, add_special_tokens=False)
+        ]
+
+
+def _glosses() -> Iterator[str]:
+    lexicon = Lexicon.load()
+    for word in (*lexicon.nouns, *lexicon.verbs, *lexicon.adjectives):
+        yield from itertools.repeat(f"{word.word} {word.gloss}", _GLOSS_REPEATS)
+
+
+def _texts(drawn: Iterable[Scene]) -> Iterator[str]:
+    for scene in drawn:
+        pieces = [*write_prefix(scene.system, scene.tools)]
+        for branch in scene.branches:
+            pieces += write_messages(branch.messages)
+        yield from (piece.text for piece in pieces if not piece.is_control)

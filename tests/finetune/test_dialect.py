@@ -1,0 +1,103 @@
+"""What training writes is what the chat template in the file writes, to the token."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from typing import Any
+
+from pyslm.chat.conversation import ToolPrompts
+from pyslm.chat.template import ChatTemplate
+from pyslm.chat.tool_formats import detect_tool_format
+from pyslm.finetune.data import scenes
+from pyslm.finetune.dialect import END, chat_template, write_messages, write_prefix
+from pyslm.finetune.packing import encode_pieces
+from pyslm.finetune.vocabulary import PRE_TOKENIZER, NanoVocabulary
+from pyslm.tokenizer import Tokenizer, load_tokenizer
+
+
+def _tokenizer(vocabulary: NanoVocabulary) -> Tokenizer:
+    return load_tokenizer(
+        {
+            "tokenizer.ggml.model": "gpt2",
+            "tokenizer.ggml.pre": PRE_TOKENIZER,
+            "tokenizer.ggml.tokens": vocabulary.tokens,
+            "tokenizer.ggml.token_type": list(map(int, vocabulary.types)),
+            "tokenizer.ggml.merges": vocabulary.merges,
+            "tokenizer.ggml.add_bos_token": False,
+            "tokenizer.ggml.eos_token_id": vocabulary.ids[END],
+            "tokenizer.chat_template": chat_template(),
+        }
+    )
+
+
+def test_python_writes_what_the_template_writes(vocabulary: NanoVocabulary) -> None:
+    template = ChatTemplate(chat_template())
+    tokenizer = _tokenizer(vocabulary)
+    compared = 0
+    for scene in itertools.islice(scenes(21), 40):
+        for branch in scene.branches:
+            system = [{"role": "system", "content": scene.system}] if scene.system else []
+            messages: list[dict[str, Any]] = [*system, *branch.messages]
+            tools = list(scene.tools) or None
+            text = template.render(messages, tools=tools, add_generation_prompt=False)
+            pieces = [
+                *write_prefix(scene.system, scene.tools),
+                *write_messages(branch.messages),
+            ]
+            assert "".join(piece.text for piece in pieces) == text
+            ids = template.encode(tokenizer, messages, tools=tools, add_generation_prompt=False)
+            assert encode_pieces(vocabulary, pieces)[0] == ids
+            compared += 1
+    assert compared > 200
+
+
+def test_only_the_models_words_are_learned() -> None:
+    messages = (
+        {"role": "user", "content": "u"},
+        {"role": "assistant", "content": "a"},
+        {"role": "tool", "content": "r"},
+    )
+    learned = [piece.text for piece in write_messages(messages) if piece.by_model]
+    assert learned == ["a", END]
+
+
+def test_calls_are_read_as_hermes() -> None:
+    assert detect_tool_format(chat_template()).name == "hermes"
+
+
+def test_the_template_can_say_all_that_tools_need() -> None:
+    template = ChatTemplate(chat_template())
+    able = ToolPrompts(template, detect_tool_format(chat_template())).abilities
+    assert able.tools
+    assert able.calls
+    assert able.several_calls
+    assert able.results
+    assert able.long_ids
+
+
+def test_schemas_of_any_kind_are_told() -> None:
+    """Objects and alternatives too, which training has none of."""
+    parameters = {
+        "type": "object",
+        "properties": {
+            "box": {"type": "object", "properties": {"w": {"type": "number"}}, "required": ["w"]},
+            "any": {"anyOf": [{"type": "string"}, {"type": "null"}]},
+            "list": {"type": "array"},
+            "codes": {"enum": [1, 2]},
+        },
+    }
+    function = {"name": "f", "description": "", "parameters": parameters}
+    tools = [{"type": "function", "function": function}]
+    text = ChatTemplate(chat_template()).render([{"role": "user", "content": "x"}], tools=tools)
+    described = text.partition("<|user|>")[0].splitlines()
+    assert described[:2] == ["<|tool|>f", "box?: {w: number}"]
+    assert json.loads(described[2].removeprefix("any?: ")) == parameters["properties"]["any"]
+    assert described[3:] == ["list?: array", "codes?: 1|2"]
+    assert "".join(piece.text for piece in write_prefix(None, tuple(tools))) == "\n".join(described)
+
+
+def test_a_tool_without_parameters() -> None:
+    tools = [{"type": "function", "function": {"name": "now", "description": "It is now."}}]
+    text = ChatTemplate(chat_template()).render([{"role": "user", "content": "x"}], tools=tools)
+    assert text == "<|tool|>now: It is now.<|user|>x<|assistant|>"

@@ -1,0 +1,97 @@
+"""The held-out set is sound, and the training generator never draws of it."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+
+import pyslm.finetune.data
+from pyslm.chat.tools import tools_of
+from pyslm.finetune.data import scenes
+from pyslm.finetune.evaluation import held_out_cases
+from pyslm.finetune.evaluation.cases import MEASURES, held_out_source
+
+_FOLDER = Path(pyslm.finetune.data.__file__).parent
+
+
+def _values(tool: dict[str, Any]) -> set[str]:
+    """Text values of a held-out tool; numbers and choices cannot but come again."""
+    texts = set()
+    for slot, values in tool["values"].items():
+        kind = next(p for p in tool["params"] if p.partition(":")[0].rstrip("?") == slot)
+        if "|" not in kind:
+            flat = itertools.chain(*(v if isinstance(v, list) else [v] for v in values))
+            texts |= {value for value in flat if isinstance(value, str)}
+    return texts
+
+
+def test_every_measure_has_cases() -> None:
+    counts = Counter(case.measure for case in held_out_cases())
+    assert all(counts[measure] >= 40 for measure in MEASURES if measure != "arguments")
+
+
+def test_cases_do_not_change() -> None:
+    assert held_out_cases(3) == held_out_cases(3)
+    assert held_out_cases(3) != held_out_cases(4)
+
+
+def test_expected_calls_fit_the_schemas() -> None:
+    for case in held_out_cases():
+        tools = tools_of(case.tools)
+        for name, arguments in case.calls:
+            jsonschema.validate(arguments, tools[name].argument_schema())
+
+
+def test_paraphrases_share_no_word_with_name_or_description() -> None:
+    """Else they would measure what the requests with shared words measure."""
+    common = {"the", "for", "with", "and", "that", "from", "several"}
+    found = []
+    for tool in held_out_source()["tool"]:
+        words = re.findall(r"[a-z]{3,}", re.sub(r"(?<=[a-z])(?=[A-Z])", " ", tool["name"]).lower())
+        words += re.findall(r"[a-z]{3,}", tool["about"].lower())
+        stems = {word[:5] for word in words} - common
+        for text in tool["para"]:
+            plain = re.sub(r"\{\w+\}", "", text.partition(" | ")[0]).lower()
+            shared = {w[:5] for w in re.findall(r"[a-z]{3,}", plain)} & stems - common
+            found += [(tool["name"], text, shared)] if shared else []
+    assert found == []
+
+
+def test_training_files_hold_no_tool_and_no_phrasing_of_it() -> None:
+    files = [*_FOLDER.glob("*.toml"), *_FOLDER.glob("*.py")]
+    text = "\n".join(path.read_text(encoding="utf-8") for path in files).lower()
+    source = held_out_source()
+    for tool in source["tool"]:
+        assert f'"{tool["name"].lower()}"' not in text
+        for phrase in [tool["about"], tool["act"], *tool["stem"], *tool["para"], *tool["lack"]]:
+            assert f'"{phrase.lower()}"' not in text
+        for value in _values(tool):
+            assert not re.search(rf'["| ]{re.escape(value.lower())}["| ]', text), value
+    for phrase in source["joins"]:
+        assert f'"{phrase.lower()}"' not in text
+    for team in source["team"]:
+        assert team["intro"].lower() not in text
+
+
+def test_training_never_draws_a_held_out_tool_or_request() -> None:
+    held_out = {tool["name"] for tool in held_out_source()["tool"]}
+    requests = {case.messages[-1]["content"].strip(" .?!").lower() for case in held_out_cases()}
+    for scene in itertools.islice(scenes(0), 3000):
+        assert not held_out & {tool["function"]["name"] for tool in scene.tools}
+        for branch in scene.branches:
+            said = {m["content"].strip(" .?!").lower() for m in branch.messages if m["content"]}
+            assert not said & requests
+
+
+def test_training_never_draws_a_held_out_description() -> None:
+    drawn = {
+        tool["function"]["description"]
+        for scene in itertools.islice(scenes(2), 2000)
+        for tool in scene.tools
+    }
+    assert not drawn & {tool["about"] for tool in held_out_source()["tool"]}

@@ -1,0 +1,142 @@
+"""The training data is consistent: every conversation can be checked against its own tools."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import subprocess
+import sys
+from collections import Counter
+from typing import Any
+
+import jsonschema
+import pytest
+
+from pyslm.chat.tools import tools_of
+from pyslm.finetune.data import Branch, Scene, Scenes, scenes
+from pyslm.finetune.data.files import load_toml
+from pyslm.finetune.data.names import spoken
+
+_NUM_SCENES = 400
+_NUMBER_WORDS = load_toml("words.toml")["number"].split()
+
+
+@pytest.fixture(scope="module")
+def drawn() -> list[Scene]:
+    return list(itertools.islice(scenes(11), _NUM_SCENES))
+
+
+def _calls(branch: Branch) -> list[dict[str, Any]]:
+    return [c["function"] for m in branch.messages for c in m.get("tool_calls") or ()]
+
+
+def _with_tools(drawn: list[Scene]) -> list[tuple[Scene, Branch]]:
+    return [(scene, branch) for scene in drawn for branch in scene.branches if scene.tools]
+
+
+def test_same_seed_same_scenes() -> None:
+    first = list(itertools.islice(scenes(5), 20))
+    assert first == list(itertools.islice(scenes(5), 20))
+    assert first != list(itertools.islice(scenes(6), 20))
+
+
+def test_scenes_do_not_depend_on_the_process() -> None:
+    """The order of a set of strings differs between processes; the data must not."""
+    code = (
+        "import itertools; from pyslm.finetune.data import scenes;"
+        "print(hash(0), [s for s in itertools.islice(scenes(5), 30)])"
+    )
+    outputs = set()
+    for hash_seed in "12":
+        run = subprocess.run(
+            [sys.executable, "-c", code],
+            env=os.environ | {"PYTHONHASHSEED": hash_seed, "PYTHONPATH": os.pathsep.join(sys.path)},
+            capture_output=True, text=True, check=True,
+        )  # fmt: skip
+        outputs.add(run.stdout)
+    assert len(outputs) == 1
+
+
+def test_tools_are_valid(drawn: list[Scene]) -> None:
+    for scene in drawn:
+        for tool in tools_of(scene.tools).values():
+            jsonschema.Draft202012Validator.check_schema(dict(tool.parameters))
+
+
+def test_calls_fit_the_schemas(drawn: list[Scene]) -> None:
+    num_calls = 0
+    for scene, branch in _with_tools(drawn):
+        tools = tools_of(scene.tools)
+        for call in _calls(branch):
+            jsonschema.validate(call["arguments"], tools[call["name"]].argument_schema())
+            num_calls += 1
+    assert num_calls > _NUM_SCENES
+
+
+def test_values_stand_in_the_conversation(drawn: list[Scene]) -> None:
+    """What is to be copied is there; numbers may be words, enumerations may have other letters."""
+    for _, branch in _with_tools(drawn):
+        said = " ".join(m["content"] for m in branch.messages if m["role"] == "user")
+        words = said.lower().replace("_", " ")
+        for call in _calls(branch):
+            for value in call["arguments"].values():
+                for item in value if isinstance(value, list) else [value]:
+                    if isinstance(item, bool):
+                        continue
+                    told = str(item) in said or str(item).lower().replace("_", " ") in words
+                    number = isinstance(item, int) and 0 <= item <= 20
+                    assert told or (number and _NUMBER_WORDS[item] in words), (said, item)
+
+
+def test_questions_ask_for_what_is_required(drawn: list[Scene]) -> None:
+    asked = 0
+    for scene, branch in _with_tools(drawn):
+        if branch.category != "missing":
+            continue
+        question = branch.messages[1]["content"]
+        required = {
+            spoken(key)
+            for tool in tools_of(scene.tools).values()
+            for key in tool.parameters.get("required", ())
+        }
+        assert any(f"the {words}" in question for words in required), question
+        asked += 1
+    assert asked > 20
+
+
+def test_answers_are_grounded(drawn: list[Scene]) -> None:
+    for _, branch in _with_tools(drawn):
+        if branch.category != "asked":
+            continue
+        facts = json.loads(branch.messages[2]["content"])
+        assert any(f"is {value}." in branch.messages[3]["content"] for value in facts.values())
+
+
+def test_unwanted_requests_get_no_call(drawn: list[Scene]) -> None:
+    refused = [b for _, b in _with_tools(drawn) if b.category == "none"]
+    assert len(refused) > 50
+    assert not any(map(_calls, refused))
+
+
+def test_routes_name_an_agent_of_the_prompt(drawn: list[Scene]) -> None:
+    routed = [(s, b) for s in drawn for b in s.branches if b.category == "route"]
+    assert len(routed) > 50
+    for scene, branch in routed:
+        assert branch.messages[-1]["content"] in str(scene.system)
+
+
+def test_variety() -> None:
+    """Tools are invented anew: few names come twice."""
+    names = Counter(
+        tool["function"]["name"]
+        for scene in itertools.islice(scenes(1), _NUM_SCENES)
+        for tool in scene.tools
+    )
+    assert len(names) > 0.6 * names.total()
+
+
+def test_max_tools() -> None:
+    source = Scenes(0)
+    counts = {len(source.draw(max_tools=3).tools) for _ in range(200)}
+    assert counts == {0, 1, 2, 3}
