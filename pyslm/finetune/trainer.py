@@ -195,7 +195,7 @@ class Trainer:
                 group["lr"] = group["base_lr"] * factor
         losses, weights, categories = self._losses(batch)
         loss = (losses * weights).sum() / weights.sum()
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
         for optimizer in self.optimizers:
             optimizer.step()
