@@ -111,7 +111,7 @@ def started(arguments: list[str]) -> subprocess.Popen[bytes]:
         stdout=pipe,
         stderr=pipe,
         # Whoever starts the tests in the background has it ignored, and so would the program.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
 
 
