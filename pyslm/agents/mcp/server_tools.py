@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import logging
 import weakref
@@ -14,6 +15,7 @@ from pyslm.agents.mcp.line import Line
 from pyslm.agents.mcp.pins import PinStore, default_pins_path, definition_hash
 from pyslm.agents.mcp.server import McpServer
 from pyslm.agents.portal import portal
+from pyslm.agents.schemas import for_models
 from pyslm.agents.tools import Tool
 from pyslm.errors import AgentConfigError, ToolServerError
 
@@ -129,7 +131,7 @@ class ServerTools:
                 call,
                 self._name(name),
                 definition.description or definition.title or "",
-                definition.input_schema,
+                for_models(copy.deepcopy(definition.input_schema)),
                 timeout=server.timeout,
                 trusted=server.trusted,
                 writes=not reads,
