@@ -352,3 +352,31 @@ def test_a_real_model_calls_a_server(folder: Path, babbling_llm: LLM) -> None:
         assert result.outcome == "ok"
         assert 0 <= int(result.content) <= 198
     agent.close()
+
+
+@pytest.mark.usefixtures("folder")
+def test_definitions_that_do_harm(babbling_llm: LLM) -> None:
+    """Each is refused by name, or kept from harm; the good tool of the same server works."""
+    script = Path(__file__).with_name("mcp_hostile_server.py")
+    server = McpServer(name="harm", command=[sys.executable, str(script)], trusted=True)
+    agent = agent_of([("harm__good", {"a": True}), ("harm__big", {})], "Done.", server=server)
+    good, big = ask(agent).tool_results
+    assert good.outcome == "ok"
+    assert len(good.content) < 21_000
+    assert big.outcome == "denied"
+    (known,) = agent.mcp_servers
+    offered = {tool.name: tool for tool in asyncio.run(known.offered())}
+    bad = ("bad_type", "nowhere", "far", "big", "na me\n", "x" * 300, "<tool_call>")
+    assert {f"harm__{name}" for name in bad} <= known.refused.keys()
+    for name, tool in offered.items():
+
+        async def call(tool: Tool = tool) -> Reply:
+            request = ModelRequest(
+                messages=[{"role": "user", "content": "go"}], tools=[tool.described()],
+                max_tokens=3, seed=1,
+            )  # fmt: skip
+            return await Reply.collect(LocalModel(babbling_llm).stream(request))
+
+        reply = asyncio.run(call())
+        assert reply.finish is not None, name
+    agent.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import json
 import logging
@@ -17,7 +18,8 @@ from pyslm.agents.mcp.server import McpServer
 from pyslm.agents.portal import portal
 from pyslm.agents.schemas import for_models
 from pyslm.agents.tools import Tool
-from pyslm.errors import AgentConfigError, ToolServerError
+from pyslm.errors import AgentConfigError, InvalidRequestError, ToolServerError
+from pyslm.grammar.json_schema import json_schema_grammar
 
 __all__ = ["ServerTools"]
 
@@ -98,7 +100,7 @@ class ServerTools:
             except ToolServerError as error:
                 refused[name] = str(error)
         for name in refused.keys() - self.refused.keys():
-            _log.warning("%s is refused: %s", name, refused[name])
+            _log.warning("%r is refused: %s", name, refused[name])
         self._tools, self.refused = tools, refused
 
     def _check_pin(self, tool: str, pinned: Mapping[str, str]) -> None:
@@ -113,13 +115,15 @@ class ServerTools:
             )
 
     def _name(self, tool: str) -> str:
-        return f"{self.server.name}__{tool}"[:200]
+        return f"{self.server.name}__{tool}"
 
     def _made(self, definition: mcp_types.Tool) -> Tool:
         server, name = self.server, definition.name
         if len(definition.model_dump_json()) > _MAX_DEFINITION_CHARS:
             raise ToolServerError(f"its definition has over {_MAX_DEFINITION_CHARS} characters")
-        _check_references(definition.input_schema)
+        schema = for_models(copy.deepcopy(definition.input_schema))
+        _check_references(schema)
+        _check_grammar(schema)
         hints = definition.annotations
         reads = server.has("read_only", name) or (hints is not None and hints.read_only_hint)
 
@@ -131,7 +135,7 @@ class ServerTools:
                 call,
                 self._name(name),
                 definition.description or definition.title or "",
-                for_models(copy.deepcopy(definition.input_schema)),
+                schema,
                 timeout=server.timeout,
                 trusted=server.trusted,
                 writes=not reads,
@@ -187,6 +191,18 @@ def _check_references(schema: Any) -> None:
             pending += part.values()
         elif isinstance(part, list):
             pending += part
+
+
+def _check_grammar(schema: Mapping[str, Any]) -> None:
+    """A schema that no grammar can be made of would fail every request it is a part of. (What the
+    grammar knows that it cannot enforce is left to the check of arguments.)"""
+    import llguidance
+
+    with contextlib.suppress(InvalidRequestError):
+        grammar = llguidance.LLMatcher.grammar_from_json_schema(json_schema_grammar(schema))
+        problem = llguidance.LLMatcher.validate_grammar(grammar, None)
+        if problem:
+            raise ToolServerError(f"its schema cannot be followed: {problem.splitlines()[0]:.200}")
 
 
 def _hang_up(line: Line) -> None:
