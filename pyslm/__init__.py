@@ -37,6 +37,7 @@ from pyslm.errors import (
     ServiceError,
     SessionError,
     TokenizerError,
+    ToolServerError,
     UnsupportedModelError,
 )
 
@@ -108,6 +109,7 @@ __all__ = [
     "TokenLogprobs",
     "TokenizerError",
     "Tool",
+    "ToolServerError",
     "UnsupportedModelError",
     "Usage",
     "__version__",

@@ -21,6 +21,7 @@
     ├── AgentError                an agent cannot go on
     │   ├── ModelCallError        its model cannot be reached, refuses or takes too long
     │   ├── ReplyError            the model's reply is not what was asked for
+    │   ├── ToolServerError       an MCP server cannot be started or reached, or fails
     │   ├── SessionError          a file of sessions cannot be used
     │   ├── AccessDeniedError     a policy or the privacy mode forbids it   (also PermissionError)
     │   └── AuditError            an audit log that cannot be written or trusted
@@ -56,6 +57,7 @@ __all__ = [
     "ServiceError",
     "SessionError",
     "TokenizerError",
+    "ToolServerError",
     "UnsupportedModelError",
 ]
 
@@ -134,6 +136,10 @@ class ModelCallError(AgentError):
 
 class ReplyError(AgentError):
     """The model's reply is not what was asked for, such as JSON under a schema."""
+
+
+class ToolServerError(AgentError):
+    """An MCP server cannot be started or reached, does not answer, or says what it must not."""
 
 
 class SessionError(AgentError):

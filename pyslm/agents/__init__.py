@@ -43,6 +43,7 @@ from pyslm.agents.filters import (  # noqa: E402
     Redactor,
     RefusedTextError,
 )
+from pyslm.agents.mcp import McpServer  # noqa: E402
 from pyslm.agents.metrics import PerformanceMetrics  # noqa: E402
 from pyslm.agents.models import (  # noqa: E402
     Call,
@@ -88,6 +89,7 @@ __all__ = [
     "EndpointModel",
     "LocalModel",
     "MaxLength",
+    "McpServer",
     "Memory",
     "ModelPool",
     "ModelRequest",

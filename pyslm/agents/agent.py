@@ -8,7 +8,7 @@ import os
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
-from typing import Any, TypeVar, overload
+from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from pyslm.agents.answer_format import AnswerFormat
 from pyslm.agents.audit import AuditLog
@@ -17,6 +17,8 @@ from pyslm.agents.events import AgentEvent, AgentResult, Done
 from pyslm.agents.filters import RefusedTextError, TextFilter
 from pyslm.agents.history import History, turns_of
 from pyslm.agents.loop import AgentLoop, LoopEnd
+from pyslm.agents.mcp.load import server_tools
+from pyslm.agents.mcp.server import McpServer
 from pyslm.agents.memory import memory_tools
 from pyslm.agents.models.choose import as_model, check_reach, choose_model
 from pyslm.agents.models.model import ChatModel, Message
@@ -33,6 +35,9 @@ from pyslm.agents.summary import summarize
 from pyslm.agents.toolbox import Toolbox
 from pyslm.agents.tools import Tool
 from pyslm.errors import AgentConfigError
+
+if TYPE_CHECKING:
+    from pyslm.agents.mcp.server_tools import ServerTools
 
 __all__ = ["Agent"]
 
@@ -64,6 +69,7 @@ class Agent:
         model_endpoint, api_key: those of `config`, given here.
         resource_limits: what the agent may take of the machine.
         tools: functions or `Tool`s; see also the decorator `tool`.
+        mcp: servers whose tools it may use, too; see also `add_mcp_server`.
         sessions: where conversations and memories are kept: a store or a path. None: the user's
             own file, once a session is named.
         policy: which tools may be called; None: all that are not sensitive.
@@ -88,6 +94,7 @@ class Agent:
         api_key: str | None = None,
         resource_limits: ResourceConfig | None = None,
         tools: Iterable[Tool | Callable[..., Any]] = (),
+        mcp: Iterable[McpServer] = (),
         sessions: SessionStore | str | os.PathLike[str] | None = None,
         policy: Policy | None = None,
         roles: Sequence[str] = (),
@@ -117,6 +124,9 @@ class Agent:
         self._tools = Toolbox(timeout=config.timeout, max_result_chars=config.max_result_chars)
         for each in tools:
             self.add_tool(each)
+        self._servers: dict[str, ServerTools] = {}
+        for server in mcp:
+            self.add_mcp_server(server)
         if sessions is not None and not isinstance(sessions, SessionStore):
             sessions = SessionStore(sessions)
         self._sessions = sessions
@@ -154,6 +164,32 @@ class Agent:
         made = tool if isinstance(tool, Tool) else Tool(tool)
         self._tools.add(made)
         return made
+
+    def add_mcp_server(self, server: McpServer) -> None:
+        """Offers the tools of an MCP server to the model, under "<server>__<tool>". The server is
+        started, or reached, at the next request; it is asked at each request what it has.
+
+        Raises:
+            AgentConfigError: the extra `mcp` is missing, or there is a server of that name.
+            AccessDeniedError: the server could reach other machines, and the config forbids that.
+        """
+        if not isinstance(server, McpServer):
+            raise AgentConfigError(f"an MCP server is {server!r:.80}; allowed: an McpServer")
+        if server.name in self._servers:
+            raise AgentConfigError(f"two MCP servers are named {server.name}; allowed: one")
+        server.check_reach(self._config)
+        self._servers[server.name] = server_tools(server)
+
+    @property
+    def mcp_servers(self) -> tuple[ServerTools, ...]:
+        """The MCP servers, with what is known of their tools."""
+        return tuple(self._servers.values())
+
+    def close(self) -> None:
+        """Ends the MCP servers that were started for this agent; a later request starts them anew.
+        Those that are not ended end with the program."""
+        for server in self._servers.values():
+            portal().run(server.close())
 
     @overload
     def tool(self, function: _F, /) -> _F: ...
@@ -306,7 +342,10 @@ class Agent:
         more = list(request.more_tools)
         if config.memory:
             more += memory_tools(self._store(), self.name, request.user_name)
-        tools = self._tools.with_more(more) if more else self._tools
+        for offered in await asyncio.gather(*(s.offered() for s in self._servers.values())):
+            more += offered
+        refused = {name: why for s in self._servers.values() for name, why in s.refused.items()}
+        tools = self._tools.with_more(more, refused) if more or refused else self._tools
         history = self._history(model, request)
         guard = watch.guard(_holds_untrusted(history, tools))
         history.add({"role": "user", "content": text})

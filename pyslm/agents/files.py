@@ -16,6 +16,11 @@
 
     [resources]
     max_memory_usage = "4GB"
+
+    [[mcp]]                         # a server whose tools it uses: the fields of `McpServer`
+    name = "files"
+    command = ["mcp-files", "--root", "notes"]
+    allow = ["read_*"]
 """
 
 from __future__ import annotations
@@ -31,6 +36,7 @@ from typing import Any
 from pyslm.agents.agent import Agent
 from pyslm.agents.audit import default_audit_path
 from pyslm.agents.config import Config, unknown
+from pyslm.agents.mcp.server import McpServer
 from pyslm.agents.policy import Allow, ApprovalHook, Policy
 from pyslm.agents.resources import ResourceConfig
 from pyslm.agents.tools import Tool
@@ -38,7 +44,7 @@ from pyslm.errors import AgentConfigError
 
 __all__ = ["agents_folder", "find_agent", "known_agents", "load_agent", "load_tools"]
 
-_OTHERS = ("tools", "roles", "audit", "sessions", "policy", "resources")
+_OTHERS = ("tools", "roles", "audit", "sessions", "policy", "resources", "mcp")
 
 
 def agents_folder() -> Path:
@@ -101,6 +107,7 @@ def load_agent(path: Path, *, approve: ApprovalHook | None = None, **changes: An
         return Agent(
             Config(**{**settings, **changes}),
             tools=tools,
+            mcp=[_server(path.parent, server) for server in _list(found, "mcp")],
             roles=_list(found, "roles"),
             policy=_policy(found["policy"]) if "policy" in found else None,
             resource_limits=ResourceConfig(**resources) if resources else None,
@@ -141,11 +148,18 @@ def _read(path: Path) -> dict[str, Any]:
         raise AgentConfigError(f"{path} is no TOML: {error}") from None
 
 
-def _list(found: Mapping[str, Any], name: str) -> list[str]:
+def _list(found: Mapping[str, Any], name: str) -> list[Any]:
     value = found.get(name, [])
     if not isinstance(value, Sequence) or isinstance(value, str):
         raise AgentConfigError(f"{name} is {value!r:.80}; allowed: a list")
     return list(value)
+
+
+def _server(folder: Path, found: Any) -> McpServer:
+    if not isinstance(found, Mapping) or "name" not in found:
+        raise AgentConfigError(f"mcp is {found!r:.80}; allowed: tables [[mcp]], each with a name")
+    cwd = found.get("cwd")
+    return McpServer(**{**found, "cwd": None if cwd is None else str(folder / cwd)})
 
 
 def _policy(found: Mapping[str, Any]) -> Policy:

@@ -84,7 +84,7 @@ class RunGuard:
         return None if verdict == "allow" else reason
 
     def ended(self, result: ToolResult) -> None:
-        if result.ok and not result.trusted:
+        if not result.trusted:
             self._untrusted = True
         self._record.add(
             "result",

@@ -19,7 +19,7 @@ from typing import Any
 
 from pyslm.errors import AccessDeniedError
 
-__all__ = ["confine_process", "no_egress"]
+__all__ = ["confine_process", "is_near", "no_egress"]
 
 _Told = Callable[[str], None]
 
@@ -90,19 +90,20 @@ def _reason(event: str, arguments: tuple[Any, ...]) -> str | None:
         return f"starting a process ({str(arguments[0])[:80]})"
     if event in _LOOKUPS:
         host = _text(arguments[0])
-        return None if _is_near(host) else f"looking up {host[:80]}"
+        return None if is_near(host) else f"looking up {host[:80]}"
     address = arguments[1] if len(arguments) > 1 else None
     if not isinstance(address, tuple):  # a socket of this machine, or one that is connected
         return None
     host = _text(address[0])
-    return None if _is_near(host) else f"a connection to {host[:80]}"
+    return None if is_near(host) else f"a connection to {host[:80]}"
 
 
 def _text(host: Any) -> str:
     return host.decode("ascii", "replace") if isinstance(host, bytes) else str(host or "")
 
 
-def _is_near(host: str) -> bool:
+def is_near(host: str) -> bool:
+    """Whether a host name or address is that of this machine."""
     if host.lower() in _NEAR_NAMES:
         return True
     try:

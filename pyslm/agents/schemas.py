@@ -21,7 +21,11 @@ class TitlelessSchema(GenerateJsonSchema):
 def for_models(schema: dict[str, Any]) -> dict[str, Any]:
     """Without titles; and objects have the properties that are listed, and no others: a model that
     may add some will."""
-    for part in (schema, *schema.get("$defs", {}).values()):
+    definitions = schema.get("$defs")
+    parts = [schema, *(definitions.values() if isinstance(definitions, dict) else ())]
+    for part in parts:
+        if not isinstance(part, dict):  # `true` is a schema, too
+            continue
         part.pop("title", None)
         if "properties" in part:
             part.setdefault("additionalProperties", False)

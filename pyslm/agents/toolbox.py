@@ -84,6 +84,7 @@ class Toolbox:
         self._timeout = timeout
         self._max_result_chars = max_result_chars
         self._hanging = _Hanging()
+        self._refused: dict[str, str] = {}
         for each in tools:
             self.add(each)
 
@@ -102,13 +103,19 @@ class Toolbox:
     def __contains__(self, name: str) -> bool:
         return name in self._tools
 
-    def with_more(self, tools: Iterable[Tool]) -> Toolbox:
-        """A copy with further tools; those that are there already keep their names."""
+    def with_more(self, tools: Iterable[Tool], refused: Mapping[str, str] | None = None) -> Toolbox:
+        """A copy with further tools; those that are there already keep their names.
+
+        Args:
+            refused: tool -> why it may not be called; it is not offered, either.
+        """
         names = {tool.name for tool in self}
         new = [tool for tool in tools if tool.name not in names]
-        return Toolbox(
+        more = Toolbox(
             [*self, *new], timeout=self._timeout, max_result_chars=self._max_result_chars
         )
+        more._refused = self._refused | dict(refused or {})
+        return more
 
     def described(self) -> list[dict[str, Any]]:
         """All tools as models take them."""
@@ -147,6 +154,8 @@ class Toolbox:
 
     async def _run(self, call: Call, guard: CallGuard | None) -> ToolResult:
         tool = self._tools.get(call.name)
+        if tool is None and call.name in self._refused:
+            return _failed(call, "denied", f"not allowed: {self._refused[call.name]}")
         if tool is None:
             return _failed(call, "unknown", self._unknown(call.name))
         try:
@@ -174,7 +183,8 @@ class Toolbox:
             return _failed(call, "failed", f"the result of {tool.name} cannot be told: {error}")
         except Exception as error:
             _log.warning("the tool %s failed", tool.name, exc_info=error)
-            return _failed(call, "failed", f"{type(error).__name__}: {error}")
+            reason = f"{type(error).__name__}: {error}"
+            return dataclasses.replace(_failed(call, "failed", reason), trusted=tool.trusted)
         return ToolResult(call, self._shortened(content), "ok", trusted=tool.trusted)
 
     async def _value(self, tool: Tool, arguments: dict[str, Any], timeout: float) -> Any:

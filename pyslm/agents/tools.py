@@ -11,6 +11,8 @@ from typing import Any, TypeVar, overload
 import docstring_parser
 import jsonschema
 import pydantic
+import referencing
+import referencing.exceptions
 
 from pyslm.agents.schemas import TitlelessSchema, for_models
 from pyslm.chat.tools import is_tool_name
@@ -231,10 +233,17 @@ def _problems(error: pydantic.ValidationError) -> str:
 
 
 def _schema_checker(parameters: Mapping[str, Any]) -> Callable[[Mapping[str, Any]], dict[str, Any]]:
-    validator = jsonschema.Draft202012Validator(dict(parameters))
+    nothing_else = referencing.Registry[Any]()  # without it, what a schema names is fetched
+    validator = jsonschema.Draft202012Validator(dict(parameters), registry=nothing_else)
 
     def check(given: Mapping[str, Any]) -> dict[str, Any]:
-        problems = [f"{each.json_path}: {each.message}" for each in validator.iter_errors(given)]
+        try:
+            found = list(validator.iter_errors(given))
+        except referencing.exceptions.Unresolvable as error:
+            raise ArgumentsError(
+                f"the tool's schema refers to what is not there: {error}"
+            ) from None
+        problems = [f"{each.json_path}: {each.message}" for each in found]
         if problems:
             raise ArgumentsError("; ".join(problems[:_MAX_PROBLEMS]))
         return dict(given)

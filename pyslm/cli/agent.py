@@ -17,7 +17,7 @@ from pyslm.errors import AgentConfigError, InvalidRequestError
 if TYPE_CHECKING:
     from pyslm.agents import Agent, AgentResult, ApprovalRequest
 
-__all__ = ["agent_app"]
+__all__ = ["AgentArgument", "EndpointOption", "ModelOption", "agent_app", "load"]
 
 agent_app = typer.Typer(
     name="agent",
@@ -58,7 +58,7 @@ def run(
     as_json: JsonOption = False,
 ) -> None:
     """Ask an agent."""
-    made = _load(agent, model=model, endpoint=endpoint, yes=yes)
+    made = load(agent, model=model, endpoint=endpoint, yes=yes)
     if prompt is None:
         _converse(made, session or f"cli-{time.time():.0f}", user)
         return
@@ -151,7 +151,7 @@ def evaluate(
     as_json: JsonOption = False,
 ) -> None:
     """Measure an agent: tasks completed, calls made, seconds, memory, cost against the cloud."""
-    made = _load(agent, model=model, endpoint=endpoint)
+    made = load(agent, model=model, endpoint=endpoint)
     from pyslm.agents.evaluation import evaluate, load_tasks, plot_report
     from pyslm.agents.portal import portal
     from pyslm.agents.savings import Price
@@ -170,7 +170,8 @@ def _check_extra() -> None:
     import pyslm.agents  # noqa: F401 (says what is missing)
 
 
-def _load(name: str, *, yes: bool = False, model: str | None, endpoint: str | None) -> Agent:
+def load(name: str, *, yes: bool = False, model: str | None, endpoint: str | None) -> Agent:
+    """The agent of a file or a name; AgentConfigError: there is none."""
     _check_extra()
     from pyslm.agents.files import find_agent, load_agent
 

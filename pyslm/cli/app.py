@@ -11,6 +11,7 @@ import typer
 from pyslm import __version__
 from pyslm.cli import (
     agent,
+    agent_mcp,
     audit,
     bench,
     doctor,
@@ -78,6 +79,8 @@ def build_app() -> typer.Typer:
     app.command("ls", hidden=True)(models.list_models)
     for group in (service.service_app, keys.keys_app, foundry.foundry_app):
         app.add_typer(group, rich_help_panel="Serve it to others")
+    agent.agent_app.command("mcp")(agent_mcp.mcp)
+    agent.agent_app.command("pins")(agent_mcp.pins)
     for group in (agent.agent_app, audit.audit_app):
         app.add_typer(group, rich_help_panel="Agents")
     app.add_typer(_model_app(), rich_help_panel="Models")

@@ -34,10 +34,8 @@ def as_model(model: Any, pool: ModelPool | None = None) -> ChatModel:
     Raises:
         AgentConfigError: something else.
     """
-    if isinstance(model, (LLM, AsyncLLM)):
-        return LocalModel(model)
-    if isinstance(model, (str, Path)):
-        return LocalModel(_lease(str(model), pool or shared_pool()), Path(model).stem)
+    if isinstance(model, (LLM, AsyncLLM, str, os.PathLike)):
+        return local_model(model, pool)
     if callable(getattr(model, "stream", None)) and hasattr(model, "place"):
         found: ChatModel = model
         return found
@@ -45,6 +43,23 @@ def as_model(model: Any, pool: ModelPool | None = None) -> ChatModel:
         f"model is {model!r:.80}; allowed: an LLM, an AsyncLLM, a path or a name, or an object "
         "with the methods of pyslm.agents.ChatModel"
     )
+
+
+def local_model(
+    model: LLM | AsyncLLM | str | os.PathLike[str], pool: ModelPool | None = None
+) -> LocalModel:
+    """A model in this process.
+
+    Raises:
+        AgentConfigError: something else.
+    """
+    if isinstance(model, (LLM, AsyncLLM)):
+        return LocalModel(model)
+    if not isinstance(model, (str, os.PathLike)):
+        raise AgentConfigError(
+            f"model is {model!r:.80}; allowed: an LLM, an AsyncLLM, a path or a name"
+        )
+    return LocalModel(_lease(os.fspath(model), pool or shared_pool()), Path(model).stem)
 
 
 def choose_model(config: Config, pool: ModelPool | None = None) -> ChatModel:

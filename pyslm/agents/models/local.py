@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import threading
 import weakref
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, Literal
 
@@ -63,12 +63,13 @@ class LocalModel:
         if self.context_length is None:
             await asyncio.to_thread(load)
 
-    async def stream(self, request: ModelRequest) -> AsyncIterator[ModelEvent]:
+    def stream(self, request: ModelRequest) -> AsyncIterator[ModelEvent]:
         """See `ChatModel`."""
-        lease = self._lease()
-        llm = await asyncio.to_thread(lease.__enter__)
-        try:
-            self.context_length = llm.info.context_length
+        return self.reply(_chat_request(request))
+
+    async def reply(self, request: ChatRequest) -> AsyncGenerator[ModelEvent]:
+        """As `stream`, for requests that say more than agents do."""
+        async with self.borrowed() as llm:
             plan, ids, params = await asyncio.to_thread(self._prepared, llm, request)
             output = plan.reader()
             called = False
@@ -85,8 +86,22 @@ class LocalModel:
             yield Finished(
                 "tool_calls" if called and stopped else result.finish_reason, result.usage
             )
+
+    @contextlib.asynccontextmanager
+    async def borrowed(self) -> AsyncIterator[LLM]:
+        """The model itself; it stays loaded meanwhile."""
+        lease = self._lease()
+        llm = await asyncio.to_thread(lease.__enter__)
+        try:
+            self.context_length = llm.info.context_length
+            yield llm
         finally:
             lease.__exit__(None, None, None)
+
+    def count_text(self, text: str) -> int:
+        """Tokens of a text."""
+        with self._lease() as llm:
+            return len(llm.tokenize(text))
 
     async def count_tokens(
         self, messages: Sequence[Message], tools: Sequence[Mapping[str, Any]] = ()
@@ -102,9 +117,9 @@ class LocalModel:
         return await asyncio.to_thread(count)
 
     def _prepared(
-        self, llm: LLM, request: ModelRequest
+        self, llm: LLM, request: ChatRequest
     ) -> tuple[ChatPlan, list[int], SamplingParams]:
-        plan, ids = self._encoded(llm, _chat_request(request))
+        plan, ids = self._encoded(llm, request)
         plan.see_prompt(ids)
         return plan, ids, plan.sampling()
 

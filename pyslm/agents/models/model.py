@@ -129,9 +129,11 @@ class Reply:
     @property
     def calls(self) -> list[Call]:
         """Those that it makes, in their order."""
-        return [
-            Call(*self._started[index], self._arguments[index]) for index in sorted(self._started)
-        ]
+        return [self.call(index) for index in sorted(self._started)]
+
+    def call(self, index: int) -> Call:
+        """The call number `index`, as far as it has come."""
+        return Call(*self._started[index], self._arguments[index])
 
     def message(self) -> dict[str, Any]:
         """For the conversation. Thoughts are left out: templates drop those of earlier turns."""
