@@ -164,7 +164,8 @@ class VLLMProductionService:
             item = await self.request_queue.get()
             answering = asyncio.create_task(self._answered(item, worker_id))
             # Whichever is first: a caller who has gone has no use for the answer.
-            await asyncio.wait({answering, item.answer}, return_when=asyncio.FIRST_COMPLETED)
+            both: set[asyncio.Future[Any]] = {answering, item.answer}
+            await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
             answering.cancel()
             await asyncio.wait({answering})
 
