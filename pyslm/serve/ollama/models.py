@@ -101,6 +101,7 @@ def _running(model: LoadedModel) -> dict[str, Any]:
         "size": model.memory_bytes,
         "size_vram": 0,
         "expires_at": _NEVER if model.expires_at is None else rfc3339(model.expires_at),
+        "idle_seconds": round(model.idle_seconds, 3),  # ours alone; clients pass over it
         "context_length": model.context_length,
     }
 

@@ -1,0 +1,75 @@
+"""`ModelConfig`: how a model is to be run."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from pyslm.agents.config import refuse_unknown
+from pyslm.errors import AgentConfigError
+from pyslm.hub.quants import canonical_quant, is_quant
+
+__all__ = ["ModelConfig"]
+
+
+@refuse_unknown
+@dataclasses.dataclass(frozen=True, slots=True)
+class ModelConfig:
+    """A model, and how it is to be run.
+
+    The quantization chooses the file, the context is that of the loaded model; threads and batch
+    belong to the service as a whole and count where it is started for this. What this machine's
+    engine has no use for is accepted, and said in the log.
+
+    Raises:
+        AgentConfigError: an unknown keyword, or a value that is not allowed.
+    """
+
+    alias: str
+    quantization: str | None = None
+    """As "Q5_K_M"; None: chosen for this machine."""
+    context_length: int | None = None
+    """Tokens of prompt and reply; None: as the service has it."""
+    batch_size: int | None = None
+    """Requests that are computed together."""
+    threads: int | None = None
+    gpu_layers: int | None = None
+    """No effect: the model runs on the CPU."""
+    memory_lock: bool = False
+    """No effect: weights are mapped, and stay in memory as long as they are used."""
+    numa: bool = False
+    """No effect: the engine binds its own threads."""
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.alias, str) or not self.alias:
+            raise AgentConfigError(f"alias is {self.alias!r:.80}; allowed: the name of a model")
+        if self.quantization is not None and not is_quant(str(self.quantization)):
+            raise AgentConfigError(
+                f"quantization is {self.quantization!r:.40}; allowed: one such as Q4_K_M or Q8_0"
+            )
+        for name in ("context_length", "batch_size", "threads"):
+            value = getattr(self, name)
+            if value is not None and (
+                not isinstance(value, int) or isinstance(value, bool) or value < 1
+            ):
+                raise AgentConfigError(
+                    f"{name} is {value!r:.40}; allowed: a whole number above zero"
+                )
+
+    @property
+    def name(self) -> str:
+        """Alias and quantization in one: what is pulled and loaded."""
+        if self.quantization is None:
+            return self.alias
+        joint = "-" if ":" in self.alias else ":"
+        return f"{self.alias}{joint}{canonical_quant(self.quantization)}"
+
+    @property
+    def serve_arguments(self) -> list[str]:
+        """Of the service that is started for it."""
+        flags = {"--threads": self.threads, "--parallel": self.batch_size}
+        return [text for flag, n in flags.items() if n is not None for text in (flag, str(n))]
+
+    @property
+    def without_effect(self) -> tuple[str, ...]:
+        """Settings that were given and change nothing here."""
+        return tuple(name for name in ("gpu_layers", "memory_lock", "numa") if getattr(self, name))

@@ -1,0 +1,70 @@
+"""A service in the background, and a hub that has the guide's models."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from guide.blocks import OLLAMA_PORT, VLLM_PORTS, Blocks, free_ports
+from guide.tiny_models import NAMES, catalog, files, repository, scripted_model
+from hub.fake_hub import FakeHub, serve
+
+import pyslm.guide
+from pyslm import service
+
+
+@pytest.fixture(scope="session")
+def samples(shared: Path) -> Path:
+    """The guide's code blocks."""
+    folder = shared / "contract" / "samples"
+    if not folder.is_dir():
+        pytest.skip("needs contract/samples in the folder of sample models: the guide's blocks")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def machine(
+    shared: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[service.Service, Path]]:
+    """One with nothing on it but a service, which finds the guide's models on a hub."""
+    folder = tmp_path_factory.mktemp("machine")
+    data = scripted_model(shared, folder)
+    hub = FakeHub(files={repository(name): files(name, data) for name in NAMES})
+    (folder / "catalog.toml").write_text(catalog())
+    with pytest.MonkeyPatch.context() as patch, serve(hub):
+        for name in ("PYSLM_MODELS", "PYSLM_STATE_DIR", "OLLAMA_MODELS", "HF_HUB_CACHE"):
+            patch.setenv(name, str(folder / name.lower()))
+        for name in ("HF_HUB_OFFLINE", "HF_TOKEN", "PYSLM_API_KEY"):
+            patch.delenv(name, raising=False)
+        patch.setenv("PYSLM_CATALOG", str(folder / "catalog.toml"))
+        patch.setenv("HF_ENDPOINT", hub.url)
+        patch.setenv("OPENAI_API_KEY", "none")  # some blocks leave it to the environment
+        # Blocks start "python".
+        patch.setenv("PATH", f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
+        running = service.start(
+            ["--port", "0", "--threads", "1", "--responses-db", ":memory:", "--no-weight-cache"]
+        )
+        patch.setenv("OLLAMA_HOST", running.url)
+        try:
+            yield running, folder
+        finally:
+            service.stop(running)
+
+
+@pytest.fixture
+def blocks(
+    samples: Path, machine: tuple[service.Service, Path], monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Blocks]:
+    """The guide's blocks, whose imports work."""
+    ports = dict(zip(VLLM_PORTS, free_ports(len(VLLM_PORTS)), strict=True))
+    ports[OLLAMA_PORT] = int(machine[0].url.rpartition(":")[2])
+    configs = {
+        name: {**config, "port": ports[config["port"]]}
+        for name, config in pyslm.guide.vllm_throughput.MODEL_CONFIGS.items()
+    }
+    monkeypatch.setattr("pyslm.guide.vllm_throughput.MODEL_CONFIGS", configs)
+    with pyslm.guide.installed():
+        yield Blocks(samples, ports)
