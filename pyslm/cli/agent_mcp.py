@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import sys
 from typing import Annotated, Any
 
@@ -32,7 +33,10 @@ def mcp(
         bool, typer.Option("--yes", help="Approve all calls that need approval.")
     ] = False,
 ) -> None:  # fmt: skip
-    """Serve agents to MCP clients: each is a tool that takes a request and gives the answer."""
+    """Serve agents to MCP clients: each is a tool that takes a request and gives the answer.
+
+    Over HTTP, clients must send the key that PYSLM_API_KEY holds, where it is set.
+    """
     made = [load(agent, model=model, endpoint=endpoint, yes=yes) for agent in agents]
     from pyslm.agents.mcp.load import check_extra
 
@@ -43,7 +47,8 @@ def mcp(
     if http is None:
         asyncio.run(serve_stdio(server))
     else:
-        asyncio.run(serve_http(server, http, lambda url: print(url, flush=True)))
+        key = os.environ.get("PYSLM_API_KEY")
+        asyncio.run(serve_http(server, http, key=key, told=lambda url: print(url, flush=True)))
 
 
 def pins(
