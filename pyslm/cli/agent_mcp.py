@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import atexit
 import json
 import os
+import signal
 import sys
-from typing import Annotated, Any
+from typing import Annotated, Any, NoReturn
 
 import typer
 
@@ -45,6 +47,7 @@ def mcp(
 
     server = agents_server(made)
     if http is None:
+        signal.signal(signal.SIGINT, _leave)
         asyncio.run(serve_stdio(server))
     else:
         key = os.environ.get("PYSLM_API_KEY")
@@ -85,6 +88,12 @@ def pins(
         print(f"{made.name} has no tools of MCP servers", file=sys.stderr)
     else:
         _show(rows)
+
+
+def _leave(*_: object) -> NoReturn:
+    """On Ctrl-C, without waiting for the thread that waits for the standard input."""
+    atexit._run_exitfuncs()
+    os._exit(130)
 
 
 def _show(rows: list[dict[str, Any]]) -> None:

@@ -108,9 +108,21 @@ async def serve_http(
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listening.bind((_LOOPBACK, port))
         listening.listen()
-        told(f"http://{_LOOPBACK}:{listening.getsockname()[1]}/mcp")
+        url = f"http://{_LOOPBACK}:{listening.getsockname()[1]}/mcp"
         settings = uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=3)
-        await uvicorn.Server(settings).serve(sockets=[listening])
+        await _TellingServer(settings, lambda: told(url)).serve(sockets=[listening])
+
+
+class _TellingServer(uvicorn.Server):
+    """One that says when it has started."""
+
+    def __init__(self, config: uvicorn.Config, started: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._told = started
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self._told()
 
 
 def _guarded(app: _App, key: str) -> _App:
