@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import atexit
 import json
+import os
+import signal
 import sys
-from typing import Annotated, Any
+from typing import Annotated, Any, NoReturn
 
 import typer
 
@@ -32,7 +35,10 @@ def mcp(
         bool, typer.Option("--yes", help="Approve all calls that need approval.")
     ] = False,
 ) -> None:  # fmt: skip
-    """Serve agents to MCP clients: each is a tool that takes a request and gives the answer."""
+    """Serve agents to MCP clients: each is a tool that takes a request and gives the answer.
+
+    Over HTTP, clients must send the key that PYSLM_API_KEY holds, where it is set.
+    """
     made = [load(agent, model=model, endpoint=endpoint, yes=yes) for agent in agents]
     from pyslm.agents.mcp.load import check_extra
 
@@ -41,9 +47,11 @@ def mcp(
 
     server = agents_server(made)
     if http is None:
+        signal.signal(signal.SIGINT, _leave)
         asyncio.run(serve_stdio(server))
     else:
-        asyncio.run(serve_http(server, http, lambda url: print(url, flush=True)))
+        key = os.environ.get("PYSLM_API_KEY")
+        asyncio.run(serve_http(server, http, key=key, told=lambda url: print(url, flush=True)))
 
 
 def pins(
@@ -80,6 +88,12 @@ def pins(
         print(f"{made.name} has no tools of MCP servers", file=sys.stderr)
     else:
         _show(rows)
+
+
+def _leave(*_: object) -> NoReturn:
+    """On Ctrl-C, without waiting for the thread that waits for the standard input."""
+    atexit._run_exitfuncs()
+    os._exit(130)
 
 
 def _show(rows: list[dict[str, Any]]) -> None:

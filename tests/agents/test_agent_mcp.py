@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
 import subprocess
 import sys
@@ -380,3 +381,32 @@ def test_definitions_that_do_harm(babbling_llm: LLM) -> None:
         reply = asyncio.run(call())
         assert reply.finish is not None, name
     agent.close()
+
+
+PROGRAM = """
+import asyncio, sys
+from pyslm.agents import Agent, McpServer
+from reference.scripted_chat import ScriptedModel
+
+server = McpServer(name="sums", command=sys.argv[2:], trusted=True, timeout=1)
+calls = [("sums__hang", {})] if sys.argv[1] == "hang" else [("sums__add", {"a": 1, "b": 2})]
+agent = Agent(model=ScriptedModel(calls, "Done."), mcp=[server])
+print([each.outcome for each in asyncio.run(agent.run("Go.")).tool_results])
+"""
+
+
+@pytest.mark.parametrize(("what", "outcome"), [("add", "ok"), ("hang", "timeout")])
+def test_servers_end_with_the_program(folder: Path, what: str, outcome: str) -> None:
+    """It does not close its agent, and yet leaves nobody behind, and says nothing of it."""
+    tests = str(Path(__file__).parent.parent)
+    path = os.pathsep.join(filter(None, [tests, os.environ.get("PYTHONPATH")]))
+    command = [sys.executable, "-W", "error", "-c", PROGRAM, what, *sums(folder).command]
+    done = subprocess.run(command, env={**os.environ, "PYTHONPATH": path}, timeout=60,
+                          capture_output=True, text=True, check=True)  # fmt: skip
+    assert done.stdout == f"['{outcome}']\n"
+    assert done.stderr == ""
+    pid = int((folder / "started").read_text())
+    deadline = time.monotonic() + 10
+    while Path(f"/proc/{pid}").exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)

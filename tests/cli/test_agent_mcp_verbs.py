@@ -113,6 +113,42 @@ def test_http() -> None:
         process.wait(20)
 
 
+@pytest.mark.usefixtures("agents")
+def test_http_with_a_key() -> None:
+    """Our own client, with the key and without; and a page of another site."""
+    from pyslm.agents import McpServer
+    from pyslm.agents.mcp.pins import PinStore
+    from pyslm.agents.mcp.server_tools import ServerTools
+    from pyslm.errors import ToolServerError
+
+    environment = {**os.environ, "PYSLM_API_KEY": "open-sesame"}
+    command = [*COMMAND, "weather", "--http", "0"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:
+        assert process.stdout is not None
+        url = process.stdout.readline().strip()
+
+        def offered(**headers: str) -> list[str]:
+            server = McpServer(name="w", url=url, headers=headers, start_timeout=10)
+            tools = ServerTools(server, PinStore(None))
+
+            async def look() -> list[str]:
+                try:
+                    return [tool.name for tool in await tools.offered()]
+                finally:
+                    await tools.close()
+
+            return asyncio.run(look())
+
+        key = "Bearer open-sesame"
+        assert offered(Authorization=key) == ["w__weather"]
+        for wrong in ({}, {"Authorization": "Bearer open"},
+                      {"Authorization": key, "Origin": "https://example.com"}):  # fmt: skip
+            with pytest.raises(ToolServerError):
+                offered(**wrong)
+        process.send_signal(signal.SIGTERM)
+        process.wait(20)
+
+
 def test_our_agents_use_our_agents(agents: Path) -> None:
     """An agent whose tool is another agent, in another process."""
     from reference.scripted_chat import ScriptedModel

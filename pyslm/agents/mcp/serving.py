@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
+import hmac
 import re
 import socket
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any, TypeAlias
 
 import mcp_types
 import uvicorn
 from mcp.server.lowlevel import Server
 from mcp.server.stdio import stdio_server
+from starlette.responses import PlainTextResponse
 
 from pyslm import __version__
 from pyslm.agents.agent import Agent
@@ -20,6 +23,7 @@ from pyslm.errors import AgentConfigError, PyslmError
 
 __all__ = ["agents_server", "serve_http", "serve_stdio"]
 
+_App: TypeAlias = Callable[[Any, Any, Any], Awaitable[None]]
 _LOOPBACK = "127.0.0.1"
 _PARAMETERS = {
     "type": "object",
@@ -81,23 +85,59 @@ async def serve_stdio(server: Server[Any]) -> None:
         await server.run(reading, writing, server.create_initialization_options())
 
 
-async def serve_http(server: Server[Any], port: int, told: Any = None) -> None:
+async def serve_http(
+    server: Server[Any],
+    port: int,
+    *,
+    key: str | None = None,
+    told: Callable[[str], None] = lambda url: None,
+) -> None:
     """Streamable HTTP at http://127.0.0.1:PORT/mcp, for this machine alone; requests that another
     site's page sends are refused.
 
     Args:
         port: 0: a free one.
+        key: clients must send it ("Authorization: Bearer KEY"); None: whoever is on this machine
+            may ask.
         told: called with the URL once it is served.
     """
-    app = server.streamable_http_app(host=_LOOPBACK)
+    app: _App = server.streamable_http_app(host=_LOOPBACK)
+    if key:
+        app = _guarded(app, key)
     with socket.socket() as listening:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listening.bind((_LOOPBACK, port))
         listening.listen()
-        if told is not None:
-            told(f"http://{_LOOPBACK}:{listening.getsockname()[1]}/mcp")
+        url = f"http://{_LOOPBACK}:{listening.getsockname()[1]}/mcp"
         settings = uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=3)
-        await uvicorn.Server(settings).serve(sockets=[listening])
+        await _TellingServer(settings, lambda: told(url)).serve(sockets=[listening])
+
+
+class _TellingServer(uvicorn.Server):
+    """One that says when it has started."""
+
+    def __init__(self, config: uvicorn.Config, started: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._told = started
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self._told()
+
+
+def _guarded(app: _App, key: str) -> _App:
+    wanted = hashlib.sha256(f"Bearer {key}".encode()).digest()
+
+    async def guarded(scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] == "http":
+            given = dict(scope["headers"]).get(b"authorization", b"")
+            if not hmac.compare_digest(hashlib.sha256(given).digest(), wanted):
+                refusal = PlainTextResponse("a key is needed", 401, {"WWW-Authenticate": "Bearer"})
+                await refusal(scope, receive, send)
+                return
+        await app(scope, receive, send)
+
+    return guarded
 
 
 def _tool(agent: Agent) -> Tool:
