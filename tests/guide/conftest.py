@@ -14,6 +14,7 @@ from hub.fake_hub import FakeHub, serve
 
 import pyslm.guide
 from pyslm import service
+from pyslm.guide.vllm_throughput import MODEL_CONFIGS
 
 
 @pytest.fixture(scope="session")
@@ -62,8 +63,7 @@ def blocks(
     ports = dict(zip(VLLM_PORTS, free_ports(len(VLLM_PORTS)), strict=True))
     ports[OLLAMA_PORT] = int(machine[0].url.rpartition(":")[2])
     configs = {
-        name: {**config, "port": ports[config["port"]]}
-        for name, config in pyslm.guide.vllm_throughput.MODEL_CONFIGS.items()
+        name: {**config, "port": ports[config["port"]]} for name, config in MODEL_CONFIGS.items()
     }
     monkeypatch.setattr("pyslm.guide.vllm_throughput.MODEL_CONFIGS", configs)
     with pyslm.guide.installed():
