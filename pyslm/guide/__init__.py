@@ -16,25 +16,30 @@ numbers. Needs the extras `agents` and `serve`, and `openai` for the clients of 
 
 from __future__ import annotations
 
-from pyslm.agents import PerformanceMetrics
-from pyslm.guide.foundry_manager import FoundryLocalManager, FoundryModelInfo
-from pyslm.guide.foundry_monitoring import FoundryMonitoringService
-from pyslm.guide.foundry_resources import FoundryResourceManager
-from pyslm.guide.install import install, installed, uninstall
-from pyslm.guide.model_config import ModelConfig
-from pyslm.guide.multi_agent import MultiAgentProductionSystem
-from pyslm.guide.ollama_manager import OllamaManager, OllamaMultiModelManager
-from pyslm.guide.ollama_models import OllamaModelManager
-from pyslm.guide.ollama_monitoring import OllamaMonitoringService
-from pyslm.guide.ollama_service import OllamaProductionService
-from pyslm.guide.production_agent import ProductionAgentService
-from pyslm.guide.records import LocalRecords
-from pyslm.guide.vllm_config import AgentRequest, VLLMServerConfig
-from pyslm.guide.vllm_manager import VLLMManager
-from pyslm.guide.vllm_monitoring import VLLMAdvancedMonitoring
-from pyslm.guide.vllm_service import VLLMProductionService
-from pyslm.guide.vllm_templates import DeploymentScenario, VLLMConfigTemplates
-from pyslm.guide.vllm_throughput import VLLMHighThroughputManager
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from pyslm.guide.imports import install, installed, uninstall
+
+if TYPE_CHECKING:
+    from pyslm.agents import PerformanceMetrics
+    from pyslm.guide.foundry_manager import FoundryLocalManager, FoundryModelInfo
+    from pyslm.guide.foundry_monitoring import FoundryMonitoringService
+    from pyslm.guide.foundry_resources import FoundryResourceManager
+    from pyslm.guide.model_config import ModelConfig
+    from pyslm.guide.multi_agent import MultiAgentProductionSystem
+    from pyslm.guide.ollama_manager import OllamaManager, OllamaMultiModelManager
+    from pyslm.guide.ollama_models import OllamaModelManager
+    from pyslm.guide.ollama_monitoring import OllamaMonitoringService
+    from pyslm.guide.ollama_service import OllamaProductionService
+    from pyslm.guide.production_agent import ProductionAgentService
+    from pyslm.guide.records import LocalRecords
+    from pyslm.guide.vllm_config import AgentRequest, VLLMServerConfig
+    from pyslm.guide.vllm_manager import VLLMManager
+    from pyslm.guide.vllm_monitoring import VLLMAdvancedMonitoring
+    from pyslm.guide.vllm_service import VLLMProductionService
+    from pyslm.guide.vllm_templates import DeploymentScenario, VLLMConfigTemplates
+    from pyslm.guide.vllm_throughput import VLLMHighThroughputManager
 
 __all__ = [
     "AgentRequest",
@@ -63,3 +68,42 @@ __all__ = [
     "installed",
     "uninstall",
 ]
+
+# Loaded on first use: a server that is started needs none of them.
+_LAZY = {
+    "PerformanceMetrics": "pyslm.agents",
+    "FoundryLocalManager": "pyslm.guide.foundry_manager",
+    "FoundryModelInfo": "pyslm.guide.foundry_manager",
+    "FoundryMonitoringService": "pyslm.guide.foundry_monitoring",
+    "FoundryResourceManager": "pyslm.guide.foundry_resources",
+    "ModelConfig": "pyslm.guide.model_config",
+    "MultiAgentProductionSystem": "pyslm.guide.multi_agent",
+    "OllamaManager": "pyslm.guide.ollama_manager",
+    "OllamaMultiModelManager": "pyslm.guide.ollama_manager",
+    "OllamaModelManager": "pyslm.guide.ollama_models",
+    "OllamaMonitoringService": "pyslm.guide.ollama_monitoring",
+    "OllamaProductionService": "pyslm.guide.ollama_service",
+    "ProductionAgentService": "pyslm.guide.production_agent",
+    "LocalRecords": "pyslm.guide.records",
+    "AgentRequest": "pyslm.guide.vllm_config",
+    "VLLMServerConfig": "pyslm.guide.vllm_config",
+    "VLLMManager": "pyslm.guide.vllm_manager",
+    "VLLMAdvancedMonitoring": "pyslm.guide.vllm_monitoring",
+    "VLLMProductionService": "pyslm.guide.vllm_service",
+    "DeploymentScenario": "pyslm.guide.vllm_templates",
+    "VLLMConfigTemplates": "pyslm.guide.vllm_templates",
+    "VLLMHighThroughputManager": "pyslm.guide.vllm_throughput",
+}
+
+
+def __getattr__(name: str) -> Any:
+    module = _LAZY.get(name)
+    if module is None:
+        raise AttributeError(f"module 'pyslm.guide' has no attribute {name!r}")
+    value = getattr(importlib.import_module(module), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

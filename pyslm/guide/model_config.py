@@ -6,7 +6,7 @@ import dataclasses
 
 from pyslm.agents.config import refuse_unknown
 from pyslm.errors import AgentConfigError
-from pyslm.hub.quants import canonical_quant, is_quant
+from pyslm.hub.quants import bits_per_weight, canonical_quant
 
 __all__ = ["ModelConfig"]
 
@@ -42,7 +42,8 @@ class ModelConfig:
     def __post_init__(self) -> None:
         if not isinstance(self.alias, str) or not self.alias:
             raise AgentConfigError(f"alias is {self.alias!r:.80}; allowed: the name of a model")
-        if self.quantization is not None and not is_quant(str(self.quantization)):
+        quant = self.quantization
+        if quant is not None and bits_per_weight(canonical_quant(str(quant))) is None:
             raise AgentConfigError(
                 f"quantization is {self.quantization!r:.40}; allowed: one such as Q4_K_M or Q8_0"
             )

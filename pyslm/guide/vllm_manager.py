@@ -74,7 +74,8 @@ class VLLMManager:
             "--tensor-parallel-size", str(self.tensor_parallel_size),
             "--trust-remote-code",
             "--disable-log-requests",
-            "--served-model-name", self.get_served_model_name(), self.model_name,
+            f"--served-model-name={self.get_served_model_name()}",  # may begin with "-"
+            f"--served-model-name={self.model_name}",
         ]  # fmt: skip
         return [*command, "--quantization", self.quantization] if self.quantization else command
 

@@ -15,7 +15,7 @@ import psutil
 from pyslm.errors import ModelNotFoundError, PyslmError
 from pyslm.hub import ModelStore, resolve
 from pyslm.hub.names import is_path
-from pyslm.hub.quants import canonical_quant, is_quant
+from pyslm.hub.quants import bits_per_weight, canonical_quant
 
 __all__ = ["main", "plain_model", "serve_arguments"]
 
@@ -63,7 +63,7 @@ def serve_arguments(given: argparse.Namespace, model: str) -> list[str]:
     budget = int(given.gpu_memory_utilization * psutil.virtual_memory().total)
     found = [model, "--host", given.host, "--port", str(given.port)]
     names = given.served_model_name or [given.model]
-    found += [text for name in names for text in ("--name", name)]
+    found += [f"--name={name}" for name in names]
     found += ["--memory-budget", str(budget), "--responses-db", ":memory:"]
     numbers = {
         "--ctx": given.max_model_len,
@@ -114,17 +114,17 @@ def plain_model(name: str) -> str:
 def _quant(name: str | None) -> str | None:
     if name is None:
         return None
-    quant = QUANTIZATIONS.get(name.lower(), name)
-    if not is_quant(quant):
+    quant = canonical_quant(QUANTIZATIONS.get(name.lower(), name))
+    if bits_per_weight(quant) is None:
         allowed = ", ".join([*QUANTIZATIONS, "or ours, such as Q5_K_M"])
         raise ModelNotFoundError(f"--quantization {name!r} is not known; allowed: {allowed}")
-    return canonical_quant(quant)
+    return quant
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="pyslm.guide.vllm_server", description=__doc__)
     parser.add_argument("--model", required=True)
-    parser.add_argument("--served-model-name", nargs="+")
+    parser.add_argument("--served-model-name", nargs="+", action="extend")
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=8000)
     parser.add_argument("--api-key")

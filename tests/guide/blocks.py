@@ -22,6 +22,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 import pyslm.guide
 
 # Block -> those that it takes names from, in order.
@@ -43,6 +45,9 @@ INCOMPLETE = ("ProductionAgentService", "FoundryResourceManager")
 # Classes of the guide's that are only data; ours would be decorated a second time.
 _DATA = ("AgentRequest", "DeploymentScenario", "PerformanceMetrics", "VLLMServerConfig")
 _FAKES = {name for name in pyslm.guide.__all__ if name[0].isupper()} - set(_DATA)
+
+
+both = pytest.mark.parametrize("ours", [False, True], ids=["theirs", "ours"])
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -155,3 +160,13 @@ class Rounds:
         if self.left <= 0:
             raise EnoughError
         return result
+
+
+def goes_round(loop: Any, monkeypatch: pytest.MonkeyPatch, rounds: int) -> list[float]:
+    """Runs one of the guide's endless loops; gives how long it would have waited."""
+    waits = Rounds(rounds)
+    with monkeypatch.context() as patch:
+        patch.setattr(asyncio, "sleep", waits)
+        with pytest.raises(EnoughError):
+            asyncio.run(loop())
+    return waits.waits

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
+import time
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,6 +17,22 @@ from hub.fake_hub import FakeHub, serve
 
 import pyslm.guide
 from pyslm import service
+from pyslm.guide.vllm_throughput import MODEL_CONFIGS
+
+
+@pytest.fixture(autouse=True)
+def _collect_what_blocks_leave() -> Iterator[None]:
+    yield
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        gc.collect()
+
+
+@pytest.fixture(autouse=True)
+def _short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The guide looks every two seconds whether a server is there."""
+    sleep = time.sleep
+    monkeypatch.setattr(time, "sleep", lambda seconds: sleep(min(seconds, 0.2)))
 
 
 @pytest.fixture(scope="session")
@@ -62,8 +81,7 @@ def blocks(
     ports = dict(zip(VLLM_PORTS, free_ports(len(VLLM_PORTS)), strict=True))
     ports[OLLAMA_PORT] = int(machine[0].url.rpartition(":")[2])
     configs = {
-        name: {**config, "port": ports[config["port"]]}
-        for name, config in pyslm.guide.vllm_throughput.MODEL_CONFIGS.items()
+        name: {**config, "port": ports[config["port"]]} for name, config in MODEL_CONFIGS.items()
     }
     monkeypatch.setattr("pyslm.guide.vllm_throughput.MODEL_CONFIGS", configs)
     with pyslm.guide.installed():

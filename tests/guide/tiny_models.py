@@ -22,6 +22,7 @@ NAMES = {  # name -> aliases and tags by which the guide asks for it
 _TAGS = ("-instruct", "-mini-instruct", "-code", "-chat")
 HELLO = ["I can ", "help ", "with that."]
 DONE = ["Here is ", "what I ", "found."]
+HELLO_TEXT, DONE_TEXT = "".join(HELLO), "".join(DONE)
 CUSTOMER_ID = "12345"
 
 
