@@ -34,7 +34,7 @@ def get_weather(city: str, days: int) -> str:
 CALL = ["<tool_call>\n", '{"name": "get_weather", "arguments": {"city": "Oslo", ', '"days": 2}}',
         "\n</tool_call>"]  # fmt: skip
 ANSWER = "It will be sunny in Oslo."
-COMMAND = [sys.executable, "-m", "pyslm", "agent", "mcp"]
+COMMAND = [sys.executable, "-P", "-m", "pyslm", "agent", "mcp"]
 
 
 @pytest.fixture

@@ -44,33 +44,55 @@ def samples(shared: Path) -> Path:
     return folder
 
 
+_ABSENT = ("HF_HUB_OFFLINE", "HF_TOKEN", "PYSLM_API_KEY")
+
+
+def _set(patch: pytest.MonkeyPatch, environment: dict[str, str]) -> None:
+    for name in _ABSENT:
+        patch.delenv(name, raising=False)
+    for name, value in environment.items():
+        patch.setenv(name, value)
+
+
 @pytest.fixture(scope="session")
-def machine(
+def started(
     shared: Path, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[tuple[service.Service, Path]]:
-    """One with nothing on it but a service, which finds the guide's models on a hub."""
+) -> Iterator[tuple[service.Service, Path, dict[str, str]]]:
+    """A service, which finds the guide's models on a hub, its folder and its environment."""
     folder = tmp_path_factory.mktemp("machine")
     data = scripted_model(shared, folder)
     hub = FakeHub(files={repository(name): files(name, data) for name in NAMES})
     (folder / "catalog.toml").write_text(catalog())
-    with pytest.MonkeyPatch.context() as patch, serve(hub):
-        for name in ("PYSLM_MODELS", "PYSLM_STATE_DIR", "OLLAMA_MODELS", "HF_HUB_CACHE"):
-            patch.setenv(name, str(folder / name.lower()))
-        for name in ("HF_HUB_OFFLINE", "HF_TOKEN", "PYSLM_API_KEY"):
-            patch.delenv(name, raising=False)
-        patch.setenv("PYSLM_CATALOG", str(folder / "catalog.toml"))
-        patch.setenv("HF_ENDPOINT", hub.url)
-        patch.setenv("OPENAI_API_KEY", "none")  # some blocks leave it to the environment
-        # Blocks start "python".
-        patch.setenv("PATH", f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
-        running = service.start(
-            ["--port", "0", "--threads", "1", "--responses-db", ":memory:", "--no-weight-cache"]
-        )
-        patch.setenv("OLLAMA_HOST", running.url)
+    names = ("PYSLM_MODELS", "PYSLM_STATE_DIR", "OLLAMA_MODELS", "HF_HUB_CACHE")
+    environment = {name: str(folder / name.lower()) for name in names}
+    environment["PYSLM_CATALOG"] = str(folder / "catalog.toml")
+    environment["OPENAI_API_KEY"] = "none"  # some blocks leave it to the environment
+    # Blocks start "python".
+    environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    with serve(hub):
+        environment["HF_ENDPOINT"] = hub.url
+        with pytest.MonkeyPatch.context() as patch:
+            _set(patch, environment)
+            running = service.start(
+                ["--port", "0", "--threads", "1", "--responses-db", ":memory:", "--no-weight-cache"]
+            )
+        environment["OLLAMA_HOST"] = running.url
         try:
-            yield running, folder
+            yield running, folder, environment
         finally:
-            service.stop(running)
+            with pytest.MonkeyPatch.context() as patch:
+                _set(patch, environment)
+                service.stop(running)
+
+
+@pytest.fixture
+def machine(
+    started: tuple[service.Service, Path, dict[str, str]], monkeypatch: pytest.MonkeyPatch
+) -> tuple[service.Service, Path]:
+    """A machine with nothing on it but the service; tests elsewhere know nothing of it."""
+    running, folder, environment = started
+    _set(monkeypatch, environment)
+    return running, folder
 
 
 @pytest.fixture
