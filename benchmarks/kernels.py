@@ -31,9 +31,9 @@ def report(tier: str, formats: list[str], args: argparse.Namespace) -> None:
     )
     print(f"{'format':8} {'1 row':>20} {'16 rows':>20} {'480 rows':>20}")
     for name in formats:
-        # Decode must stream from memory: a weight far larger than the caches.
+        # Few rows must stream from memory: a weight far larger than the caches.
         cells = []
-        for m, rows in ((1, args.rows * 32), (16, args.rows), (480, args.rows)):
+        for m, rows in ((1, args.rows * 32), (16, args.rows * 32), (480, args.rows)):
             times = _native.time_matmul(
                 tier, name, rows, args.cols, m, args.threads, args.repeats if m < 480 else 3
             )

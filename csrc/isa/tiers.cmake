@@ -19,8 +19,9 @@ function(pyslm_add_tier target name)
   target_include_directories(pyslm_${name} PRIVATE csrc)
   target_compile_options(pyslm_${name} PRIVATE ${ARGN} -Wall -Wextra -ffp-contract=off
     -fno-exceptions -fno-rtti -fno-math-errno -fno-trapping-math -fvisibility=hidden
-    # GCC makes trees of chains of integer sums, which the registers cannot hold (2x on AVX2); and it
-    # warns falsely within its own AVX-512 headers (12).
+    # GCC moves loads up to where they are not needed yet and makes trees of chains of integer sums,
+    # which the registers cannot hold: without these two the AVX2 tier has twice the spills (GCC 12).
+    # And it warns falsely within its own AVX-512 headers.
     $<$<CXX_COMPILER_ID:GNU>:-fno-tree-reassoc -fno-tree-ter -Wno-maybe-uninitialized -Wno-uninitialized>)
   target_sources(${target} PRIVATE $<TARGET_OBJECTS:pyslm_${name}>)
   target_compile_definitions(${target} PRIVATE PYSLM_TIER_${name})

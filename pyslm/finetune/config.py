@@ -16,11 +16,11 @@ class ModelConfig:
 
     vocab_size: int = 4096
     hidden: int = 256
-    layers: int = 8
-    ffn: int = 704
+    layers: int = 6
+    ffn: int = 640
     heads: int = 4
     kv_heads: int = 2
-    head_dim: int = 64
+    head_dim: int = 32
     context_length: int = 4096
     rope_theta: float = 10_000.0
     norm_eps: float = 1e-6
@@ -57,15 +57,29 @@ class TrainConfig:
     """Loss of what users and tools say, beside 1 for what the model says."""
     decision_weight: float = 4.0
     """Loss of the first token of what the model says: call, answer or question, and which agent."""
+    mixed_precision: bool = False
+    """Matrix products in bfloat16; fast where GPU or CPU has instructions for them."""
+    compiled: bool = False
+    """Through `torch.compile`, which takes a minute and a C++ compiler."""
     checkpoint_seconds: float = 120.0
     log_every: int = 10
 
 
 PRESETS: dict[str, tuple[ModelConfig, TrainConfig]] = {
-    "nano": (ModelConfig(), TrainConfig(steps=20_000)),
-    "nano-gpu": (ModelConfig(), TrainConfig(steps=20_000, rows=64, row_tokens=1024, muon_lr=0.03)),
+    "nano": (ModelConfig(), TrainConfig(steps=20_000, mixed_precision=True, compiled=True)),
+    "nano-gpu": (
+        ModelConfig(layers=8, ffn=704, head_dim=64),
+        TrainConfig(
+            steps=20_000,
+            rows=64,
+            row_tokens=1024,
+            muon_lr=0.03,
+            mixed_precision=True,
+            compiled=True,
+        ),
+    ),
     "pilot": (
-        ModelConfig(hidden=192, layers=4, ffn=512, heads=3, kv_heads=1),
+        ModelConfig(hidden=192, layers=4, ffn=512, heads=3, kv_heads=1, head_dim=64),
         TrainConfig(steps=2000, long_row_every=0, tools_end=6),
     ),
     "tiny": (

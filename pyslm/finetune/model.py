@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -109,6 +111,11 @@ class Nano(nn.Module):
                 weight.zero_()
             else:
                 weight.normal_(0.0, 0.02 if name.startswith("embed") else weight.shape[1] ** -0.5)
+
+    @torch.no_grad()
+    def embed(self, vectors: npt.NDArray[np.float32]) -> None:
+        """Takes vectors of the tokens to begin with, [vocab_size, hidden]."""
+        self.embed_tokens.weight.copy_(torch.from_numpy(vectors))
 
     def forward(self, tokens: Tensor, position: Tensor, mask: Tensor) -> Tensor:
         """Hidden states after the last norm, [rows, tokens, hidden]."""

@@ -22,9 +22,12 @@ from pyslm.finetune.config import ModelConfig, TrainConfig
 from pyslm.finetune.data.spec import ToolSpec
 from pyslm.finetune.model import Nano, attention_mask
 from pyslm.finetune.packing import Batch, batch_of_step
+from pyslm.finetune.spelling import spelling_embedding
 from pyslm.finetune.vocabulary import NanoVocabulary
 
 __all__ = ["Trainer", "learning_rate_factor"]
+
+_EMBEDDING_STD = 0.05
 
 Report = Callable[[int, dict[str, Any]], None]
 """Called after each step with its number and, each `log_every`, the measurements."""
@@ -97,18 +100,24 @@ class Trainer:
         self._catalog = catalog
         self.device = torch.device(device)
         torch.manual_seed(train.seed)
-        self.model = Nano(model).to(self.device)
+        self.model = Nano(model)
         if start is not None:
             self.model.load_state_dict(dict(start))
+        else:
+            self.model.embed(
+                spelling_embedding(self.vocabulary.tokens, model.hidden, train.seed, _EMBEDDING_STD)
+            )
+        self.model = self.model.to(self.device)
         self.optimizers = _optimizers(self.model, train)
         self.step = 0
         self.log: list[dict[str, Any]] = []
         if saved is not None:
             self._restore(saved)
-        on_gpu = self.device.type == "cuda"
-        self._forward = torch.compile(self.model) if on_gpu else self.model
+        self._forward = torch.compile(self.model) if train.compiled else self.model
         self._autocast = (
-            torch.autocast("cuda", torch.bfloat16) if on_gpu else contextlib.nullcontext()
+            torch.autocast(self.device.type, torch.bfloat16)
+            if train.mixed_precision
+            else contextlib.nullcontext()
         )
 
     def _vocabulary(self, given: NanoVocabulary | None) -> NanoVocabulary:

@@ -17,10 +17,7 @@ from serve.server_process import ServerProcess
 README = Path(__file__).resolve().parents[2] / "README.md"
 PORTS = ("8000", "11434")
 NEEDS = {"Ollama clients": "ollama", "Microsoft Agent Framework": "agent_framework.orchestrations"}
-ELSEWHERE = (
-    "Foundry Local's SDK",  # needs a service in the background: test_foundry.py
-    "The guide's own code",  # tests/guide
-)
+ELSEWHERE = ("Foundry Local's SDK",)  # needs a service in the background: test_foundry.py
 
 
 def chapter() -> str:
