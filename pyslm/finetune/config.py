@@ -20,7 +20,7 @@ class ModelConfig:
     ffn: int = 640
     heads: int = 4
     kv_heads: int = 2
-    head_dim: int = 32
+    head_dim: int = 64
     context_length: int = 4096
     rope_theta: float = 10_000.0
     norm_eps: float = 1e-6
@@ -68,7 +68,7 @@ class TrainConfig:
 PRESETS: dict[str, tuple[ModelConfig, TrainConfig]] = {
     "nano": (ModelConfig(), TrainConfig(steps=20_000, mixed_precision=True, compiled=True)),
     "nano-gpu": (
-        ModelConfig(layers=8, ffn=704, head_dim=64),
+        ModelConfig(layers=8, ffn=704),
         TrainConfig(
             steps=20_000,
             rows=64,
@@ -79,7 +79,7 @@ PRESETS: dict[str, tuple[ModelConfig, TrainConfig]] = {
         ),
     ),
     "pilot": (
-        ModelConfig(hidden=192, layers=4, ffn=512, heads=3, kv_heads=1, head_dim=64),
+        ModelConfig(hidden=192, layers=4, ffn=512, heads=3, kv_heads=1),
         TrainConfig(steps=2000, long_row_every=0, tools_end=6),
     ),
     "tiny": (

@@ -27,7 +27,7 @@ from pyslm.finetune.vocabulary import NanoVocabulary
 
 __all__ = ["Trainer", "learning_rate_factor"]
 
-_EMBEDDING_STD = 0.05
+_EMBEDDING_STD = 0.03
 
 Report = Callable[[int, dict[str, Any]], None]
 """Called after each step with its number and, each `log_every`, the measurements."""
