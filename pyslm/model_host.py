@@ -89,10 +89,15 @@ class ModelHost:
         )
         path = check_model_path(_file_of(model))
         started = time.perf_counter()
-        # Side by side: packing the weights holds no GIL, building the tokenizer uses one core.
+        # Side by side: packing the weights holds no GIL, building the tokenizer uses one core. At
+        # a second start, with nothing to pack, what encodes text waits until there is some.
+        weights_done = threading.Event()
         with ThreadPoolExecutor(1, "pyslm-tokenizer") as background:
-            tokenizer = background.submit(_load_tokenizer, path)
-            self._runner: _native.Model | None = _open_runner(path, options)
+            tokenizer = background.submit(_load_tokenizer, path, weights_done)
+            try:
+                self._runner: _native.Model | None = _open_runner(path, options)
+            finally:
+                weights_done.set()
             self.tokenizer: Tokenizer = tokenizer.result()
         self._draft = _open_draft(options, self.tokenizer)
         self.load_seconds = time.perf_counter() - started
@@ -272,8 +277,10 @@ def _open_draft(options: LoadOptions, tokenizer: Tokenizer) -> _native.Model | N
     """The draft model, after a look at whether its tokens are those of the model."""
     if options.draft_model is None:
         return None
+    from pyslm.tokenizer import load_tokenizer
+
     path = check_model_path(_file_of(options.draft_model))
-    theirs = _load_tokenizer(path).all_token_bytes()
+    theirs = load_tokenizer(path, build_encoder=False).all_token_bytes()
     ours = tokenizer.all_token_bytes()
     if len(theirs) != len(ours):
         raise InvalidRequestError(
@@ -313,9 +320,11 @@ def _open_engine(
     return engine
 
 
-def _load_tokenizer(path: Path) -> Tokenizer:
+def _load_tokenizer(path: Path, weights_done: threading.Event) -> Tokenizer:
     from pyslm.tokenizer import load_tokenizer
 
-    tokenizer = load_tokenizer(path)
+    tokenizer = load_tokenizer(path, build_encoder=False)
     tokenizer.all_token_bytes()  # which it keeps; the engine asks for them next
+    if not weights_done.is_set():
+        tokenizer.build_encoder()
     return tokenizer

@@ -2,35 +2,68 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+import contextlib
+import gc
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from functools import cached_property
 
 import tokenizers
 from tokenizers import Regex, models, pre_tokenizers
 
 from pyslm.errors import TokenizerError
 
-__all__ = ["Backend", "build_bpe", "split_isolated"]
+__all__ = ["Backend", "build_bpe", "split_isolated", "without_garbage_collection"]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Backend:
     """A vocabulary kind's own part of a tokenizer.
 
     Attributes:
-        text: encodes text in which no special token is to be found. No control token is in its
-            vocabulary, so that no text can become one.
+        build_text: makes `text`, which takes as long as all the rest of a model's second start
+            where there are 280 k merges, and is not needed for prompts of token ids.
         token_bytes: the text bytes of each token id; called once, when first needed.
         add_bos, add_eos, add_sep: defaults where the file does not say.
         add_space_prefix: text is encoded as if a space stood before it.
     """
 
-    text: tokenizers.Tokenizer
+    build_text: Callable[[], tokenizers.Tokenizer]
     token_bytes: Callable[[], list[bytes]]
     add_bos: bool = False
     add_eos: bool = False
     add_sep: bool = False
     add_space_prefix: bool = False
+    _building: threading.Lock = field(default_factory=threading.Lock, repr=False, compare=False)
+
+    @property
+    def text(self) -> tokenizers.Tokenizer:
+        """Encodes text in which no special token is to be found. No control token is in its
+        vocabulary, so that no text can become one.
+
+        Raises:
+            TokenizerError: the vocabulary's parts contradict each other.
+        """
+        with self._building:  # threads that come at once wait for one to build it
+            return self._text
+
+    @cached_property
+    def _text(self) -> tokenizers.Tokenizer:
+        with without_garbage_collection():
+            return self.build_text()
+
+
+@contextlib.contextmanager
+def without_garbage_collection() -> Iterator[None]:
+    """A vocabulary is half a million objects without a cycle: looking for some takes longer."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
 
 
 def split_isolated(*patterns: str) -> list[pre_tokenizers.PreTokenizer]:

@@ -27,21 +27,32 @@ def build(vocabulary: Vocabulary) -> Backend:
     """The backend of a "gpt2" or "gemma4" vocabulary.
 
     Raises:
-        TokenizerError: the pre-tokenizer is unknown, or the merges do not fit the tokens.
+        TokenizerError: the pre-tokenizer is unknown, there are no merges, or (when text is first
+            encoded) they do not fit the tokens.
     """
     pre = _pre_tokenizer(vocabulary)
+    if vocabulary.merges is None:
+        raise TokenizerError("key 'tokenizer.ggml.merges' is missing; BPE needs it")
+    token_bytes = _byte_level_token_bytes if pre.byte_level else spm_token_bytes
+    return Backend(
+        partial(_text, vocabulary, pre),
+        partial(token_bytes, vocabulary),
+        add_bos=pre.add_bos,
+        add_sep=pre.add_sep,
+    )
+
+
+def _text(vocabulary: Vocabulary, pre: PreTokenizer) -> tokenizers.Tokenizer:
     text = tokenizers.Tokenizer(_model(vocabulary, pre))
     if pre.byte_level:
         byte_level = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
         text.pre_tokenizer = pre_tokenizers.Sequence([*split_isolated(*pre.patterns), byte_level])
-        token_bytes = partial(_byte_level_token_bytes, vocabulary)
     else:
         text.normalizer = normalizers.Replace(" ", "\u2581")
         words = word_pattern(vocabulary.tokens)
         patterns = (*pre.patterns, words) if words else pre.patterns
         text.pre_tokenizer = pre_tokenizers.Sequence(split_isolated(*patterns))
-        token_bytes = partial(spm_token_bytes, vocabulary)
-    return Backend(text, token_bytes, add_bos=pre.add_bos, add_sep=pre.add_sep)
+    return text
 
 
 def _pre_tokenizer(vocabulary: Vocabulary) -> PreTokenizer:
@@ -63,8 +74,9 @@ def _model(vocabulary: Vocabulary, pre: PreTokenizer) -> models.BPE:
     build = partial(
         build_bpe, tokens, byte_fallback=not pre.byte_level, ignore_merges=pre.ignore_merges
     )
-    merges = _merges(vocabulary)
-    if _fits(vocabulary.merges or [], tokens):
+    lines = vocabulary.merges or []
+    merges = _merges(lines)
+    if _fits(lines, tokens):
         with contextlib.suppress(TokenizerError):  # perhaps merges that make a control token
             return build(merges)
     return build([(a, b) for a, b in merges if _known(a, b, tokens, hidden)])
@@ -88,12 +100,10 @@ def _known(left: str, right: str, tokens: dict[str, int], hidden: set[str]) -> b
     return True
 
 
-def _merges(vocabulary: Vocabulary) -> list[tuple[str, str]]:
-    if vocabulary.merges is None:
-        raise TokenizerError("key 'tokenizer.ggml.merges' is missing; BPE needs it")
-    if set(map(str.count, vocabulary.merges, repeat(" "))) != {1}:
-        return [_split_merge(line) for line in vocabulary.merges]
-    pieces = " ".join(vocabulary.merges).split(" ")  # at once: ten times as fast as line by line
+def _merges(lines: list[str]) -> list[tuple[str, str]]:
+    if set(map(str.count, lines, repeat(" "))) != {1}:
+        return [_split_merge(line) for line in lines]
+    pieces = " ".join(lines).split(" ")  # at once: ten times as fast as line by line
     return list(zip(pieces[::2], pieces[1::2], strict=True))
 
 

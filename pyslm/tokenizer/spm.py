@@ -36,12 +36,21 @@ def build(vocabulary: Vocabulary) -> Backend:
     """
     if vocabulary.scores is None:
         raise TokenizerError("key 'tokenizer.ggml.scores' is missing; model 'llama' needs it")
+    return Backend(
+        partial(_text, vocabulary, vocabulary.scores),
+        partial(spm_token_bytes, vocabulary),
+        add_bos=True,
+        add_space_prefix=True,
+    )
+
+
+def _text(vocabulary: Vocabulary, scores: Sequence[float]) -> tokenizers.Tokenizer:
     mergeable, tokens = _tokens(vocabulary)
     byte_fallback = all(f"<0x{byte:02X}>" in tokens for byte in range(256))
     text = tokenizers.Tokenizer(
         build_bpe(
             tokens,
-            ranked_merges(mergeable, vocabulary.scores),
+            ranked_merges(mergeable, scores),
             unknown=_unknown(vocabulary, tokens),
             byte_fallback=byte_fallback,
         )
@@ -50,7 +59,7 @@ def build(vocabulary: Vocabulary) -> Backend:
     words = word_pattern(list(mergeable))
     if words:
         text.pre_tokenizer = pre_tokenizers.Sequence(split_isolated(words))
-    return Backend(text, partial(spm_token_bytes, vocabulary), add_bos=True, add_space_prefix=True)
+    return text
 
 
 def _tokens(vocabulary: Vocabulary) -> tuple[dict[str, int], dict[str, int]]:

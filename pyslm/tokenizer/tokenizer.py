@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
-import gc
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -14,7 +12,7 @@ from tokenizers import AddedToken, models
 
 from pyslm.errors import TokenizerError
 from pyslm.tokenizer import bpe, spm, wordpiece
-from pyslm.tokenizer.backend import Backend
+from pyslm.tokenizer.backend import Backend, without_garbage_collection
 from pyslm.tokenizer.metadata import Metadata, read_metadata
 from pyslm.tokenizer.special import find_roles, mark_control
 from pyslm.tokenizer.vocabulary import TokenType, Vocabulary, read_vocabulary
@@ -46,12 +44,15 @@ class TokenizerInfo:
     num_user_defined: int
 
 
-def load_tokenizer(source: str | os.PathLike[str] | Metadata) -> Tokenizer:
+def load_tokenizer(
+    source: str | os.PathLike[str] | Metadata, *, build_encoder: bool = True
+) -> Tokenizer:
     """The tokenizer of a GGUF file, from nothing but the file's own metadata.
 
     Args:
         source: path of the file (the first, if it is split), or its metadata: a mapping from key
             to bool, int, float, str, list of str, or sequence of numbers.
+        build_encoder: now, and not when text is first encoded; see `Tokenizer.build_encoder`.
 
     Raises:
         ModelNotFoundError, ModelFileError: the file cannot be opened or read.
@@ -60,20 +61,11 @@ def load_tokenizer(source: str | os.PathLike[str] | Metadata) -> Tokenizer:
         TokenizerError: its vocabulary is missing, contradictory or of an unknown kind.
     """
     metadata = read_metadata(source) if isinstance(source, (str, os.PathLike)) else source
-    with _no_garbage_collection():
-        return Tokenizer(read_vocabulary(metadata))
-
-
-@contextlib.contextmanager
-def _no_garbage_collection() -> Iterator[None]:
-    """A vocabulary is half a million objects without a cycle: looking for some takes longer."""
-    enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if enabled:
-            gc.enable()
+    with without_garbage_collection():
+        tokenizer = Tokenizer(read_vocabulary(metadata))
+    if build_encoder:
+        tokenizer.build_encoder()
+    return tokenizer
 
 
 class Tokenizer:
@@ -189,6 +181,14 @@ class Tokenizer:
         return self._vocabulary.ids.get(text)
 
     # --- text to ids --------------------------------------------------------------------------
+
+    def build_encoder(self) -> None:
+        """Builds what encodes text, if that has not been done: half a second for 280 k merges.
+
+        Raises:
+            TokenizerError: the vocabulary's parts contradict each other.
+        """
+        _ = self._backend.text
 
     def encode(
         self, text: str, *, add_special_tokens: bool = True, parse_special: bool = False

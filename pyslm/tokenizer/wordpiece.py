@@ -35,6 +35,15 @@ def build(vocabulary: Vocabulary) -> Backend:
         raise TokenizerError(
             "key 'tokenizer.ggml.unknown_token_id' is missing; model 'bert' needs it"
         )
+    return Backend(
+        partial(_text, vocabulary, unknown),
+        partial(_token_bytes, vocabulary),
+        add_bos=True,
+        add_sep=True,
+    )
+
+
+def _text(vocabulary: Vocabulary, unknown: int) -> tokenizers.Tokenizer:
     text = tokenizers.Tokenizer(
         models.WordPiece(
             _bert_tokens(vocabulary, unknown),
@@ -51,7 +60,7 @@ def build(vocabulary: Vocabulary) -> Backend:
         lowercase=lowercase,
     )
     text.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-    return Backend(text, partial(_token_bytes, vocabulary), add_bos=True, add_sep=True)
+    return text
 
 
 def _is_cased(vocabulary: Vocabulary) -> bool:

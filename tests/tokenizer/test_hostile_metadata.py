@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import struct
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -99,6 +100,21 @@ def test_contradictions(base: dict[str, Any], key: str, value: object, message: 
 def test_ids_out_of_range_are_no_ids() -> None:
     tokenizer = load_tokenizer(BPE | {"tokenizer.ggml.eos_token_id": 2**32 - 1})
     assert tokenizer.eos_id is None
+
+
+def test_merges_are_looked_at_when_text_is_first_encoded_if_so_wished() -> None:
+    tokenizer = load_tokenizer(BPE | {"tokenizer.ggml.merges": ["a q"]}, build_encoder=False)
+    assert tokenizer.all_token_bytes()[0] == b"a"
+    for _ in range(2):  # and are no better the second time
+        with pytest.raises(TokenizerError, match="which is not a token"):
+            tokenizer.encode("ab")
+
+
+def test_threads_that_encode_first_at_once_get_the_same_encoder() -> None:
+    tokenizer = load_tokenizer(BPE, build_encoder=False)
+    with ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(tokenizer.encode, ["ab"] * 32))
+    assert found == [load_tokenizer(BPE).encode("ab")] * 32
 
 
 def test_a_merge_cannot_make_a_control_token() -> None:
