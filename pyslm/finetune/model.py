@@ -13,6 +13,10 @@ from pyslm.finetune.config import ModelConfig
 __all__ = ["Nano", "attention_mask"]
 
 
+_NOISE = 0.5  # of a query, beside 1 for its key
+_SHARPNESS = 1.5
+
+
 def attention_mask(scene: Tensor, branch: Tensor) -> Tensor:
     """Who sees whom, bool [rows, 1, tokens, tokens]; see `packing`."""
     num_tokens = scene.shape[1]
@@ -47,6 +51,14 @@ class _Attention(nn.Module):
         self.o_proj = nn.Linear(q, config.hidden, bias=False)
         self.q_norm = nn.RMSNorm(config.head_dim, config.norm_eps)
         self.k_norm = nn.RMSNorm(config.head_dim, config.norm_eps)
+
+    def match(self) -> None:
+        """Makes the queries much like their keys, and what agrees count."""
+        keys = self.k_proj.weight.view(self.config.kv_heads, self.config.head_dim, -1)
+        keys = keys.repeat_interleave(self.config.heads // self.config.kv_heads, 0).flatten(0, 1)
+        self.q_proj.weight.mul_(_NOISE).add_(keys).mul_((1 + _NOISE**2) ** -0.5)
+        self.q_norm.weight.fill_(_SHARPNESS)
+        self.k_norm.weight.fill_(_SHARPNESS)
 
     def forward(self, x: Tensor, rope: tuple[Tensor, Tensor], mask: Tensor) -> Tensor:
         rows, tokens, _ = x.shape
@@ -103,7 +115,11 @@ class Nano(nn.Module):
 
     @torch.no_grad()
     def reset(self) -> None:
-        """Small random weights; what each layer adds begins at zero."""
+        """Small random weights; what each layer adds begins at zero.
+
+        Queries and keys begin alike, so that a token attends to those like it (Trockman and Kolter
+        2023): a name is first found, and then copied.
+        """
         for name, weight in self.named_parameters():
             if weight.dim() < 2:
                 weight.fill_(1.0)
@@ -111,6 +127,8 @@ class Nano(nn.Module):
                 weight.zero_()
             else:
                 weight.normal_(0.0, 0.02 if name.startswith("embed") else weight.shape[1] ** -0.5)
+        for layer in self.layers:
+            layer.self_attn.match()
 
     @torch.no_grad()
     def embed(self, vectors: npt.NDArray[np.float32]) -> None:
