@@ -126,6 +126,9 @@ def make_agent(
             raise AgentConfigError(unknown("an agent", name, {*fields, *_OTHERS}))
     settings = {name: value for name, value in found.items() if name in fields}
     tools = [tool for entry in _list(found, "tools") for tool in _tools_of(entry, folder)]
+    for name in ("policy", "resources"):
+        if not isinstance(found.get(name, {}), Mapping):
+            raise AgentConfigError(f"{name} is {found[name]!r:.80}; allowed: names with values")
     audit, resources = found.get("audit", False), found.get("resources")
     audit_path = default_audit_path() if audit is True else folder / audit if audit else None
     sessions = found.get("sessions")

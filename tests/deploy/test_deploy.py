@@ -1,4 +1,5 @@
-"""`pyslm deploy` as a process, with real small models and tools. Contract: E21, E23, B25, G3, G11."""
+"""`pyslm deploy` as a process, with real small models and tools. Contract: E21, E23, B25, G3, G9,
+G11."""
 
 from __future__ import annotations
 
@@ -27,11 +28,19 @@ from pyslm.cli import invoke
 
 Capture = pytest.CaptureFixture[str]
 
-QUERY = ["<tool_call>\n", '{"name": "database_query", "arguments": {"sql": "SELECT name FROM items"',
-         "}}\n</tool_call>"]  # fmt: skip
-CHANGE = ["<tool_call> \n", '{"name": "database_change", "arguments": {"sql": "DELETE FROM items"',
-          "} }\n</tool_call>"]  # fmt: skip
-SLOW = ["<tool_call>  \n", '{"name": "wait", "arguments": {', "}  }\n</tool_call>"]
+# No two pieces are alike: each is a token of its own.
+QUERY = [
+    "<tool_call>\n",
+    '{"name": "database_query", "arguments": {"sql": "SELECT name FROM items"',
+    "}}\n</tool_call>",
+]
+CHANGE = [
+    "<tool_call>",
+    '\n{"name": "database_change", "arguments": {"sql": "DELETE FROM items"',
+    "}}\n</tool_",
+    "call>",
+]
+SLOW = ["<tool_", "call>\n", '{"name": "wait", "arguments": {', "}}", "\n</tool_call>"]
 ANSWER = ["There is ", "a lamp."]
 TOOLS = '''
 import time
@@ -150,7 +159,7 @@ def test_from_the_command_line(
     routed = json.loads(output(capsys, "agent", "run", "auto", "What is there?", "--json"))
     assert (routed["agent"], routed["text"]) == ("primary-agent", "There is a lamp.")
     told = output(capsys, "agent", "logs", "primary-agent", "-n", "500")
-    assert told.count("call tool=database_query") == 3
+    assert told.count("verdict=allow") == 3, told
     assert json.loads(output(capsys, "agent", "list", "--json"))[0]["requests"] == 3
 
     # Another one is told where the first is.

@@ -95,7 +95,7 @@ def test_the_guides_distributed_edge(shared: Path, capsys: pytest.CaptureFixture
         ("- alias: tiny", "- {alias: a, primary: true}\n    - {alias: b, primary: true}", 5,
          "two models are primary"),
         ("- alias: tiny", "- {alias: a, primary: true, secondary: true}", 4, "one of them"),
-        ("- alias: tiny", "[]", 4, "a list"),
+        ("- alias: tiny", "[]", 3, "a list"),
         ("- name: office", "- nme: office", 6, "did you mean name"),
         ("- name: office", "- name: office\n      model: tinny", 7, "did you mean tiny"),
         ("- name: office", "- name: office\n      tolls: [calendar]", 7, "did you mean tools"),
@@ -118,7 +118,7 @@ def test_the_guides_distributed_edge(shared: Path, capsys: pytest.CaptureFixture
         ("- alias: tiny", "- alias: !secret tiny", 4, "the tag"),
         ("- alias: tiny", "- alias: [tiny", 5, "expected"),
         ("- alias: tiny", "- alias: " + "[" * 50, 4, "levels"),
-        ("- alias: tiny", "- alias: \t\n\t- x", 5, "cannot start any token"),
+        ("- alias: tiny", "- alias: \t\n\t- x", 4, "cannot start any token"),
     ],
 )  # fmt: skip
 def test_what_is_wrong_is_told_with_its_line(
