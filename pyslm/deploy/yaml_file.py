@@ -65,17 +65,18 @@ class _Loader(yaml.SafeLoader):
         self._depth = 0
 
     def compose_node(self, parent: Any, index: Any) -> Any:
-        event: Any = self.peek_event()
+        event: Any = self.peek_event()  # type: ignore[no-untyped-call]
+        mark: Any = event.start_mark
         if isinstance(event, yaml.AliasEvent):
             raise yaml.MarkedYAMLError(
                 problem="an alias (*name); allowed: what is meant, written out",
-                problem_mark=event.start_mark,
+                problem_mark=mark,
             )
         self._depth += 1
         if self._depth > _MAX_DEPTH:
             raise yaml.MarkedYAMLError(
                 problem=f"more than {_MAX_DEPTH} levels",
-                problem_mark=event.start_mark,
+                problem_mark=mark,
             )
         try:
             return super().compose_node(parent, index)

@@ -1,4 +1,4 @@
-"""The toolkit `calendar` on real .ics files, read back by another library (vobject). Contract: E23."""
+"""The toolkit `calendar` on real .ics files, read back by vobject. Contract: E23."""
 
 from __future__ import annotations
 
