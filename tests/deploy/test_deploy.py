@@ -234,7 +234,7 @@ def test_requests_that_run_may_end(
     asking = threading.Thread(target=ask)
     asking.start()
     while not (folder / "waiting").exists():
-        assert asking.is_alive()
+        assert asking.is_alive(), deployed.process.poll()
     os.kill(deployed.process.pid, number)
     asking.join(60)
     assert answers[0].json()["text"] == "There is a lamp."
