@@ -14,6 +14,7 @@
     │   ├── ContextLengthError    prompt and output do not fit the context
     │   ├── ModelNameError        a text that names no model, or may not
     │   └── AgentConfigError      an agent or a tool that is set up wrongly   (also TypeError)
+    │       └── DeploymentError   a deployment file, with its line
     ├── TokenizerError            a vocabulary we cannot build or a text it cannot encode
     ├── ChatTemplateError         a template that fails, loops or escapes
     ├── PrefixCacheError          a saved prefix cache that cannot be used here (also ValueError)
@@ -23,6 +24,8 @@
     │   ├── ReplyError            the model's reply is not what was asked for
     │   ├── ToolServerError       an MCP server cannot be started or reached, or fails
     │   ├── SessionError          a file of sessions cannot be used
+    │   ├── OfflineError          a tool needs the network, there is none, and nothing was done
+    │   │                                                                   (also ConnectionError)
     │   ├── AccessDeniedError     a policy or the privacy mode forbids it   (also PermissionError)
     │   └── AuditError            an audit log that cannot be written or trusted
     └── EngineError               a defect or a fault while running
@@ -40,6 +43,7 @@ __all__ = [
     "AuditError",
     "ChatTemplateError",
     "ContextLengthError",
+    "DeploymentError",
     "DownloadError",
     "EngineError",
     "GGUFError",
@@ -50,6 +54,7 @@ __all__ = [
     "ModelNameError",
     "ModelNotDownloadedError",
     "ModelNotFoundError",
+    "OfflineError",
     "PrefixCacheError",
     "PyslmError",
     "QueueFullError",
@@ -126,6 +131,10 @@ class AgentConfigError(InvalidRequestError, TypeError):
     """An agent or a tool that is set up in a way that cannot work; nothing was started."""
 
 
+class DeploymentError(AgentConfigError):
+    """A deployment file that says what is not allowed, or needs what is not there."""
+
+
 class AgentError(PyslmError):
     """An agent cannot go on."""
 
@@ -144,6 +153,10 @@ class ToolServerError(AgentError):
 
 class SessionError(AgentError):
     """A file of sessions that is damaged, of a newer version, or cannot be written."""
+
+
+class OfflineError(AgentError, ConnectionError):
+    """A tool needs the network and there is none; nothing was done. Tools raise it, too."""
 
 
 class AccessDeniedError(AgentError, PermissionError):

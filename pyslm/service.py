@@ -39,7 +39,9 @@ class Service:
     started: float
     """Seconds since 1970."""
     arguments: tuple[str, ...]
-    """Of `pyslm serve`."""
+    """Of the command."""
+    command: str = "serve"
+    """The verb of `pyslm` that runs: serve, or deploy."""
 
 
 def state_path() -> Path:
@@ -61,9 +63,9 @@ def _directory() -> Path:
     return Path(platformdirs.user_state_dir("pyslm"))
 
 
-def announce(path: Path, url: str, arguments: Sequence[str]) -> None:
+def announce(path: Path, url: str, arguments: Sequence[str], command: str = "serve") -> None:
     """Writes the state file of this process, in one step."""
-    service = Service(os.getpid(), url, time.time(), tuple(arguments))
+    service = Service(os.getpid(), url, time.time(), tuple(arguments), command)
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     partial = path.with_name(f"{path.name}.{os.getpid()}")
     partial.write_text(json.dumps(dataclasses.asdict(service)))
@@ -113,8 +115,10 @@ def _lives(service: Service) -> bool:
     return True
 
 
-def start(arguments: Sequence[str], seconds: float = START_SECONDS) -> Service:
-    """Starts `pyslm serve` with these arguments; returns once it takes requests.
+def start(
+    arguments: Sequence[str], seconds: float = START_SECONDS, command: str = "serve"
+) -> Service:
+    """Starts a verb of `pyslm` with these arguments; returns once it takes requests.
 
     Raises:
         ServiceError: one runs already, or it ended or did not answer; says what it wrote.
@@ -123,10 +127,10 @@ def start(arguments: Sequence[str], seconds: float = START_SECONDS) -> Service:
     if running is not None:
         raise ServiceError(f"a service runs already at {running.url}; stop it first")
     state_path().parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    command = [sys.executable, "-m", "pyslm", "serve", *map(_absolute, arguments)]
+    words = [sys.executable, "-m", "pyslm", command, *map(_absolute, arguments)]
     with log_path().open("wb") as log:
         process = subprocess.Popen(
-            [*command, "--state-file", str(state_path())],
+            [*words, "--state-file", str(state_path())],
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,

@@ -16,7 +16,7 @@ import importlib.util
 
 from pyslm.errors import AgentConfigError
 
-_NEEDED = ("httpx", "pydantic", "docstring_parser", "jsonschema", "cryptography")
+_NEEDED = ("httpx", "pydantic", "docstring_parser", "jsonschema", "cryptography", "filelock")
 _MISSING = [name for name in _NEEDED if importlib.util.find_spec(name) is None]
 if _MISSING:
     raise AgentConfigError(

@@ -203,6 +203,7 @@ class Agent:
         sensitive: bool = ...,
         writes: bool = ...,
         trusted: bool = ...,
+        network: bool = ...,
     ) -> Callable[[_F], _F]: ...
     def tool(self, function: Any = None, **settings: Any) -> Any:
         """Decorator that offers a function to the model, and leaves the function as it is."""

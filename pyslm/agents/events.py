@@ -76,6 +76,28 @@ class AgentResult:
     def __str__(self) -> str:
         return self.text
 
+    def record(self) -> dict[str, Any]:
+        """What was asked of the model and of the tools, and what came of it, for JSON."""
+        return {
+            "agent": self.agent,
+            "model": self.model,
+            "text": self.text,
+            "finish_reason": self.finish_reason,
+            "steps": self.steps,
+            "seconds": self.seconds,
+            "usage": dataclasses.asdict(self.usage),
+            "tools": [
+                {
+                    "name": each.call.name,
+                    "arguments": each.call.arguments,
+                    "outcome": each.outcome,
+                    "content": each.content,
+                    "seconds": each.seconds,
+                }
+                for each in self.tool_results
+            ],
+        }
+
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Done:

@@ -5,7 +5,9 @@
     name = "support"
     model_alias = "phi-4-mini"
     context = "You help customers."
-    tools = ["tools.py"]            # beside this file: what is marked with @tool
+    tools = ["tools.py",            # beside this file: what is marked with @tool
+             "calendar",            # by name: see `pyslm.agents.toolkits`
+             { database = { path = "shop.db" } }]
     roles = ["support"]
     audit = true                    # the user's own log; or a file
 
@@ -39,10 +41,11 @@ from pyslm.agents.config import Config, unknown
 from pyslm.agents.mcp.server import McpServer
 from pyslm.agents.policy import Allow, ApprovalHook, Policy
 from pyslm.agents.resources import ResourceConfig
+from pyslm.agents.toolkits import OfflineQueue, named_tools
 from pyslm.agents.tools import Tool
 from pyslm.errors import AgentConfigError
 
-__all__ = ["agents_folder", "find_agent", "known_agents", "load_agent", "load_tools"]
+__all__ = ["agents_folder", "find_agent", "known_agents", "load_agent", "load_tools", "make_agent"]
 
 _OTHERS = ("tools", "roles", "audit", "sessions", "policy", "resources", "mcp")
 
@@ -92,31 +95,68 @@ def load_agent(path: Path, *, approve: ApprovalHook | None = None, **changes: An
     Raises:
         AgentConfigError: the file cannot be read, or says what is not allowed.
     """
-    found = _read(path)
+    found = {"name": path.stem, **_read(path)}
+    try:
+        return make_agent(found, path.parent, approve=approve, **changes)
+    except AgentConfigError as error:
+        raise AgentConfigError(f"{path}: {error}") from None
+
+
+def make_agent(
+    found: Mapping[str, Any],
+    folder: Path,
+    *,
+    approve: ApprovalHook | None = None,
+    queue: OfflineQueue | None = None,
+    **changes: Any,
+) -> Agent:
+    """The agent of what a file says.
+
+    Args:
+        folder: where the paths in it begin.
+        queue: keeps calls of its tools that need the network, while there is none.
+        changes: fields of the config, in place of those found.
+
+    Raises:
+        AgentConfigError: it says what is not allowed.
+    """
     fields = {field.name for field in dataclasses.fields(Config)}
     for name in found:
         if name not in fields and name not in _OTHERS:
-            raise AgentConfigError(f"{path}: {unknown('an agent', name, {*fields, *_OTHERS})}")
+            raise AgentConfigError(unknown("an agent", name, {*fields, *_OTHERS}))
     settings = {name: value for name, value in found.items() if name in fields}
-    settings.setdefault("name", path.stem)
-    tools = [tool for file in _list(found, "tools") for tool in load_tools(path.parent / file)]
+    tools = [tool for entry in _list(found, "tools") for tool in _tools_of(entry, folder)]
+    for name in ("policy", "resources"):
+        if not isinstance(found.get(name, {}), Mapping):
+            raise AgentConfigError(f"{name} is {found[name]!r:.80}; allowed: names with values")
     audit, resources = found.get("audit", False), found.get("resources")
-    audit_path = default_audit_path() if audit is True else path.parent / audit if audit else None
+    audit_path = default_audit_path() if audit is True else folder / audit if audit else None
     sessions = found.get("sessions")
-    try:
-        return Agent(
-            Config(**{**settings, **changes}),
-            tools=tools,
-            mcp=[_server(path.parent, server) for server in _list(found, "mcp")],
-            roles=_list(found, "roles"),
-            policy=_policy(found["policy"]) if "policy" in found else None,
-            resource_limits=ResourceConfig(**resources) if resources else None,
-            audit=audit_path,
-            sessions=None if sessions is None else path.parent / sessions,
-            approve=approve,
-        )
-    except AgentConfigError as error:
-        raise AgentConfigError(f"{path}: {error}") from None
+    return Agent(
+        Config(**{**settings, **changes}),
+        tools=tools if queue is None else queue.tools(tools),
+        mcp=[_server(folder, server) for server in _list(found, "mcp")],
+        roles=_list(found, "roles"),
+        policy=_policy(found["policy"]) if "policy" in found else None,
+        resource_limits=ResourceConfig(**resources) if resources else None,
+        audit=audit_path,
+        sessions=None if sessions is None else folder / sessions,
+        approve=approve,
+    )
+
+
+def _tools_of(entry: Any, folder: Path) -> list[Tool]:
+    """Of a Python file, a name, or a name with its settings."""
+    if isinstance(entry, str):
+        return load_tools(folder / entry) if entry.endswith(".py") else named_tools(entry)
+    if isinstance(entry, Mapping) and len(entry) == 1:
+        name, settings = next(iter(entry.items()))
+        if isinstance(settings, Mapping):
+            return named_tools(str(name), settings, folder)
+    raise AgentConfigError(
+        f"tools has {entry!r:.80}; allowed: a Python file, a name such as database, or a name with "
+        "its settings"
+    )
 
 
 def load_tools(path: Path) -> list[Tool]:

@@ -19,7 +19,7 @@ from typing import Any
 
 from pyslm.errors import AccessDeniedError
 
-__all__ = ["confine_process", "is_near", "no_egress"]
+__all__ = ["confine_process", "is_near", "is_private", "no_egress"]
 
 _Told = Callable[[str], None]
 
@@ -55,6 +55,11 @@ def confine_process(told: _Told | None = None) -> None:
     """The same for all of this process, until it ends."""
     _install()
     _process.append(told or _ignore)
+
+
+def is_private() -> bool:
+    """Whether this context, or the whole process, is confined to this machine."""
+    return _private.get() is not None or bool(_process)
 
 
 def _ignore(reason: str) -> None:

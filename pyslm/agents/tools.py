@@ -56,6 +56,8 @@ class Tool:
     trusted: bool = True
     """False: its results hold what strangers wrote (mail, web pages). Once such a result is in a
     conversation, tools that write need approval."""
+    network: bool = False
+    """It needs other machines: an `OfflineQueue` keeps its calls while they cannot be reached."""
     builtin: bool = False
     """It belongs to the agent itself, as its memory does: allowed unless a policy denies it."""
     check: Callable[[Mapping[str, Any]], dict[str, Any]] | None = None
@@ -136,6 +138,7 @@ def tool(
     sensitive: bool = ...,
     writes: bool = ...,
     trusted: bool = ...,
+    network: bool = ...,
 ) -> Callable[[Callable[..., Any]], Tool]: ...
 def tool(function: Callable[..., Any] | None = None, /, **settings: Any) -> Any:
     """Decorator that makes a `Tool` of a function: `@tool`, or `@tool(timeout=5)`."""

@@ -1,17 +1,18 @@
-"""`pyslm agent`: run, list, logs, eval."""
+"""`pyslm agent`: run, list, logs."""
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import sys
 import time
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from pyslm.cli.console import JsonOption, output_console
+from pyslm.cli.deployed import DeployedAgent, deployed_agents, find_deployed
 from pyslm.errors import AgentConfigError, InvalidRequestError
 
 if TYPE_CHECKING:
@@ -57,30 +58,52 @@ def run(
     ] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Ask an agent."""
+    """Ask an agent: one of the deployment that runs (`pyslm deploy`), or one of this machine.
+
+    [dim]Examples:[/dim]
+
+      pyslm agent run office "What is on tomorrow?"
+
+      pyslm agent run auto "My lamp is broken"   [dim](the agent of the deployment that fits)[/dim]
+
+      pyslm agent run ./office.toml --session ann
+    """
+    deployed = None if model or endpoint else find_deployed(agent)
+    if deployed is not None:
+        _run_deployed(deployed, prompt, session, user, yes=yes, as_json=as_json)
+        return
     made = load(agent, model=model, endpoint=endpoint, yes=yes)
     if prompt is None:
         _converse(made, session or f"cli-{time.time():.0f}", user)
         return
-    text = sys.stdin.read() if prompt == "-" else prompt
-    if not text.strip():
-        raise InvalidRequestError("the prompt is empty")
+    text = _prompt(prompt)
     if as_json:
-        _print_json(_run(made, text, session, user))
+        print(json.dumps(_run(made, text, session, user).record()))
     else:
         _show(made, text, session, user)
 
 
 @agent_app.command("list")
 def list_agents(as_json: JsonOption = False) -> None:
-    """Show the agents that are known by name, and their kept conversations."""
+    """Show the agents of the deployment that runs, and those that are known by name."""
     _check_extra()
     from pyslm.agents.files import agents_folder, known_agents, load_agent
     from pyslm.agents.sessions import SessionStore, default_sessions_path
 
     path = default_sessions_path()
     sessions = SessionStore(path).sessions() if path.exists() else []
-    rows: list[dict[str, Any]] = []
+    remote, there = deployed_agents() or (None, [])
+    rows: list[dict[str, Any]] = [
+        {
+            "name": each["name"],
+            "model": each["model"],
+            "tools": each["tools"],
+            "sessions": sum(of.agent == each["name"] for of in sessions),
+            "running_at": remote.url if remote else None,
+            "requests": each["requests"],
+        }
+        for each in there
+    ]
     for name, file in known_agents().items():
         made = load_agent(file)
         rows.append(
@@ -100,10 +123,10 @@ def list_agents(as_json: JsonOption = False) -> None:
         return
     from rich.table import Table
 
-    table = Table("NAME", "MODEL", "TOOLS", "SESSIONS")
+    table = Table("NAME", "MODEL", "TOOLS", "SESSIONS", "RUNS")
     for row in rows:
         table.add_row(row["name"], row["model"] or "-", ", ".join(row["tools"]) or "-",
-                      str(row["sessions"]))  # fmt: skip
+                      str(row["sessions"]), row.get("running_at", "-"))  # fmt: skip
     output_console().print(table)
 
 
@@ -122,6 +145,11 @@ def logs(
     if session is not None:
         _show_session(session, as_json)
         return
+    deployed = None if file is not None or agent is None else find_deployed(agent)
+    if deployed is not None:
+        for told in deployed.logs(last):
+            print(json.dumps(told) if as_json else _described(told))
+        return
     from pyslm.agents.audit import default_audit_path
 
     path = file or default_audit_path()
@@ -132,38 +160,6 @@ def logs(
     chosen = [e for e in entries if agent is None or e.get("agent") == agent][-last:]
     for entry in chosen:
         print(json.dumps(entry) if as_json else _described(entry))
-
-
-@agent_app.command("eval")
-def evaluate(
-    agent: AgentArgument,
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="Tasks: one JSON object a line.")],
-    model: ModelOption = None,
-    endpoint: EndpointOption = None,
-    repeats: Annotated[int, typer.Option("--repeats", min=1, help="Of each task.")] = 1,
-    plot: Annotated[Path | None, typer.Option("--plot", help="Write a picture (PNG, SVG).")] = None,
-    prompt_price: Annotated[
-        float, typer.Option("--prompt-price", min=0, help="Cloud: dollars per million tokens.")
-    ] = 2.50,
-    completion_price: Annotated[
-        float, typer.Option("--completion-price", min=0, help="The same, of the answer.")
-    ] = 10.00,
-    as_json: JsonOption = False,
-) -> None:
-    """Measure an agent: tasks completed, calls made, seconds, memory, cost against the cloud."""
-    made = load(agent, model=model, endpoint=endpoint)
-    from pyslm.agents.evaluation import evaluate, load_tasks, plot_report
-    from pyslm.agents.portal import portal
-    from pyslm.agents.savings import Price
-
-    price = Price(prompt_price, completion_price)
-    report = portal().run(evaluate(made, load_tasks(file), price=price, repeats=repeats))
-    if plot is not None:
-        plot_report(report, plot)
-    if as_json:
-        print(json.dumps(report))
-    else:
-        _show_report(report)
 
 
 def _check_extra() -> None:
@@ -185,10 +181,14 @@ def load(name: str, *, yes: bool = False, model: str | None, endpoint: str | Non
 
 def _approve(request: ApprovalRequest) -> bool:
     """Asks on the terminal; without one, no."""
+    return _confirmed(request.agent, request.tool, request.reason, request.arguments)
+
+
+def _confirmed(agent: str, tool: str, reason: str, arguments: Mapping[str, Any]) -> bool:
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
         return False
-    print(f"\n{request.agent} wants to call {request.tool}: {request.reason}", file=sys.stderr)
-    print(json.dumps(dict(request.arguments), default=str, indent=2), file=sys.stderr)
+    print(f"\n{agent} wants to call {tool}: {reason}", file=sys.stderr)
+    print(json.dumps(dict(arguments), default=str, indent=2), file=sys.stderr)
     return typer.confirm("Allow it?", default=False, err=True)
 
 
@@ -208,35 +208,72 @@ def _show(agent: Agent, text: str, session: str | None, user: str) -> None:
         raise InvalidRequestError(result.text)
     print()
     for each in result.tool_results:
-        print(f"[{each.call.name}: {each.outcome}, {each.seconds * 1e3:.0f} ms]", file=sys.stderr)
+        _show_call(each.call.name, each.outcome, each.seconds)
 
 
 def _converse(agent: Agent, session: str, user: str) -> None:
+    for text in _lines():
+        _show(agent, text, session, user)
+
+
+def _lines() -> Iterator[str]:
+    """What somebody types, until they end it."""
     while True:
         try:
             text = input("> ")
         except EOFError:
             return
         if text.strip():
-            _show(agent, text, session, user)
+            yield text
 
 
-def _print_json(result: AgentResult) -> None:
-    record = {
-        "agent": result.agent,
-        "model": result.model,
-        "text": result.text,
-        "finish_reason": result.finish_reason,
-        "steps": result.steps,
-        "seconds": result.seconds,
-        "usage": dataclasses.asdict(result.usage),
-        "tools": [
-            {"name": e.call.name, "arguments": e.call.arguments, "outcome": e.outcome,
-             "content": e.content, "seconds": e.seconds}
-            for e in result.tool_results
-        ],
-    }  # fmt: skip
-    print(json.dumps(record))
+def _prompt(given: str) -> str:
+    text = sys.stdin.read() if given == "-" else given
+    if not text.strip():
+        raise InvalidRequestError("the prompt is empty")
+    return text
+
+
+def _run_deployed(
+    agent: DeployedAgent,
+    prompt: str | None,
+    session: str | None,
+    user: str,
+    *,
+    yes: bool,
+    as_json: bool,
+) -> None:
+    def approve(asked: Mapping[str, Any]) -> bool:
+        wanted = (asked["agent"], asked["tool"], asked["reason"], asked["arguments"])
+        return yes or _confirmed(*wanted)
+
+    def ask(text: str, session: str | None) -> None:
+        if as_json:
+            print(json.dumps(agent.run(text, session, user, approve)))
+            return
+        record = agent.run(text, session, user, approve, _show_event)
+        if record["finish_reason"] == "refused":
+            raise InvalidRequestError(record["text"])
+        print()
+        for each in record["tools"]:
+            _show_call(each["name"], each["outcome"], each["seconds"])
+
+    if prompt is not None:
+        ask(_prompt(prompt), session)
+        return
+    session = session or f"cli-{time.time():.0f}"
+    for text in _lines():
+        ask(text, session)
+
+
+def _show_event(event: Mapping[str, Any]) -> None:
+    if event["type"] == "text":
+        sys.stdout.write(event["text"])
+        sys.stdout.flush()
+
+
+def _show_call(name: str, outcome: str, seconds: float) -> None:
+    print(f"[{name}: {outcome}, {seconds * 1e3:.0f} ms]", file=sys.stderr)
 
 
 def _show_session(session: str, as_json: bool) -> None:
@@ -272,24 +309,3 @@ def _described(entry: dict[str, Any]) -> str:
         if key not in skipped
     )
     return f"{when} {entry.get('agent', '-')} {entry.get('event')} {rest}".rstrip()
-
-
-def _show_report(report: dict[str, Any]) -> None:
-    from rich.table import Table
-
-    table = Table("TASK", "OK", "SECONDS", "STEPS", "TOOLS")
-    for each in report["results"]:
-        table.add_row(each["id"], "yes" if each["ok"] else "no", f"{each['seconds']:.2f}",
-                      str(each["steps"]), ", ".join(each["tools"]) or "-")  # fmt: skip
-    console = output_console()
-    console.print(table)
-    seconds = report["seconds"]
-    console.print(
-        f"completed {100 * report['task_completion']:.0f} %; calls: precision "
-        f"{100 * report['tool_precision']:.0f} %, recall {100 * report['tool_recall']:.0f} %\n"
-        f"seconds: p50 {seconds['p50']:.2f}, p95 {seconds['p95']:.2f}; "
-        f"{100 * report['within_a_second']:.0f} % within one\n"
-        f"memory {report['memory_mb']:.0f} MB, CPU {report['cpu_seconds']:.1f} s, "
-        f"{report['tokens_per_second']:.1f} tokens/s\n"
-        f"the same tokens in the cloud: ${report['cloud_cost']:.4f}"
-    )

@@ -11,9 +11,11 @@ import typer
 from pyslm import __version__
 from pyslm.cli import (
     agent,
+    agent_eval,
     agent_mcp,
     audit,
     bench,
+    deploy,
     doctor,
     files,
     finetune,
@@ -79,8 +81,10 @@ def build_app() -> typer.Typer:
     app.command("ls", hidden=True)(models.list_models)
     for group in (service.service_app, keys.keys_app, foundry.foundry_app):
         app.add_typer(group, rich_help_panel="Serve it to others")
+    agent.agent_app.command("eval")(agent_eval.evaluate)
     agent.agent_app.command("mcp")(agent_mcp.mcp)
     agent.agent_app.command("pins")(agent_mcp.pins)
+    app.command("deploy", rich_help_panel="Agents")(deploy.deploy)
     for group in (agent.agent_app, audit.audit_app):
         app.add_typer(group, rich_help_panel="Agents")
     app.add_typer(_model_app(), rich_help_panel="Models")

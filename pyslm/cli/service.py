@@ -55,8 +55,11 @@ def restart(context: typer.Context) -> None:
     """End it and start it, as before unless other arguments are given."""
     before = _running()
     service.stop(before)
-    arguments = _with_port(context.args) if context.args else list(before.arguments)
-    print(f"started at {service.start(arguments).url}")
+    if context.args:
+        found = service.start(_with_port(context.args))
+    else:
+        found = service.start(before.arguments, command=before.command)
+    print(f"started at {found.url}")
 
 
 @service_app.command()

@@ -19,6 +19,7 @@ from pyslm.errors import PyslmError
 from pyslm.serve.body import known_models
 from pyslm.serve.config import ServeConfig
 from pyslm.serve.dialects import Dialects
+from pyslm.serve.extension import ServerExtension
 from pyslm.serve.gate import Gate
 from pyslm.serve.keys import KeyFile, KeyRing
 from pyslm.serve.protocol.dialect import Services
@@ -39,9 +40,15 @@ _CLIENT_GONE = 499  # nginx's; nobody reads it
 _KINDS: dict[int, ErrorKind] = {404: "not_found", 405: "method_not_allowed", 413: "too_large"}
 
 
-def build_app(config: ServeConfig, registry: Registry, tracing: Tracing | None = None) -> ASGIApp:
+def build_app(
+    config: ServeConfig,
+    registry: Registry,
+    tracing: Tracing | None = None,
+    extension: ServerExtension | None = None,
+) -> ASGIApp:
     """The app, over a registry and a tracing that somebody else opens and closes."""
-    dialects = Dialects(Services(registry, config, registry.store))
+    services = Services(registry, config, registry.store)
+    dialects = Dialects(services, [extension.dialect(services)] if extension else [])
     app = FastAPI(
         title="pyslm", version=__version__, docs_url=None, redoc_url=None, redirect_slashes=False
     )

@@ -43,6 +43,7 @@ class Catalog:
         served_names: Sequence[str] = (),
         adapters: Mapping[str, str] | None = None,
         store: ModelStore | None = None,
+        aliases: Mapping[str, Sequence[str]] | None = None,
     ) -> None:
         """Reads no file yet.
 
@@ -51,11 +52,13 @@ class Catalog:
             served_names: names of the first in place of its file's.
             adapters: LoRA adapters of the first, as name -> path.
             store: models that may be asked for besides these.
+            aliases: of any of `models`: its path or name there -> names, as `served_names`.
         """
         self._models = tuple(models)
         self._served_names = tuple(served_names)
         self._adapters = dict(adapters or {})
         self._store = store
+        self._aliases = dict(aliases or {})
         self._stored: dict[str, ModelCard] = {}
         """Of the store's models that were asked for or listed: path -> card."""
         self._cards: dict[str, ModelCard] = {}
@@ -70,6 +73,7 @@ class Catalog:
         cards = []
         for position, model in enumerate(self._models):
             names = self._served_names if position == 0 else ()
+            names = names or tuple(self._aliases.get(model, ()))
             cards.append(await asyncio.to_thread(_named_card, model, names))
             self.add(cards[-1])
         for name, path in self._adapters.items():

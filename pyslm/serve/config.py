@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 __all__ = ["ServeConfig"]
@@ -17,6 +17,9 @@ class ServeConfig:
     """Names or paths to serve; the first answers requests that name none."""
     served_names: tuple[str, ...] = ()
     """Further names of the first model."""
+    aliases: Mapping[str, Sequence[str]] = dataclasses.field(default_factory=dict)
+    """Of any of `models`, as it is given there: what clients call it in place of its file's name.
+    """
     adapters: Mapping[str, str] = dataclasses.field(default_factory=dict)
     """LoRA adapters of the first model: what clients call them -> path of a GGUF file."""
 

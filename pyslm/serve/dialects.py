@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import math
 import pkgutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from starlette.datastructures import Headers
 from starlette.responses import Response
@@ -23,8 +23,9 @@ _NOT_DIALECTS = frozenset(("protocol", "worker"))
 class Dialects:
     """All dialects of one app."""
 
-    def __init__(self, services: Services) -> None:
-        self.all = [make(services) for make in _factories()]
+    def __init__(self, services: Services, more: Sequence[Dialect] = ()) -> None:
+        """`more`: besides those of this package."""
+        self.all = [*(make(services) for make in _factories()), *more]
         self._by_prefix = sorted(
             ((prefix, dialect) for dialect in self.all for prefix in dialect.prefixes),
             key=lambda pair: len(pair[0]),

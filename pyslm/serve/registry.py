@@ -54,7 +54,7 @@ class Registry:
         self.store = ModelStore() if config.store else None
         """Where models come from that were not named at the start."""
         self._catalog = catalog or Catalog(
-            config.models, config.served_names, config.adapters, self.store
+            config.models, config.served_names, config.adapters, self.store, config.aliases
         )
         self._slots = Slots(config, self._catalog, self.metrics)
 

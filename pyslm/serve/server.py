@@ -16,6 +16,7 @@ import uvicorn
 from pyslm.errors import InvalidRequestError
 from pyslm.serve.app import build_app, key_ring
 from pyslm.serve.config import ServeConfig
+from pyslm.serve.extension import ServerExtension
 from pyslm.serve.logs import configure_logs
 from pyslm.serve.origins import is_loopback
 from pyslm.serve.registry import Registry
@@ -28,12 +29,17 @@ _BACKLOG = 2048
 _KEEP_ALIVE_SECONDS = 30
 
 
-def serve(config: ServeConfig, on_ready: Callable[[str], None] = lambda url: None) -> None:
+def serve(
+    config: ServeConfig,
+    on_ready: Callable[[str], None] = lambda url: None,
+    extension: ServerExtension | None = None,
+) -> None:
     """Serves until SIGTERM or SIGINT; requests that run then get `drain_seconds`, unless a second
     signal comes.
 
     Args:
         on_ready: called with the URL once requests are taken.
+        extension: more that the server does.
 
     Raises:
         InvalidRequestError: the settings would expose the server without protection.
@@ -47,7 +53,7 @@ def serve(config: ServeConfig, on_ready: Callable[[str], None] = lambda url: Non
     listener = _bind(config)
     try:
         with listener, contextlib.suppress(asyncio.CancelledError):  # stopped while it loaded
-            _run(_serve(config, listener, on_ready, tracing))
+            _run(_serve(config, listener, on_ready, tracing, extension))
     finally:
         if tracing is not None:
             tracing.close()
@@ -103,10 +109,11 @@ async def _serve(
     listener: socket.socket,
     on_ready: Callable[[str], None],
     tracing: Tracing | None,
+    extension: ServerExtension | None,
 ) -> None:
     with _Signals() as signals:
         async with Registry(config) as registry:
-            server = _Server(config, registry, tracing)
+            server = _Server(config, registry, tracing, extension)
             signals.stop = server.stop
             url = _url(config, listener)
             announcing = asyncio.create_task(server.announce(lambda: on_ready(url)))
@@ -118,9 +125,15 @@ async def _serve(
 class _Server(uvicorn.Server):
     """uvicorn, with our meaning of signals."""
 
-    def __init__(self, config: ServeConfig, registry: Registry, tracing: Tracing | None) -> None:
+    def __init__(
+        self,
+        config: ServeConfig,
+        registry: Registry,
+        tracing: Tracing | None,
+        extension: ServerExtension | None,
+    ) -> None:
         settings = uvicorn.Config(
-            build_app(config, registry, tracing),
+            build_app(config, registry, tracing, extension),
             log_config=None,
             access_log=False,
             lifespan="off",
@@ -139,16 +152,31 @@ class _Server(uvicorn.Server):
             settings.ssl.minimum_version = ssl.TLSVersion.TLSv1_2
         super().__init__(settings)
         self._registry = registry
+        self._extension = extension
+        self._drain_seconds = config.drain_seconds
+        self._stopping: asyncio.Task[None] | None = None
 
     def stop(self) -> None:
         """The first time: take nothing new and finish what runs. The second: stop."""
-        if self.should_exit:
+        if self._stopping is not None:
             _log.warning("stopping at once")
+            self._stopping.cancel()
+            self._close()
             self.force_exit = True
             for task in self.server_state.tasks:
                 task.cancel()
             return
         _log.info("stopping: running requests may end (a second signal stops at once)")
+        self._stopping = asyncio.create_task(self._finish())
+
+    async def _finish(self) -> None:
+        if self._extension is not None:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self._drain_seconds):
+                    await self._extension.drain()
+        self._close()
+
+    def _close(self) -> None:
         self._registry.begin_closing()
         self.should_exit = True
 
