@@ -11,6 +11,7 @@ import typer
 from pyslm import __version__
 from pyslm.cli import (
     agent,
+    agent_examples,
     agent_mcp,
     audit,
     bench,
@@ -81,6 +82,7 @@ def build_app() -> typer.Typer:
         app.add_typer(group, rich_help_panel="Serve it to others")
     agent.agent_app.command("mcp")(agent_mcp.mcp)
     agent.agent_app.command("pins")(agent_mcp.pins)
+    agent.agent_app.command("examples")(agent_examples.examples)
     for group in (agent.agent_app, audit.audit_app):
         app.add_typer(group, rich_help_panel="Agents")
     app.add_typer(_model_app(), rich_help_panel="Models")
