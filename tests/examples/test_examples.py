@@ -87,7 +87,8 @@ def ask(agent: Any, **of: Any) -> str:
         ("invoices", ("list_invoices", {"status": "lost"}), "status"),
         ("scheduling", ("find_free_slots", {"day": "tomorrow"}), "day"),
         ("scheduling", ("book_meeting", {"title": "x", "day": "2026-12-01", "hour": 9}), "taken"),
-        ("scheduling", ("book_meeting", {"title": "x", "day": "2026-12-01", "hour": 3}), "equal to 9"),
+        ("scheduling", ("book_meeting", {"title": "x", "day": "2026-12-01", "hour": 3}),
+         "equal to 9"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_done_is_told_to_the_model(
