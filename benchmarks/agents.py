@@ -47,7 +47,6 @@ from pyslm.request import Usage
 PARTS = ("loop", "routing", "overhead", "start")
 NUM_TURNS = 10
 NUM_TOOLS = 5
-CONTEXT = 8192
 REQUESTS = [
     "Please call me back tomorrow at ten.",
     "My last invoice has the wrong amount on it.",
@@ -77,7 +76,8 @@ class Caller(LocalModel):
 
     async def stream(self, request: ModelRequest) -> AsyncIterator[ModelEvent]:
         if len(self.turns) < self._num_calls:
-            request = dataclasses.replace(request, tool_choice=ToolChoice("required"))
+            required = ToolChoice("required")
+            request = dataclasses.replace(request, tool_choice=required, max_tokens=256)
         began = time.perf_counter()
         async for event in super().stream(request):
             yield event
@@ -181,12 +181,12 @@ def check_prefixes(turns: Sequence[Turn], block_tokens: int) -> list[tuple[int, 
 class Peer:
     """llama.cpp in a process of its own."""
 
-    def __init__(self, python: str, model: str, threads: int) -> None:
+    def __init__(self, python: str, model: str, threads: int, context: int) -> None:
         sys.path.insert(0, str(Path(__file__).parent / "compare"))
         from worker import Worker
 
         self._worker = Worker(
-            python, "worker_llama_cpp.py", path=model, threads=threads, context=CONTEXT,
+            python, "worker_llama_cpp.py", path=model, threads=threads, context=context,
             kv_type="f16", flash=1, repack=1,
         )  # fmt: skip
 
@@ -200,12 +200,13 @@ class Peer:
 
 
 def measure_loop(model: str, options: argparse.Namespace) -> dict[str, Any]:
-    with LLM(model, threads=options.threads, context_length=CONTEXT, max_sequences=2) as llm:
+    settings = {"threads": options.threads, "context_length": options.context}
+    with LLM(model, max_sequences=2, **settings) as llm:
         (group, *_) = llm._host.runner.info["cache_groups"]
         run_loop(llm)  # warm
         peer = None
         if options.peer_python:
-            peer = Peer(options.peer_python, model, llm.info.threads)
+            peer = Peer(options.peer_python, model, llm.info.threads, options.context)
         ours: list[float] = []
         ratios: dict[str, list[float]] = {"keeps nothing": [], "keeps the last prompt": []}
         for _ in range(options.rounds):
@@ -377,7 +378,9 @@ def measure_start(model: str, options: argparse.Namespace) -> dict[str, Any]:
     runs = []
     for _ in range(options.rounds + 1):  # the first packs the weights
         command = [sys.executable, "-c", CHILD, model, repr(time.time())]
-        done = subprocess.run(command, stdout=subprocess.PIPE, check=True, preexec_fn=on_one_core)
+        done = subprocess.run(command, stdout=subprocess.PIPE, preexec_fn=on_one_core)
+        if done.returncode:
+            raise SystemExit("no first call; what went wrong is told above")
         runs.append(json.loads(done.stdout))
     report = {key: statistics.median(run[key] for run in runs[1:]) * 1e3 for key in runs[0]}
     print(
@@ -395,6 +398,7 @@ def main() -> None:
     parser.add_argument("model", help="a GGUF file with a chat template, or a name")
     parser.add_argument("--peer-python", default=os.environ.get("PYSLM_PEER_PYTHON"))
     parser.add_argument("--threads", type=int)
+    parser.add_argument("--context", type=int, default=8192, help="tokens, of the loop")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--only", nargs="+", choices=PARTS, default=PARTS)
     parser.add_argument("--json", type=Path, help="write the figures here, too")
