@@ -41,9 +41,9 @@ TEMPLATES = {  # of models whose formats of calls differ
 
 
 @pytest.fixture(scope="module", params=TEMPLATES)
-def random_llm(
+def model(
     request: pytest.FixtureRequest, shared: Path, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[LLM]:
+) -> Iterator[LocalModel]:
     """The size and the vocabulary of stories260K, random weights, a published model's template."""
     template = (shared / "templates" / f"{TEMPLATES[request.param]}.jinja").read_text()
     rng = np.random.default_rng(list(TEMPLATES).index(request.param))
@@ -63,7 +63,7 @@ def random_llm(
         context_length=8192,
         max_sequences=AT_ONCE,
     ) as llm:
-        yield llm
+        yield LocalModel(llm)
 
 
 def random_tools(rng: random.Random) -> list[Tool]:
@@ -81,7 +81,7 @@ def random_tools(rng: random.Random) -> list[Tool]:
     return tools
 
 
-async def called(llm: LLM, tools: list[Tool], seed: int, max_tokens: int) -> Reply:
+async def called(model: LocalModel, tools: list[Tool], seed: int, max_tokens: int) -> Reply:
     request = ModelRequest(
         messages=[{"role": "user", "content": "go"}],
         tools=[tool.described() for tool in tools],
@@ -91,13 +91,13 @@ async def called(llm: LLM, tools: list[Tool], seed: int, max_tokens: int) -> Rep
         temperature=(0.7, 1.0, 1.5)[seed % 3],
         seed=seed,
     )
-    return await Reply.collect(LocalModel(llm).stream(request))
+    return await Reply.collect(model.stream(request))
 
 
-async def check_call(llm: LLM, seed: int) -> str:
+async def check_call(model: LocalModel, seed: int) -> str:
     """One call of one of some tools; how it ended."""
     tools = random_tools(random.Random(seed))
-    reply = await called(llm, tools, seed, 1000)
+    reply = await called(model, tools, seed, 1000)
     assert reply.finish is not None
     if reply.finish.reason == "length":  # some schemas allow keys without end
         return "length"
@@ -112,11 +112,11 @@ async def check_call(llm: LLM, seed: int) -> str:
     return "ok"
 
 
-async def check_calls(llm: LLM, seeds: range) -> Counter[str]:
+async def check_calls(model: LocalModel, seeds: range) -> Counter[str]:
     ends: Counter[str] = Counter()
     for first in range(seeds.start, seeds.stop, AT_ONCE):
         some = range(first, min(first + AT_ONCE, seeds.stop))
-        ends.update(await asyncio.gather(*(check_call(llm, seed) for seed in some)))
+        ends.update(await asyncio.gather(*(check_call(model, seed) for seed in some)))
     return ends
 
 
@@ -128,9 +128,9 @@ async def check_calls(llm: LLM, seeds: range) -> Counter[str]:
     ],
     ids=len,
 )
-def test_calls_parse_validate_and_run(random_llm: LLM, seeds: range) -> None:
+def test_calls_parse_validate_and_run(model: LocalModel, seeds: range) -> None:
     """A hundred in all; with `-m slow`, a hundred thousand."""
-    ends = asyncio.run(check_calls(random_llm, seeds))
+    ends = asyncio.run(check_calls(model, seeds))
     print(dict(ends))
     assert ends["ok"] > 0.9 * len(seeds)
 
@@ -156,9 +156,9 @@ TYPES = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("random_llm", ["hermes"], indirect=True)
+@pytest.mark.parametrize("model", ["hermes"], indirect=True)
 @pytest.mark.parametrize("kind", TYPES, ids=str)
-def test_what_a_schema_allows_the_type_takes(random_llm: LLM, kind: Any) -> None:
+def test_what_a_schema_allows_the_type_takes(model: LocalModel, kind: Any) -> None:
     """Of Python functions: no call that the grammar lets through is refused by the types."""
     seen: list[Any] = []
 
@@ -170,7 +170,7 @@ def test_what_a_schema_allows_the_type_takes(random_llm: LLM, kind: Any) -> None
     tool = Tool(function)
 
     async def call(seed: int) -> str:
-        reply = await called(random_llm, [tool], seed, 300)
+        reply = await called(model, [tool], seed, 300)
         assert reply.finish is not None
         if reply.finish.reason == "length":
             return "length"
