@@ -65,8 +65,8 @@ class Peer:
             raise SystemExit("llama_decode failed")
         llama_cpp.llama_synchronize(self.context)
 
-    def prefill(self, prompt: list[int], sequence: int) -> None:
-        for at in range(0, len(prompt), 512):
+    def prefill(self, prompt: list[int], sequence: int, known: int = 0) -> None:
+        for at in range(known, len(prompt), 512):
             piece = prompt[at : at + 512]
             last = len(prompt) - 1 - at
             self.decode([(t, at + i, sequence, i == last) for i, t in enumerate(piece)])
@@ -94,6 +94,28 @@ class Peer:
             self.decode([(t, depth + step, s, True) for s, t in enumerate(current)])
             current = self.tokens(batch)
         return batch * n / (time.perf_counter() - begin)
+
+    def time_turns(self, turns: list[list[Any]], keep: bool) -> list[float]:
+        """Seconds of each of a conversation's [prompt, output tokens]; `keep`: what a prompt has in
+        common with the one before it is not computed again."""
+        self.clear()
+        memory = llama_cpp.llama_get_memory(self.context)
+        before: list[int] = []
+        seconds = []
+        for prompt, n in turns:
+            begin = time.perf_counter()
+            known = 0
+            if keep:
+                limit = min(len(before), len(prompt) - 1)
+                while known < limit and before[known] == prompt[known]:
+                    known += 1
+            llama_cpp.llama_memory_seq_rm(memory, 0, known, -1)
+            self.prefill(prompt, 0, known)
+            for step, token in enumerate(self.tokens(n - 1)):
+                self.decode([(token, len(prompt) + step, 0, True)])
+            seconds.append(time.perf_counter() - begin)
+            before = prompt
+        return seconds
 
     def serve(self, trace: list[list[Any]], concurrency: int) -> list[list[Any]]:
         """As llama-server's slots: a step decodes one token of every slot that has its prompt, and
@@ -177,6 +199,7 @@ def main() -> None:
         "prompt": peer.time_prompt,
         "decode": peer.time_decode,
         "serve": peer.serve,
+        "turns": peer.time_turns,
         "rss": lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024.0,
     }
     for line in sys.stdin:

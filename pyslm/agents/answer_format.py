@@ -9,7 +9,7 @@ from typing import Any
 import jsonschema
 import pydantic
 
-from pyslm.agents.schemas import TitlelessSchema, for_models
+from pyslm.agents.schemas import ArgumentsSchema, for_models
 from pyslm.errors import AgentConfigError
 
 __all__ = ["AnswerFormat"]
@@ -35,7 +35,7 @@ class AnswerFormat:
             else:
                 self._adapter = pydantic.TypeAdapter(form)
                 self.schema = for_models(
-                    self._adapter.json_schema(schema_generator=TitlelessSchema)
+                    self._adapter.json_schema(schema_generator=ArgumentsSchema)
                 )
         except jsonschema.SchemaError as error:
             raise AgentConfigError(f"response_format is no JSON schema: {error.message}") from None

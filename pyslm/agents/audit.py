@@ -18,6 +18,7 @@ import contextlib
 import functools
 import json
 import os
+import re
 import secrets
 import threading
 import time
@@ -53,6 +54,8 @@ __all__ = [
 
 _OWN = ("seq", "time", "prev", "hash", "sig")
 _TAIL_BYTES = 1 << 16
+_SECRET = "[SECRET]"
+_SECRET_NAME = re.compile(r"(?i)(?:^|[_-])(?:token|secret|password|passphrase|pin|api[_-]?key)$")
 
 
 def default_audit_path() -> Path:
@@ -226,7 +229,12 @@ def _cleaned(value: Any, redact: Callable[[str], str] | None) -> Any:
     if isinstance(value, str):
         return redact(value) if redact else value
     if isinstance(value, Mapping):
-        return {_cleaned(str(k), redact): _cleaned(v, redact) for k, v in value.items()}
+        return {
+            _cleaned(str(k), redact): _SECRET
+            if redact and isinstance(v, str) and _SECRET_NAME.search(str(k))
+            else _cleaned(v, redact)
+            for k, v in value.items()
+        }
     if isinstance(value, (list, tuple)):
         return [_cleaned(each, redact) for each in value]
     if value is None or isinstance(value, bool):

@@ -7,6 +7,7 @@ import dataclasses
 import json
 import re
 import statistics
+import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,10 +16,11 @@ import psutil
 
 from pyslm.agents.agent import Agent
 from pyslm.agents.events import AgentResult
-from pyslm.agents.savings import Price
+from pyslm.agents.savings import CLOUD_PRICES, Price
 from pyslm.errors import AgentConfigError, PyslmError
+from pyslm.request import Usage
 
-__all__ = ["EvalTask", "evaluate", "load_tasks", "plot_report"]
+__all__ = ["EvalTask", "evaluate", "load_prices", "load_tasks"]
 
 _KEYS = ("task", "contains", "regex", "tools", "id")
 
@@ -101,16 +103,56 @@ def _task(path: Path, number: int, line: str) -> EvalTask:
     return EvalTask(**{"id": str(number), **found})
 
 
+def load_prices(path: Path) -> dict[str, Price]:
+    """Of a TOML or JSON file: {name: {prompt, completion}}, in dollars for a million tokens.
+
+    Raises:
+        AgentConfigError: it cannot be read, or a price is none; says which.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+        found = json.loads(text) if path.suffix == ".json" else tomllib.loads(text)
+    except (OSError, ValueError) as error:
+        raise AgentConfigError(f"{path} cannot be read as JSON or TOML: {error}") from None
+    if not isinstance(found, dict) or not found:
+        raise AgentConfigError(f"{path} holds no prices")
+    return {name: _price(path, name, value) for name, value in found.items()}
+
+
+def _price(path: Path, name: str, value: Any) -> Price:
+    keys = ("prompt", "completion")
+    numbers: list[Any] = [value.get(key) for key in keys] if isinstance(value, dict) else []
+    if not numbers or set(value) != set(keys) or not all(map(_is_price, numbers)):
+        raise AgentConfigError(
+            f"{path}: the price of {name!r:.80} is {value!r:.80}; allowed: prompt and completion, "
+            "in dollars for a million tokens"
+        )
+    return Price(*numbers)
+
+
+def _is_price(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value < 1e9
+
+
 async def evaluate(
-    agent: Agent, tasks: Sequence[EvalTask], *, price: Price | None = None, repeats: int = 1
+    agent: Agent,
+    tasks: Sequence[EvalTask],
+    *,
+    price: Price | None = None,
+    prices: Mapping[str, Price] = CLOUD_PRICES,
+    repeats: int = 1,
 ) -> dict[str, Any]:
     """Runs all tasks, one after the other, and reports.
+
+    Args:
+        price: of the cloud model to compare with.
+        prices: a table of more of them.
 
     Returns:
         {agent, tasks, task_completion, tool_precision, tool_recall, seconds: {p50, p95, mean},
         within_a_second, tokens_per_second, memory_mb, cpu_seconds, battery_percent_used,
-        cloud_cost, results: [{id, ok, error, seconds, tools, ...}]}; shares from 0 to 1, costs in
-        dollars: what the same tokens would cost in the cloud.
+        cloud_cost, cloud_costs: {name: cost}, results: [{id, ok, error, seconds, tools, ...}]};
+        shares from 0 to 1, costs in dollars: what the same tokens would cost in the cloud.
     """
     price = price or Price()
     process = psutil.Process()
@@ -119,6 +161,7 @@ async def evaluate(
     seconds = sorted(each["seconds"] for each in results)
     scores = [each.pop("score") for each in results]
     hits, needed, made = (sum(column) for column in zip(*scores, strict=True))
+    usage = Usage(*(sum(e[f"{kind}_tokens"] for e in results) for kind in ("prompt", "completion")))
     after = _charge()
     total = sum(seconds)
     return {
@@ -138,6 +181,7 @@ async def evaluate(
         "cpu_seconds": sum(process.cpu_times()[:2]) - cpu,
         "battery_percent_used": None if charge is None or after is None else charge - after,
         "cloud_cost": sum(each["cloud_cost"] for each in results),
+        "cloud_costs": {name: each.of(usage) for name, each in prices.items()},
         "results": results,
     }
 
@@ -172,32 +216,3 @@ def _charge() -> float | None:
     except (AttributeError, OSError):
         return None
     return None if battery is None else float(battery.percent)
-
-
-def plot_report(report: Mapping[str, Any], path: Path) -> None:
-    """Seconds of each task, coloured by whether it was completed, as a picture.
-
-    Raises:
-        AgentConfigError: matplotlib is not installed, or the file cannot be written.
-    """
-    try:
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure
-    except ImportError:
-        raise AgentConfigError("a plot needs matplotlib; run: pip install matplotlib") from None
-    results = report["results"]
-    figure = Figure(figsize=(max(6.0, 0.3 * len(results)), 4.0), layout="constrained")
-    FigureCanvasAgg(figure)
-    axes = figure.subplots()
-    colors = ["tab:green" if each["ok"] else "tab:red" for each in results]
-    axes.bar([each["id"] for each in results], [each["seconds"] for each in results], color=colors)
-    axes.set_xlabel("task")
-    axes.set_ylabel("seconds")
-    axes.set_title(
-        f"{report['agent']}: {100 * report['task_completion']:.0f} % completed, "
-        f"p50 {report['seconds']['p50']:.2f} s"
-    )
-    try:
-        figure.savefig(path)
-    except (OSError, ValueError) as error:
-        raise AgentConfigError(f"{path} cannot be written: {error}") from None

@@ -49,8 +49,8 @@ def _is_phone(text: str) -> bool:
 _KINDS: dict[str, tuple[str, Callable[[str], bool] | None]] = {
     "record": (r"(?i)\b(?:mrn|patient|record)\s*(?:id|no|number|#)?\.?\s*[:=#]?\s*[A-Z]*\d{4,}\b",
                None),
-    "secret": (r"(?i)\b(?:bearer\s+|(?:api[_-]?key|token|password|secret)\s*[=:]\s*)\S{6,}"
-               r"|\bsk-[\w-]{16,}|\bpyslm-[\w-]{20,}", None),
+    "secret": (r"(?i)\b(?:bearer\s+|(?:api[_-]?key|token|password|secret)[\"']?\s*[=:]\s*[\"']?)"
+               r"\S{6,}|\bsk-[\w-]{16,}|\bpyslm-[\w-]{20,}", None),
     "email": (r"(?<![\w.+-])[\w.+-]{1,256}@[\w-]{1,63}(?:\.[\w-]{1,63})+", None),
     "iban": (r"\b[A-Z]{2}\d{2}(?: ?[A-Z0-9]){11,30}\b", _is_iban),
     "card": (r"\b\d(?:[ -]?\d){12,18}\b", _is_card),

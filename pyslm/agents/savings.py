@@ -9,7 +9,7 @@ from collections.abc import Mapping
 
 from pyslm.request import Usage
 
-__all__ = ["Ledger", "Price", "Savings"]
+__all__ = ["CLOUD_PRICES", "Ledger", "Price", "Savings"]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -22,6 +22,16 @@ class Price:
     def of(self, usage: Usage) -> float:
         """Dollars."""
         return (usage.prompt_tokens * self.prompt + usage.completion_tokens * self.completion) / 1e6
+
+
+CLOUD_PRICES: Mapping[str, Price] = {
+    "gpt-4o": Price(2.50, 10.00),
+    "gpt-4o-mini": Price(0.15, 0.60),
+    "claude-sonnet-4": Price(3.00, 15.00),
+    "claude-3.5-haiku": Price(0.80, 4.00),
+    "gemini-2.5-flash": Price(0.30, 2.50),
+}
+"""List prices of 2025, to compare with. They change: `pyslm agent eval --prices` takes others."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

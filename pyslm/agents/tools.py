@@ -14,7 +14,7 @@ import pydantic
 import referencing
 import referencing.exceptions
 
-from pyslm.agents.schemas import TitlelessSchema, for_models
+from pyslm.agents.schemas import ArgumentsSchema, for_models
 from pyslm.chat.tools import is_tool_name
 from pyslm.errors import AgentConfigError
 
@@ -186,7 +186,7 @@ def _arguments_model(
 
 def _schema(model: type[pydantic.BaseModel], name: str) -> dict[str, Any]:
     try:
-        return for_models(model.model_json_schema(schema_generator=TitlelessSchema))
+        return for_models(model.model_json_schema(schema_generator=ArgumentsSchema))
     except (pydantic.errors.PydanticUserError, TypeError) as error:
         raise AgentConfigError(
             f"a parameter of the tool {name} is of no type that JSON can say: "

@@ -27,16 +27,23 @@ def evaluate(
     completion_price: Annotated[
         float, typer.Option("--completion-price", min=0, help="The same, of the answer.")
     ] = 10.00,
+    prices: Annotated[
+        Path | None,
+        typer.Option("--prices", help="A table in TOML or JSON: name = {prompt, completion}."),
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Measure an agent: tasks completed, calls made, seconds, memory, cost against the cloud."""
     made = load(agent, model=model, endpoint=endpoint)
-    from pyslm.agents.evaluation import evaluate, load_tasks, plot_report
+    from pyslm.agents.evaluation import evaluate, load_prices, load_tasks
+    from pyslm.agents.evaluation_plot import plot_report
     from pyslm.agents.portal import portal
-    from pyslm.agents.savings import Price
+    from pyslm.agents.savings import CLOUD_PRICES, Price
 
     price = Price(prompt_price, completion_price)
-    report = portal().run(evaluate(made, load_tasks(file), price=price, repeats=repeats))
+    table = CLOUD_PRICES if prices is None else load_prices(prices)
+    tasks = load_tasks(file)
+    report = portal().run(evaluate(made, tasks, price=price, prices=table, repeats=repeats))
     if plot is not None:
         plot_report(report, plot)
     if as_json:
@@ -64,3 +71,5 @@ def _show_report(report: dict[str, Any]) -> None:
         f"{report['tokens_per_second']:.1f} tokens/s\n"
         f"the same tokens in the cloud: ${report['cloud_cost']:.4f}"
     )
+    for name, cost in report["cloud_costs"].items():
+        console.print(f"  {name}: ${cost:.4f}")

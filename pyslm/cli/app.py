@@ -12,6 +12,7 @@ from pyslm import __version__
 from pyslm.cli import (
     agent,
     agent_eval,
+    agent_examples,
     agent_mcp,
     audit,
     bench,
@@ -85,6 +86,7 @@ def build_app() -> typer.Typer:
     agent.agent_app.command("mcp")(agent_mcp.mcp)
     agent.agent_app.command("pins")(agent_mcp.pins)
     app.command("deploy", rich_help_panel="Agents")(deploy.deploy)
+    agent.agent_app.command("examples")(agent_examples.examples)
     for group in (agent.agent_app, audit.audit_app):
         app.add_typer(group, rich_help_panel="Agents")
     app.add_typer(_model_app(), rich_help_panel="Models")

@@ -30,6 +30,16 @@ ANNOTATIONS = frozenset({
 })  # fmt: skip
 """Keywords that say nothing on validity: left out. So is every keyword that begins with "x-"."""
 
+_ENFORCED_FORMATS = frozenset({
+    "date", "date-time", "duration", "email", "hostname", "ipv4", "ipv6", "time", "unknown", "uri",
+    "uuid",
+})  # fmt: skip
+_ANNOTATING_FORMATS = frozenset({
+    "binary", "byte", "directory-path", "double", "file-path", "float", "int32", "int64", "path",
+    "password",
+})  # fmt: skip
+"""Of OpenAPI and pydantic: they say no more on validity than the type, and are left out."""
+
 _SCHEMA_MAPS = frozenset({"$defs", "definitions", "patternProperties", "properties"})
 _SCHEMA_LISTS = frozenset({"allOf", "anyOf", "oneOf", "prefixItems"})
 _SCHEMAS = frozenset({"additionalItems", "additionalProperties", "items"})
@@ -101,6 +111,8 @@ def _kept(schema: Any, where: str, depth: int) -> Any:
                 f"json_schema: the keyword {_shown(keyword)} at {where} is not supported; "
                 f"supported are {', '.join(sorted(ENFORCED))}"
             )
+        if keyword == "format" and _is_mere_annotation(value, where):
+            continue
         result[keyword] = _kept_value(keyword, value, f"{where}/{keyword}", depth)
     _check_counts(result, where)
     _check_bounds(result, where)
@@ -119,6 +131,15 @@ def _kept_value(keyword: str, value: Any, where: str, depth: int) -> Any:
     if keyword in _SCHEMAS:
         return _kept(value, where, depth + 1)
     return value
+
+
+def _is_mere_annotation(format: Any, where: str) -> bool:
+    if not isinstance(format, str) or format not in _ENFORCED_FORMATS | _ANNOTATING_FORMATS:
+        raise InvalidRequestError(
+            f"json_schema: the format {_shown(format)} at {where} is not supported; supported are "
+            f"{', '.join(sorted(_ENFORCED_FORMATS))}"
+        )
+    return format in _ANNOTATING_FORMATS
 
 
 def _check_counts(schema: Mapping[str, Any], where: str) -> None:

@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import json
-import random
 from pathlib import Path
 from typing import Any, Literal
 
-import jsonschema
 import pydantic
 import pytest
-from grammar.random_schemas import random_schema
 
 from pyslm import LLM, AsyncLLM
 from pyslm.agents import Agent, Config, LocalModel, ModelPool, ModelRequest, Reply, Tool
@@ -41,51 +37,6 @@ def test_texts_come_as_they_are_made(weather_llm: LLM) -> None:
     pieces = list(agent.stream("How will the weather be in Oslo?"))
     assert "".join(pieces) == "It will be sunny in Oslo."
     assert len(pieces) >= 3
-
-
-def random_tool(rng: random.Random) -> Tool:
-    schema = random_schema(rng, depth=2)
-    definitions = {key: schema.pop(key) for key in ("$defs",) if key in schema}
-    properties = {"a": schema, "b": {"type": "integer", "minimum": 0, "maximum": 99}}
-    parameters = {"type": "object", "properties": properties, "required": ["a"], **definitions}
-    return Tool.of_schema(lambda **given: given, "f", "d", parameters)
-
-
-@pytest.mark.parametrize("count", [48, pytest.param(3000, marks=pytest.mark.slow)])
-def test_calls_of_a_model_that_says_anything_are_valid(babbling_llm: LLM, count: int) -> None:
-    """Tools of random schemas: each call parses, is valid by an independent check, and runs."""
-    model = LocalModel(babbling_llm)
-
-    async def call(seed: int) -> bool:
-        tool = random_tool(random.Random(seed))
-        request = ModelRequest(
-            messages=[{"role": "user", "content": "go"}],
-            tools=[tool.described()],
-            tool_choice=ToolChoice("required"),
-            parallel_tool_calls=False,
-            max_tokens=3000,
-            temperature=1.0,
-            seed=seed,
-        )
-        reply = await Reply.collect(model.stream(request))
-        assert reply.finish is not None
-        if reply.finish.reason == "length":  # some schemas allow objects without end
-            return False
-        assert reply.finish.reason == "tool_calls"
-        (made,) = reply.calls
-        arguments = json.loads(made.arguments)
-        jsonschema.Draft202012Validator(dict(tool.parameters)).validate(arguments)
-        (result,) = await Toolbox([tool]).run([made])
-        assert result.ok
-        return True
-
-    async def main() -> None:
-        complete = 0
-        for first in range(0, count, 16):
-            complete += sum(await asyncio.gather(*map(call, range(first, first + 16))))
-        assert complete > 0.9 * count
-
-    asyncio.run(main())
 
 
 def test_calls_of_python_functions_are_valid(babbling_llm: LLM) -> None:

@@ -137,8 +137,38 @@ def test_eval(capsys: Capture, tmp_path: Path) -> None:
     assert [each["ok"] for each in report["results"]] == [True, False]
     assert "completed 50 %" in output(capsys, *arguments)
     pytest.importorskip("matplotlib")
-    output(capsys, *arguments, "--plot", str(picture))
+    output(capsys, *arguments, "--plot", str(picture), "--repeats", "2")
     assert picture.read_bytes().startswith(b"\x89PNG")
+    drawing = picture.with_suffix(".svg")
+    output(capsys, *arguments, "--plot", str(drawing))
+    assert drawing.read_text().startswith("<?xml")
+    assert "cannot be written" in refused(
+        capsys, *arguments, "--plot", str(tmp_path / "no" / "plot.svg")
+    )
+
+
+@pytest.mark.usefixtures("agents")
+def test_costs_by_a_table_of_prices(capsys: Capture, tmp_path: Path) -> None:
+    file, prices = tmp_path / "tasks.jsonl", tmp_path / "prices.toml"
+    file.write_text('{"task": "How will it be?"}')
+    prices.write_text(
+        "big = {prompt = 1e6, completion = 0}\nsmall = {prompt = 0, completion = 2e6}"
+    )
+    arguments = ["agent", "eval", "weather", str(file), "--prices", str(prices)]
+    report = json.loads(output(capsys, *arguments, "--json"))
+    (result,) = report["results"]
+    assert report["cloud_costs"] == {
+        "big": result["prompt_tokens"], "small": 2 * result["completion_tokens"],
+    }  # fmt: skip
+    assert "big: $" in output(capsys, *arguments)
+    usual = json.loads(output(capsys, *arguments[:-2], "--json"))["cloud_costs"]
+    assert usual["gpt-4o"] > usual["gpt-4o-mini"] > 0
+    for text, told in (
+        ("big = 3", "the price of 'big'"), ("[big]\nprompt = -1\ncompletion = 1", "'big'"),
+        ("[big]\nprompt = 1", "'big'"), ("", "no prices"), ("{", "cannot be read"),
+    ):  # fmt: skip
+        prices.write_text(text)
+        assert told in refused(capsys, *arguments)
 
 
 @pytest.mark.parametrize(

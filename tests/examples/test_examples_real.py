@@ -1,0 +1,93 @@
+"""The examples on real models: one that says anything, and nano where it is there."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+import json
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+from examples.conftest import Expected
+from reference.rewrite import rewrite
+from stories import stories
+
+from pyslm import LLM
+from pyslm.agents import Agent, LocalModel, ModelRequest
+from pyslm.agents.audit import default_audit
+from pyslm.agents.models.model import ModelEvent
+from pyslm.chat.request import ToolChoice
+from pyslm.errors import PyslmError
+from pyslm.examples import EXAMPLES, healthcare
+from pyslm.examples.command import DEFAULT_MODEL, answer
+from pyslm.hub import resolve
+
+OF: dict[str, dict[str, Any]] = {
+    "healthcare": {"user": healthcare.PATIENT}, "scheduling": {"session": "today"},
+}  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYSLM_STATE_DIR", str(tmp_path / "state"))
+    default_audit.cache_clear()
+
+
+class Caller(LocalModel):
+    """Calls tools whenever it may, and comes to an end: it knows no better."""
+
+    def stream(self, request: ModelRequest) -> AsyncIterator[ModelEvent]:
+        choice = ToolChoice("required") if request.tools else request.tool_choice
+        return super().stream(dataclasses.replace(request, tool_choice=choice, max_tokens=120))
+
+
+@pytest.fixture(scope="module")
+def babbling_llm(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LLM]:
+    """stories260K with the template of Qwen2.5."""
+    template = (shared / "templates" / "Qwen-Qwen2.5-7B-Instruct.jinja").read_text()
+    target = tmp_path_factory.mktemp("babble") / "babble.gguf"
+    metadata = {"tokenizer.chat_template": template, "llama.context_length": 8192}
+    with LLM(rewrite(stories(shared), target, metadata=metadata)) as llm:
+        yield llm
+
+
+@pytest.mark.parametrize("example", EXAMPLES)
+def test_calls_are_valid_whatever_the_model(babbling_llm: LLM, example: str) -> None:
+    """It has never seen a tool: what it calls exists, is valid, and reaches the tools."""
+    module = importlib.import_module(f"pyslm.examples.{example}")
+    made = module.build(Caller(babbling_llm))
+    agents = {agent.name: agent for agent in ([made] if isinstance(made, Agent) else made.agents)}
+    num_whole = 0
+    for question in module.QUESTIONS[:2]:
+        result = answer(made, question, **OF.get(example, {}))
+        tools = {tool.name: tool for tool in agents[result.agent].tools}
+        for each in result.tool_results:
+            try:
+                arguments = json.loads(each.call.arguments)
+            except ValueError:  # cut off: it went on and on
+                assert each.outcome == "invalid"
+                continue
+            num_whole += 1
+            assert each.outcome in ("ok", "failed", "denied")
+            jsonschema.validate(arguments, dict(tools[each.call.name].parameters))
+    assert num_whole > 0
+
+
+@pytest.fixture(scope="module")
+def nano() -> Path:
+    try:
+        return resolve(DEFAULT_MODEL)
+    except PyslmError:
+        pytest.skip(f"the model {DEFAULT_MODEL} is not on this machine")
+
+
+def test_on_nano(nano: Path, expected: Expected) -> None:
+    agent = expected.module.build(nano)
+    of = OF.get(expected.example, {})
+    if "session" in of:  # what is said before belongs to it
+        for question in expected.module.QUESTIONS[: expected.number]:
+            answer(agent, question, **of)
+    expected.check(answer(agent, expected.question, **of))
