@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import importlib.util
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -11,10 +10,9 @@ from pathlib import Path
 from pyslm import service
 from pyslm.cli import serve_options as options
 from pyslm.errors import InvalidRequestError
+from pyslm.extras import check_extra
 
-__all__ = ["check_extra", "parse_adapters", "parse_bytes", "serve"]
-
-_NEEDED = ("fastapi", "uvicorn", "httptools", "pydantic", "prometheus_client", "limits", "msgspec")
+__all__ = ["parse_adapters", "parse_bytes", "serve"]
 
 
 def serve(
@@ -72,7 +70,7 @@ def serve(
 
       curl localhost:8000/v1/chat/completions -d '{"messages":[{"role":"user","content":"Hi"}]}'
     """
-    check_extra()
+    check_extra("serve", "pyslm serve")
     from pyslm.serve.config import ServeConfig
     from pyslm.serve.durations import keep_alive_seconds
     from pyslm.serve.keys import default_keys_path
@@ -143,16 +141,6 @@ def _announced(state_file: Path | None) -> Iterator[Callable[[str], None]]:
     finally:
         if state_file is not None:
             service.withdraw(state_file)
-
-
-def check_extra() -> None:
-    """An InvalidRequestError where the packages of the extra `serve` are missing."""
-    missing = [name for name in _NEEDED if importlib.util.find_spec(name) is None]
-    if missing:
-        raise InvalidRequestError(
-            f"pyslm serve needs {missing[0]}, which is not installed; "
-            "run: pip install 'pyslm[serve]'"
-        )
 
 
 def parse_adapters(pairs: Sequence[str]) -> dict[str, str]:
