@@ -20,7 +20,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pyslm.agents import Call, Tool, ToolResult, tool
-from pyslm.agents.toolbox import MAX_HANGING, Toolbox
+from pyslm.agents.tool_runner import MAX_HANGING
+from pyslm.agents.toolbox import Toolbox
 from pyslm.agents.tools import ArgumentsError
 from pyslm.errors import AgentConfigError
 
