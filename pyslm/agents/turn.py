@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from pyslm.agents.sessions import SessionStore
+from typing import Any, Protocol
 
 __all__ = ["Turn", "mended"]
 
@@ -15,10 +12,21 @@ _INTERRUPTED = json.dumps({"error": "interrupted: it is not known whether this w
 _CUT_OFF = "(This reply was cut off.)"
 
 
+class _Store(Protocol):
+    """What turns need of the store that they are kept in."""
+
+    def turns(self, session: str, *, before: int | None = None) -> list[list[dict[str, Any]]]: ...
+    def summary(self, session: str) -> str: ...
+    def leave_out(self, session: str, num_turns: int, summary: str) -> None: ...
+    def append(
+        self, session: str, turn: int, position: int, message: Mapping[str, Any]
+    ) -> None: ...
+
+
 class Turn:
     """One request in a session; its messages are stored as they come."""
 
-    def __init__(self, store: SessionStore, session: str, number: int) -> None:
+    def __init__(self, store: _Store, session: str, number: int) -> None:
         self._store = store
         self._session = session
         self._position = 0
