@@ -65,12 +65,12 @@ def test_options_reach_the_server(monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[Any] = []
     monkeypatch.setattr("pyslm.serve.server.serve", lambda config, announce: seen.append(config))
     options = """m.gguf other.gguf --name a --name b --lora x=x.gguf --no-store
-        --max-loaded-models 1 --keep-alive 2m --memory-budget 1G --no-load-on-demand
-        --host 127.0.0.2 --port 9 --tls-cert c.pem --tls-key k.pem --api-key one --allow-host h --cors-origin
-        https://o --insecure --ctx 77 --parallel 3 --batch 64 --threads 2 --kv-type q8_0
-        --no-weight-cache --max-queued 5 --rate-limit 6/minute --token-limit 7/minute --max-body 1K
-        --responses-db :memory: --responses-days 8 --responses-count 9 --log-level debug --log-json
-        --otel http://localhost:4318 --vllm-metrics"""
+        --max-loaded-models 1 --keep-alive 2m --memory-budget 1G --no-load-on-demand --host
+        127.0.0.2 --port 9 --tls-cert c.pem --tls-key k.pem --api-key one --allow-host h
+        --cors-origin https://o --insecure --ctx 77 --parallel 3 --batch 64 --threads 2
+        --kv-type q8_0 --no-weight-cache --max-queued 5 --rate-limit 6/minute --token-limit
+        7/minute --max-body 1K --responses-db :memory: --responses-days 8 --responses-count 9
+        --log-level debug --log-json --otel http://localhost:4318 --vllm-metrics"""
     assert invoke(["serve", *options.split()]) == 0
     (config,) = seen
     expected = {
