@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -52,7 +53,7 @@ def without_other_formats(schema: Any) -> Any:
         key: part if key in _VALUES else without_other_formats(part) for key, part in schema.items()
     }
     name = kept.get("format")
-    if isinstance(name, str) and _problem({"type": "string", "format": name}):
+    if isinstance(name, str) and _told(json.dumps({"type": "string", "format": name})):
         del kept["format"]
     return kept
 
@@ -75,11 +76,15 @@ def unenforceable(schema: Mapping[str, Any]) -> str | None:
 
 def _problem(schema: Mapping[str, Any]) -> str | None:
     try:
-        source = llguidance.LLMatcher.grammar_from_json_schema(json_schema_grammar(schema))
-        told = llguidance.LLMatcher.validate_grammar(source, None)
+        return _told(json_schema_grammar(schema)) or None
     except InvalidRequestError:
         return None
-    return " ".join(told.split())[:200] or None
+
+
+def _told(schema: str) -> str:
+    """What llguidance has against a schema; empty: nothing."""
+    source = llguidance.LLMatcher.grammar_from_json_schema(schema)
+    return " ".join(llguidance.LLMatcher.validate_grammar(source, None).split())[:200]
 
 
 def _parts(schema: Any, where: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
