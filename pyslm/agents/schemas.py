@@ -66,11 +66,12 @@ def unenforceable(schema: Mapping[str, Any]) -> str | None:
     if problem is None:
         return None
     definitions = {key: schema[key] for key in _DEFINITIONS if key in schema}
-    for where, part in _parts(schema, "#"):
-        for keyword, value in part.items():
-            alone = _problem({keyword: value, **definitions})
-            if alone is not None and keyword not in _DEFINITIONS:
-                return f"{keyword} at {where} is {value!r:.80}: {alone}"
+    found = [(where, *item) for where, part in _parts(schema, "#") for item in part.items()]
+    found.sort(key=lambda each: each[1] == "$ref")  # last: what it refers to may be at fault
+    for where, keyword, value in found:
+        alone = _problem({keyword: value, **definitions})
+        if alone is not None and keyword not in _DEFINITIONS:
+            return f"{keyword} at {where} is {value!r:.80}: {alone}"
     return problem
 
 

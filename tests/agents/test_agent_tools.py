@@ -378,7 +378,8 @@ def test_tools_of_a_schema() -> None:
     ("keyword", "where", "parameters"),
     [
         ("pattern", "#/properties/a", {"properties": {"a": {"pattern": "(?=x)y"}}}),
-        ("pattern", "#/$defs/d", {"$ref": "#/$defs/d", "$defs": {"d": {"pattern": r"\bx"}}}),
+        ("pattern", "#/$defs/d",
+         {"properties": {"a": {"$ref": "#/$defs/d"}}, "$defs": {"d": {"pattern": "(?=x)y"}}}),
         ("$ref", "#/properties/pattern/items",
          {"properties": {"pattern": {"items": {"$ref": "#/$defs/no"}}}}),
         ("oneOf", "#/properties/a",
