@@ -67,12 +67,19 @@ def unenforceable(schema: Mapping[str, Any]) -> str | None:
         return None
     definitions = {key: schema[key] for key in _DEFINITIONS if key in schema}
     found = [(where, *item) for where, part in _parts(schema, "#") for item in part.items()]
-    found.sort(key=lambda each: each[1] == "$ref")  # last: what it refers to may be at fault
+    found.sort(key=lambda each: _suspicion(each[1], each[2]))
     for where, keyword, value in found:
         alone = _problem({keyword: value, **definitions})
         if alone is not None and keyword not in _DEFINITIONS:
             return f"{keyword} at {where} is {value!r:.80}: {alone}"
     return problem
+
+
+def _suspicion(keyword: str, value: Any) -> int:
+    """What is at fault itself comes first, then what refers to it, then what holds it."""
+    if keyword == "$ref":
+        return 1
+    return 2 if keyword != "oneOf" and isinstance(value, (Mapping, list)) else 0
 
 
 def _problem(schema: Mapping[str, Any]) -> str | None:
