@@ -10,8 +10,7 @@
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from pyslm.errors import (
     AccessDeniedError,
@@ -42,6 +41,7 @@ from pyslm.errors import (
     ToolServerError,
     UnsupportedModelError,
 )
+from pyslm.lazy import lazy_names
 
 if TYPE_CHECKING:
     from pyslm.adapters import Adapter
@@ -146,15 +146,4 @@ _LAZY = {
     "Usage": "pyslm.request",
 }
 
-
-def __getattr__(name: str) -> Any:
-    module = _LAZY.get(name)
-    if module is None:
-        raise AttributeError(f"module 'pyslm' has no attribute {name!r}")
-    value = getattr(importlib.import_module(module), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted(__all__)
+__getattr__, __dir__ = lazy_names(__name__, _LAZY)

@@ -12,17 +12,10 @@ packages of the extra `agents`.
 
 from __future__ import annotations
 
-import importlib.util
-
 from pyslm.errors import AgentConfigError
+from pyslm.extras import check_extra
 
-_NEEDED = ("httpx", "pydantic", "docstring_parser", "jsonschema", "cryptography", "filelock")
-_MISSING = [name for name in _NEEDED if importlib.util.find_spec(name) is None]
-if _MISSING:
-    raise AgentConfigError(
-        f"pyslm.agents needs {_MISSING[0]}, which is not installed; "
-        "run: pip install 'pyslm[agents]'"
-    )
+check_extra("agents", "pyslm.agents", AgentConfigError)
 
 from pyslm.agents.agent import Agent  # noqa: E402 (after the check)
 from pyslm.agents.audit import AuditLog  # noqa: E402

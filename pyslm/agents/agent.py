@@ -3,35 +3,29 @@
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 import os
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
-from pyslm.agents.answer_format import AnswerFormat
+from pyslm.agents.answering import Answering
+from pyslm.agents.asking import Asking
 from pyslm.agents.audit import AuditLog
 from pyslm.agents.config import Config
-from pyslm.agents.events import AgentEvent, AgentResult, Done
-from pyslm.agents.filters import RefusedTextError, TextFilter
-from pyslm.agents.history import History, turns_of
-from pyslm.agents.loop import AgentLoop, LoopEnd
+from pyslm.agents.events import AgentResult, Done
+from pyslm.agents.filters import TextFilter
 from pyslm.agents.mcp.load import server_tools
 from pyslm.agents.mcp.server import McpServer
-from pyslm.agents.memory import memory_tools
 from pyslm.agents.models.choose import as_model, check_reach, choose_model
-from pyslm.agents.models.model import ChatModel, Message
+from pyslm.agents.models.model import ChatModel
 from pyslm.agents.models.pool import shared_pool
 from pyslm.agents.monitor import AgentMonitor
-from pyslm.agents.planning import add_plan
-from pyslm.agents.policy import ApprovalHook, Policy, User
+from pyslm.agents.policy import ApprovalHook, Policy
 from pyslm.agents.portal import portal
 from pyslm.agents.resources import ResourceConfig, Resources, resources_of
-from pyslm.agents.safety import AgentRequest, Safety, Watch
+from pyslm.agents.safety import AgentRequest, Safety
 from pyslm.agents.sessions import SessionStore, default_store
-from pyslm.agents.stream import AgentStream
-from pyslm.agents.summary import summarize
 from pyslm.agents.toolbox import Toolbox
 from pyslm.agents.tools import Tool
 from pyslm.errors import AgentConfigError
@@ -42,10 +36,9 @@ if TYPE_CHECKING:
 __all__ = ["Agent"]
 
 _F = TypeVar("_F", bound=Callable[..., Any])
-_T = TypeVar("_T")
 
 
-class Agent:
+class Agent(Asking):
     """A model with a job and tools.
 
     ::
@@ -216,100 +209,6 @@ class Agent:
 
     # --- requests ---------------------------------------------------------------------------
 
-    @overload
-    def chat(self, text: str, *, session: str | None = ..., user: str | User = ...) -> str: ...
-    @overload
-    def chat(
-        self,
-        text: str,
-        *,
-        response_format: type[_T],
-        session: str | None = ...,
-        user: str | User = ...,
-    ) -> _T: ...
-    @overload
-    def chat(
-        self,
-        text: str,
-        *,
-        response_format: Mapping[str, Any],
-        session: str | None = ...,
-        user: str | User = ...,
-    ) -> Any: ...
-    def chat(self, text: str, *, response_format: Any = None, **of: Any) -> Any:
-        """Answers; waits for it.
-
-        Args:
-            response_format: a pydantic model, or another type that pydantic knows, or a JSON
-                schema: the answer is one of these then, not text.
-            session: go on with the conversation of this name, and keep it.
-            user: whose request it is.
-
-        Raises:
-            ModelCallError: the model cannot be asked, or takes too long.
-            ReplyError: the answer does not have the form of `response_format`.
-            SessionError: the conversation cannot be read or kept, or is another user's.
-        """
-        return portal().run(self.chat_async(text, response_format=response_format, **of))
-
-    @overload
-    async def chat_async(
-        self, text: str, *, session: str | None = ..., user: str | User = ...
-    ) -> str: ...
-    @overload
-    async def chat_async(
-        self,
-        text: str,
-        *,
-        response_format: type[_T],
-        session: str | None = ...,
-        user: str | User = ...,
-    ) -> _T: ...
-    @overload
-    async def chat_async(
-        self,
-        text: str,
-        *,
-        response_format: Mapping[str, Any],
-        session: str | None = ...,
-        user: str | User = ...,
-    ) -> Any: ...
-    async def chat_async(self, text: str, *, response_format: Any = None, **of: Any) -> Any:
-        """As `chat`, while the event loop goes on."""
-        result = await self.run(text, response_format=response_format, **of)
-        return result.text if response_format is None else result.data
-
-    def stream(
-        self, text: str, *, session: str | None = None, user: str | User = ""
-    ) -> AgentStream:
-        """As `chat`, in pieces as they come: for `for` and for `async for`."""
-
-        async def start(emit: Callable[[AgentEvent], None]) -> None:
-            await self.run(text, session=session, user=user, emit=emit)
-
-        return AgentStream(start)
-
-    async def run(
-        self,
-        text: str,
-        *,
-        response_format: Any = None,
-        session: str | None = None,
-        user: str | User = "",
-        history: Sequence[Message] = (),
-        emit: Callable[[AgentEvent], None] | None = None,
-    ) -> AgentResult:
-        """As `chat_async`; gives all that was done.
-
-        Args:
-            history: messages that came before, in OpenAI's shape; those of the session come first.
-            emit: told of each event as it happens, on the event loop.
-        """
-        emit = emit or _ignore
-        form = None if response_format is None else AnswerFormat(response_format)
-        who = user if isinstance(user, User) else User(user) if user else None
-        return await self.run_request(AgentRequest(text, form, session, who, history, emit))
-
     async def run_request(self, request: AgentRequest) -> AgentResult:
         """As `run`, for those who set up agents to work together."""
         began = time.perf_counter()
@@ -321,7 +220,7 @@ class Agent:
                 self._resources.place(),
                 self._safety.watched(self.name, request) as watch,
             ):
-                result = await self._answered(request, watch)
+                result = await self._answering().answer(request, watch)
                 watch.answered(result)
             ok, tokens = True, result.usage.completion_tokens
         finally:
@@ -332,58 +231,15 @@ class Agent:
         request.emit(Done(result))
         return result
 
-    async def _answered(self, request: AgentRequest, watch: Watch) -> AgentResult:
-        began = time.perf_counter()
-        config = self._config
-        try:
-            text = self._safety.filtered_input(request.text)
-        except RefusedTextError as refusal:
-            return AgentResult(text=str(refusal), finish_reason="refused", agent=self.name)
-        model = await self._ready_model()
-        more = list(request.more_tools)
-        if config.memory:
-            more += memory_tools(self._store(), self.name, request.user_name)
-        for offered in await asyncio.gather(*(s.offered() for s in self._servers.values())):
-            more += offered
-        refused = {name: why for s in self._servers.values() for name, why in s.refused.items()}
-        tools = self._tools.with_more(more, refused) if more or refused else self._tools
-        history = self._history(model, request)
-        guard = watch.guard(_holds_untrusted(history, tools))
-        history.add({"role": "user", "content": text})
-        if config.plan:
-            await add_plan(model, tools, history, config)
-        loop = AgentLoop(
-            model,
-            tools,
-            history,
-            config,
-            request.emit,
-            form=request.form,
-            guard=guard,
-            output_filter=self._safety.output_filter,
-            hands_over=request.hands_over,
-        )
-        result = _result(self.name, model, await loop.run(), history)
-        return dataclasses.replace(result, seconds=time.perf_counter() - began)
-
-    def _history(self, model: ChatModel, request: AgentRequest) -> History:
-        config = self._config
-        turn = None
-        if request.session is not None:
-            store = self._store()
-            if self._safety.profile.retention_days is not None:
-                store.prune(self._safety.profile.retention_days)
-            turn = store.begin(request.session, agent=self.name, user=request.user_name)
-        turns: list[Sequence[Message]] = [*turn.before()] if turn else []
-        return History(
-            config.system_message,
-            [*turns, *turns_of(request.before)],
-            room_for_reply=config.max_tokens,
-            context_tokens=config.context_tokens,
-            kept=turn,
-            trail=request.trail,
-            summary=turn.summary() if turn else "",
-            summarize=partial(summarize, model) if config.summarize else None,
+    def _answering(self) -> Answering:
+        """With what the agent is now: a request that runs goes on as it began."""
+        return Answering(
+            config=self._config,
+            safety=self._safety,
+            tools=self._tools,
+            servers=self.mcp_servers,
+            store=self._store,
+            model=self.model,
         )
 
     def _store(self) -> SessionStore:
@@ -432,9 +288,6 @@ class Agent:
 
     async def model(self) -> ChatModel:
         """What it runs on; found and loaded if need be."""
-        return await self._ready_model()
-
-    async def _ready_model(self) -> ChatModel:
         if self._model is None:
             self._model = await asyncio.to_thread(choose_model, self._config, self._pool)
         prepare = getattr(self._model, "prepare", None)
@@ -444,27 +297,3 @@ class Agent:
 
     def __repr__(self) -> str:
         return f"Agent({self.name!r}, {len(self._tools)} tools)"
-
-
-def _holds_untrusted(history: History, tools: Toolbox) -> bool:
-    """Whether strangers' words stand in what came before."""
-    suspects = {tool.name for tool in tools if not tool.trusted}
-    return any(m.get("role") == "tool" and m.get("name") in suspects for m in history.before)
-
-
-def _ignore(event: AgentEvent) -> None:
-    """For callers that want the result alone."""
-
-
-def _result(name: str, model: ChatModel, end: LoopEnd, conversation: History) -> AgentResult:
-    return AgentResult(
-        text=end.text,
-        data=end.data,
-        finish_reason=end.reason,
-        messages=tuple(conversation.added),
-        tool_results=tuple(end.results),
-        steps=end.steps,
-        usage=end.usage,
-        model=model.name,
-        agent=name,
-    )

@@ -11,8 +11,8 @@ from pyslm.agents.agent import Agent
 from pyslm.agents.events import AgentResult
 from pyslm.agents.models.model import Message
 from pyslm.agents.safety import AgentRequest
-from pyslm.agents.sessions import mended
 from pyslm.agents.tools import Tool
+from pyslm.agents.turn import mended
 from pyslm.errors import AgentConfigError
 
 __all__ = ["STRATEGIES", "falls_short", "handoff_tool", "joined", "strategy", "taken_over"]

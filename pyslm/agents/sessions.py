@@ -16,11 +16,12 @@ import sqlite3
 import threading
 import time
 import weakref
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from pyslm.agents.turn import Turn, mended
 from pyslm.errors import SessionError
 from pyslm.sqlite_file import open_sqlite
 
@@ -28,10 +29,8 @@ __all__ = [
     "Memory",
     "SessionInfo",
     "SessionStore",
-    "Turn",
     "default_sessions_path",
     "default_store",
-    "mended",
 ]
 
 _VERSION = 1
@@ -51,9 +50,6 @@ CREATE VIRTUAL TABLE memories USING fts5 (
     text, scope UNINDEXED, user UNINDEXED, time UNINDEXED, tokenize = 'porter unicode61'
 )
 """
-
-_INTERRUPTED = json.dumps({"error": "interrupted: it is not known whether this was done"})
-_CUT_OFF = "(This reply was cut off.)"
 
 
 def default_sessions_path() -> Path:
@@ -259,7 +255,8 @@ class SessionStore:
         with self._lock:
             self._db.close()
 
-    def _append(self, session: str, turn: int, position: int, message: Mapping[str, Any]) -> None:
+    def append(self, session: str, turn: int, position: int, message: Mapping[str, Any]) -> None:
+        """Stores a message of a turn; turns do it as they go."""
         body = json.dumps(message, ensure_ascii=False)
         with self._changes() as db:
             db.execute(
@@ -289,47 +286,3 @@ class SessionStore:
             yield
         except sqlite3.Error as error:
             raise SessionError(f"{self.path or 'the store of sessions'} failed: {error}") from error
-
-
-class Turn:
-    """One request in a session; its messages are stored as they come."""
-
-    def __init__(self, store: SessionStore, session: str, number: int) -> None:
-        self._store = store
-        self._session = session
-        self._position = 0
-        self.number = number
-
-    def before(self) -> list[list[dict[str, Any]]]:
-        """The turns that came before this one."""
-        return self._store.turns(self._session, before=self.number)
-
-    def summary(self) -> str:
-        """What stands for the turns that are left out."""
-        return self._store.summary(self._session)
-
-    def leave_out(self, num_turns: int, summary: str) -> None:
-        """See `SessionStore.leave_out`."""
-        self._store.leave_out(self._session, num_turns, summary)
-
-    def add(self, message: Mapping[str, Any]) -> None:
-        """Stores the next message."""
-        self._store._append(self._session, self.number, self._position, message)
-        self._position += 1
-
-
-def mended(messages: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """A turn as templates take it: each call with its result, and an answer at the end."""
-    results = {m["tool_call_id"]: dict(m) for m in messages if m.get("role") == "tool"}
-    whole: list[dict[str, Any]] = []
-    for message in messages:
-        if message.get("role") == "tool":
-            continue
-        whole.append(dict(message))
-        for call in message.get("tool_calls") or ():
-            name = call["function"]["name"]
-            lost = {"role": "tool", "tool_call_id": call["id"], "name": name}
-            whole.append(results.get(call["id"]) or {**lost, "content": _INTERRUPTED})
-    if whole and (whole[-1]["role"] != "assistant" or whole[-1].get("tool_calls")):
-        whole.append({"role": "assistant", "content": _CUT_OFF})
-    return whole

@@ -7,21 +7,18 @@ what went wrong, for the model to go on with.
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import contextvars
 import dataclasses
 import difflib
-import inspect
 import json
 import logging
-import threading
 import time
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Literal, Protocol
 
 import pydantic_core
 
 from pyslm.agents.models.model import Call
+from pyslm.agents.tool_runner import ToolRunner
 from pyslm.agents.tools import ArgumentsError, Tool
 from pyslm.errors import AgentConfigError
 
@@ -31,7 +28,6 @@ _log = logging.getLogger(__name__)
 
 Outcome = Literal["ok", "unknown", "invalid", "denied", "failed", "timeout"]
 MAX_AT_ONCE = 8
-MAX_HANGING = 16
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -83,7 +79,7 @@ class Toolbox:
         self._tools: dict[str, Tool] = {}
         self._timeout = timeout
         self._max_result_chars = max_result_chars
-        self._hanging = _Hanging()
+        self._runner = ToolRunner()
         self._refused: dict[str, str] = {}
         for each in tools:
             self.add(each)
@@ -174,7 +170,7 @@ class Toolbox:
     async def _called(self, call: Call, tool: Tool, arguments: dict[str, Any]) -> ToolResult:
         timeout = tool.timeout or self._timeout
         try:
-            value = await self._value(tool, arguments, timeout)
+            value = await self._runner.value(tool, arguments, timeout)
             content = _written(value)
         except TimeoutError:
             return _failed(call, "timeout", f"{tool.name} did not answer within {timeout:g} s")
@@ -186,20 +182,6 @@ class Toolbox:
             reason = f"{type(error).__name__}: {error}"
             return dataclasses.replace(_failed(call, "failed", reason), trusted=tool.trusted)
         return ToolResult(call, self._shortened(content), "ok", trusted=tool.trusted)
-
-    async def _value(self, tool: Tool, arguments: dict[str, Any], timeout: float) -> Any:
-        if _is_async(tool.function):
-            running = asyncio.ensure_future(_caught(tool.function(**arguments)))
-        else:
-            running = asyncio.ensure_future(self._hanging.call(tool, arguments))
-        try:
-            await asyncio.wait((running,), timeout=timeout)
-        finally:
-            ended = running.done()
-            running.cancel()  # without waiting for it: it may not listen
-        if not ended:
-            raise TimeoutError
-        return running.result()
 
     def _unknown(self, name: str) -> str:
         near = difflib.get_close_matches(name, self._tools, n=1)
@@ -213,75 +195,6 @@ class Toolbox:
         if len(content) <= limit:
             return content
         return f"{content[:limit]}\n[cut off: {len(content) - limit} more characters]"
-
-
-class _Hanging:
-    """Plain functions on threads of their own, which may hang without keeping the program."""
-
-    def __init__(self) -> None:
-        self._num_running: dict[str, int] = {}
-        self._lock = threading.Lock()
-
-    async def call(self, tool: Tool, arguments: dict[str, Any]) -> Any:
-        self._enter(tool.name)
-        loop = asyncio.get_running_loop()
-        future: asyncio.Future[Any] = loop.create_future()
-        context = contextvars.copy_context()
-
-        def tell(value: Any, error: Exception | None) -> None:
-            if future.done():
-                return
-            if error is not None:
-                future.set_exception(error)
-            else:
-                future.set_result(value)
-
-        def work() -> None:
-            value, error = None, None
-            try:
-                value = context.run(tool.function, **arguments)
-            except Exception as raised:
-                # A future takes no StopIteration, which would end whoever waits for it.
-                error = RuntimeError(repr(raised)) if isinstance(raised, StopIteration) else raised
-            except BaseException as raised:  # a tool that calls sys.exit ends itself, not us
-                error = RuntimeError(f"{type(raised).__name__}: {raised}")
-            finally:
-                self._leave(tool.name)
-            with contextlib.suppress(RuntimeError):  # the loop has ended: nobody waits
-                loop.call_soon_threadsafe(tell, value, error)
-
-        threading.Thread(target=work, name=f"tool-{tool.name}", daemon=True).start()
-        value = await future
-        return await value if inspect.isawaitable(value) else value
-
-    def _enter(self, name: str) -> None:
-        with self._lock:
-            running = self._num_running.get(name, 0)
-            if running >= MAX_HANGING:
-                raise RuntimeError(f"{running} calls of {name} have not come back; try later")
-            self._num_running[name] = running + 1
-
-    def _leave(self, name: str) -> None:
-        with self._lock:
-            self._num_running[name] -= 1
-
-
-def _is_async(function: Callable[..., Any]) -> bool:
-    call = getattr(function, "__call__", None)  # noqa: B004 (the method, of objects)
-    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(call)
-
-
-async def _caught(coroutine: Awaitable[Any]) -> Any:
-    """A tool that cancels itself has failed; one that we cancel is gone."""
-    try:
-        return await coroutine
-    except asyncio.CancelledError:
-        task = asyncio.current_task()
-        if task is not None and task.cancelling():
-            raise
-        raise RuntimeError("the tool cancelled itself") from None
-    except (SystemExit, KeyboardInterrupt, StopIteration) as error:
-        raise RuntimeError(f"{type(error).__name__}: {error}") from None
 
 
 async def _refusal(

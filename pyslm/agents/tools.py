@@ -13,8 +13,9 @@ import jsonschema
 import pydantic
 import referencing
 import referencing.exceptions
+from pydantic_core import SchemaError
 
-from pyslm.agents.schemas import ArgumentsSchema, for_models
+from pyslm.agents.schemas import ArgumentsSchema, for_models, unenforceable, without_other_formats
 from pyslm.chat.tools import is_tool_name
 from pyslm.errors import AgentConfigError
 
@@ -38,7 +39,8 @@ class Tool:
     makes one of a schema.
 
     Raises:
-        AgentConfigError: a function that cannot be called with named JSON values.
+        AgentConfigError: a function that cannot be called with named JSON values, or whose types
+            have a pattern that a model cannot be held to.
     """
 
     function: Callable[..., Any]
@@ -91,13 +93,18 @@ class Tool:
         parameters: Mapping[str, Any],
         **settings: Any,
     ) -> Tool:
-        """A tool whose arguments are checked by a JSON schema and handed on by name."""
+        """A tool whose arguments are checked by a JSON schema and handed on by name.
+
+        Raises:
+            AgentConfigError: the schema is none, or a model cannot be held to it; says to what.
+        """
         try:
             jsonschema.Draft202012Validator.check_schema(dict(parameters))
         except jsonschema.SchemaError as error:
             raise AgentConfigError(
                 f"the parameters of the tool {name} are no JSON schema: {error.message}"
             ) from None
+        _check_enforceable(parameters, name)
         check = _schema_checker(parameters)
         return cls(function, name, description, parameters, check=check, **settings)
 
@@ -177,6 +184,11 @@ def _arguments_model(
     config = pydantic.ConfigDict(extra="forbid", arbitrary_types_allowed=False)
     try:
         return pydantic.create_model(name, __config__=config, **fields), keys
+    except SchemaError as error:
+        reason = str(error).splitlines()[-1].strip()
+        raise AgentConfigError(
+            f"a parameter of the tool {name} cannot be checked: {reason}"
+        ) from None
     except (pydantic.errors.PydanticUserError, TypeError, NameError) as error:
         raise AgentConfigError(
             f"a parameter of the tool {name} is of no type that JSON can say: "
@@ -186,12 +198,24 @@ def _arguments_model(
 
 def _schema(model: type[pydantic.BaseModel], name: str) -> dict[str, Any]:
     try:
-        return for_models(model.model_json_schema(schema_generator=ArgumentsSchema))
+        schema = for_models(model.model_json_schema(schema_generator=ArgumentsSchema))
     except (pydantic.errors.PydanticUserError, TypeError) as error:
         raise AgentConfigError(
             f"a parameter of the tool {name} is of no type that JSON can say: "
             f"{str(error).splitlines()[0]}"
         ) from None
+    made: dict[str, Any] = without_other_formats(schema)  # pydantic checks these, too
+    _check_enforceable(made, name)
+    return made
+
+
+def _check_enforceable(schema: Mapping[str, Any], name: str) -> None:
+    problem = unenforceable(schema)
+    if problem is not None:
+        raise AgentConfigError(
+            f"a model cannot be held to the parameters of the tool {name}: {problem}; change or "
+            "leave out that keyword, and check the value in the tool itself"
+        )
 
 
 def _hints(function: Callable[..., Any]) -> dict[str, Any]:

@@ -48,6 +48,8 @@ def invoke(
         sys.stdout.flush()
         return code if isinstance(code, int) else 0
     except _ClickException as error:
+        if not str(error):  # a group of verbs without a verb: its help has been shown
+            return EXIT_BAD_INPUT
         return _bad_input(_usage_message(error))
     except (KeyboardInterrupt, typer.Abort):
         return EXIT_INTERRUPTED

@@ -40,9 +40,9 @@ def mcp(
     Over HTTP, clients must send the key that PYSLM_API_KEY holds, where it is set.
     """
     made = [load(agent, model=model, endpoint=endpoint, yes=yes) for agent in agents]
-    from pyslm.agents.mcp.load import check_extra
+    from pyslm.agents.mcp.load import check_mcp
 
-    check_extra()
+    check_mcp()
     from pyslm.agents.mcp.serving import agents_server, serve_http, serve_stdio
 
     server = agents_server(made)

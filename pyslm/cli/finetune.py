@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 from pathlib import Path
 from typing import Annotated
 
@@ -10,6 +9,7 @@ import typer
 
 from pyslm.cli.console import progress_bar
 from pyslm.errors import InvalidRequestError
+from pyslm.extras import check_extra
 from pyslm.model_info import check_model_path
 
 __all__ = ["finetune"]
@@ -37,8 +37,7 @@ def finetune(
 
       pyslm finetune tools.json --base nano.gguf --out my.gguf
     """
-    if importlib.util.find_spec("torch") is None:
-        raise InvalidRequestError("training needs the package torch: pip install 'pyslm[train]'")
+    check_extra("train", "pyslm finetune")
     if out.exists() and not out.is_dir() and not force:
         raise InvalidRequestError(f"{out} exists; give another name, or --force to replace it")
     from pyslm.finetune.adapt import adapt

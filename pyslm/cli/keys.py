@@ -9,8 +9,8 @@ from typing import Annotated, Any
 import typer
 
 from pyslm.cli.console import output_console
-from pyslm.cli.serve import check_extra
 from pyslm.errors import InvalidRequestError
+from pyslm.extras import check_extra
 
 __all__ = ["keys_app"]
 
@@ -79,7 +79,7 @@ def revoke(
 
 
 def _keys_file(path: Path | None) -> Any:
-    check_extra()
+    check_extra("serve", "pyslm keys")
     from pyslm.serve.keys import KeyFile, default_keys_path
 
     return KeyFile(path or default_keys_path())

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-import importlib.util
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from pyslm import service
 from pyslm.cli import serve_options as options
-from pyslm.errors import InvalidRequestError
+from pyslm.extras import check_extra
 
-__all__ = ["check_extra", "parse_adapters", "parse_bytes", "serve"]
-
-_NEEDED = ("fastapi", "uvicorn", "httptools", "pydantic", "prometheus_client", "limits", "msgspec")
+__all__ = ["serve"]
 
 
 def serve(
@@ -72,61 +69,14 @@ def serve(
 
       curl localhost:8000/v1/chat/completions -d '{"messages":[{"role":"user","content":"Hi"}]}'
     """
-    check_extra()
-    from pyslm.serve.config import ServeConfig
-    from pyslm.serve.durations import keep_alive_seconds
-    from pyslm.serve.keys import default_keys_path
+    given = dict(locals())
+    check_extra("serve", "pyslm serve")
+    from pyslm.cli.serve_config import serve_config
     from pyslm.serve.server import serve as run_server
 
-    keys_file = default_keys_path() if require_key else None
-    seconds = keep_alive_seconds(keep_alive)
-    config = ServeConfig(
-        models=tuple(models or ()),
-        served_names=tuple(name or ()),
-        adapters=parse_adapters(lora or ()),
-        store=not models if store is None else store,
-        max_loaded_models=max(max_loaded, len(models or ())),
-        keep_alive=300.0 if seconds is None else seconds,
-        memory_budget=None if memory_budget is None else parse_bytes(memory_budget),
-        load_on_demand=load_on_demand,
-        host=host,
-        port=port,
-        tls_cert=tls_cert,
-        tls_key=tls_key,
-        api_keys=tuple(api_key or ()),
-        keys_file=keys_file,
-        require_key=require_key,
-        allowed_hosts=tuple(allow_host or ()),
-        cors_origins=tuple(cors_origin or ()),
-        allow_insecure=insecure,
-        context_length=ctx,
-        max_sequences=parallel,
-        batch_size=batch,
-        threads=threads,
-        kv_type=kv_type,
-        weight_cache=None if weight_cache else False,
-        max_queued=max_queued,
-        rate_limits=tuple(rate_limit or ()),
-        token_limits=tuple(token_limit or ()),
-        max_body_bytes=parse_bytes(max_body),
-        responses_db=_responses_path(responses_db),
-        responses_days=responses_days,
-        responses_count=responses_count,
-        log_level=log_level,
-        log_json=log_json,
-        otel_endpoint=otel,
-        vllm_metrics=vllm_metrics,
-    )
+    config = serve_config(given)
     with _announced(state_file) as announce:
         run_server(config, announce)
-
-
-def _responses_path(given: str | None) -> Path | None:
-    from pyslm.serve.openai.responses.store import default_responses_path
-
-    if given is None:
-        return default_responses_path()
-    return None if given == ":memory:" else Path(given).expanduser()
 
 
 @contextlib.contextmanager
@@ -143,41 +93,3 @@ def _announced(state_file: Path | None) -> Iterator[Callable[[str], None]]:
     finally:
         if state_file is not None:
             service.withdraw(state_file)
-
-
-def check_extra() -> None:
-    """An InvalidRequestError where the packages of the extra `serve` are missing."""
-    missing = [name for name in _NEEDED if importlib.util.find_spec(name) is None]
-    if missing:
-        raise InvalidRequestError(
-            f"pyslm serve needs {missing[0]}, which is not installed; "
-            "run: pip install 'pyslm[serve]'"
-        )
-
-
-def parse_adapters(pairs: Sequence[str]) -> dict[str, str]:
-    """Names and paths of NAME=PATH; an InvalidRequestError for anything else."""
-    found: dict[str, str] = {}
-    for pair in pairs:
-        name, _, path = pair.partition("=")
-        if not name or not path:
-            raise InvalidRequestError(f"--lora {pair!r}: allowed: NAME=PATH")
-        if name in found:
-            raise InvalidRequestError(f"--lora names {name!r} twice; give each a name of its own")
-        found[name] = path
-    return found
-
-
-def parse_bytes(text: str) -> int:
-    """A size such as 500M or 8G, in bytes; an InvalidRequestError for anything else."""
-    number, unit = text.strip().upper().removesuffix("IB").removesuffix("B"), 1
-    for power, letter in enumerate("KMGT", 1):
-        if number.endswith(letter):
-            number, unit = number[:-1], 1024**power
-    try:
-        size = int(float(number) * unit)
-    except (ValueError, OverflowError):
-        size = 0
-    if size < 1:
-        raise InvalidRequestError(f"{text!r} is not a size; allowed: such as 500M or 8G")
-    return size

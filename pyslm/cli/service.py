@@ -11,8 +11,8 @@ import typer
 from pyslm import service
 from pyslm.cli import running
 from pyslm.cli.console import JsonOption
-from pyslm.cli.serve import check_extra
 from pyslm.errors import ServiceError
+from pyslm.extras import check_extra
 
 __all__ = ["SERVE_ARGUMENTS", "restart", "service_app", "start", "stop"]
 
@@ -34,7 +34,7 @@ def start(context: typer.Context) -> None:
 
       pyslm service start model.gguf --name tiny
     """
-    check_extra()
+    check_extra("serve", "pyslm serve")
     print(f"started at {service.start(_with_port(context.args)).url}")
 
 

@@ -12,17 +12,10 @@ packages of the extra `deploy`.
 
 from __future__ import annotations
 
-import importlib.util
-
 from pyslm.errors import DeploymentError
+from pyslm.extras import check_extra
 
-_NEEDED = ("yaml", "pydantic", "httpx", "fastapi", "uvicorn", "msgspec", "docstring_parser")
-_MISSING = [name for name in _NEEDED if importlib.util.find_spec(name) is None]
-if _MISSING:
-    raise DeploymentError(
-        f"pyslm.deploy needs {_MISSING[0]}, which is not installed; "
-        "run: pip install 'pyslm[deploy]'"
-    )
+check_extra("deploy", "pyslm.deploy", DeploymentError)
 
 from pyslm.deploy.parse import load_deployment  # noqa: E402 (after the check)
 from pyslm.deploy.plan import Plan, plan_of  # noqa: E402

@@ -3,7 +3,7 @@
 The guide to agents on small models writes its examples against packages that do not exist as it
 shows them. Here is what they define and use, on top of `pyslm.agents`, the service in the
 background and `pyslm serve`: with the same names and the same shapes of results, and with real
-numbers. Needs the extras `agents` and `serve`, and `openai` for the clients of that name.
+numbers. Needs the packages of the extra `guide`.
 
 `install()` makes the guide's own imports work::
 
@@ -16,10 +16,10 @@ numbers. Needs the extras `agents` and `serve`, and `openai` for the clients of 
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from pyslm.guide.imports import install, installed, uninstall
+from pyslm.guide.imports import check, install, installed, uninstall
+from pyslm.lazy import lazy_names
 
 if TYPE_CHECKING:
     from pyslm.agents import PerformanceMetrics
@@ -95,15 +95,4 @@ _LAZY = {
     "VLLMHighThroughputManager": "pyslm.guide.vllm_throughput",
 }
 
-
-def __getattr__(name: str) -> Any:
-    module = _LAZY.get(name)
-    if module is None:
-        raise AttributeError(f"module 'pyslm.guide' has no attribute {name!r}")
-    value = getattr(importlib.import_module(module), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted(__all__)
+__getattr__, __dir__ = lazy_names(__name__, _LAZY, check)

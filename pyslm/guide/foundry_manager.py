@@ -85,7 +85,10 @@ class FoundryLocalManager:
         if bootstrap:
             self.start_service()
             if self.config is not None:
-                self._say_what_has_no_effect(self.config)
+                running = service.find()
+                arguments = running.arguments if running is not None else ()
+                for name, reason in self.config.without_effect(arguments):
+                    _log.warning("%s of %s has no effect %s", name, self.config.alias, reason)
                 self.load_model(self.config.name)
 
     # --- the service --------------------------------------------------------------------------
@@ -267,10 +270,6 @@ class FoundryLocalManager:
     def _infos(self, idents: Sequence[str]) -> list[FoundryModelInfo]:
         known = {info.id: info for info in self.list_catalog_models()}
         return [known[ident] for ident in idents if ident in known]
-
-    def _say_what_has_no_effect(self, config: ModelConfig) -> None:
-        for name in config.without_effect:
-            _log.warning("%s of %s has no effect on this machine", name, config.alias)
 
     def __repr__(self) -> str:
         return f"FoundryLocalManager({self.config.name if self.config else None!r})"

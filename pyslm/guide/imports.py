@@ -12,7 +12,10 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-__all__ = ["install", "installed", "uninstall"]
+from pyslm.errors import AgentConfigError
+from pyslm.extras import check_extra
+
+__all__ = ["check", "install", "installed", "uninstall"]
 
 _LAUNCHERS = Path(__file__).with_name("launchers")
 _FRAMEWORK = ("Agent", "AgentMonitor", "AgentOrchestrator", "Config", "ResourceConfig", "Tool")
@@ -29,6 +32,11 @@ class _Before:
 _before: _Before | None = None
 
 
+def check() -> None:
+    """Raises AgentConfigError where a package of the extra `guide` is missing."""
+    check_extra("guide", "pyslm.guide", AgentConfigError)
+
+
 def install() -> None:
     """Makes these importable in this process, in place of packages of the same name that are:
 
@@ -37,12 +45,15 @@ def install() -> None:
     - `foundry_local`: FoundryLocalManager, ModelConfig;
     - `nvidia_ml_py3`: NVML, as far as it is there.
 
+    Raises AgentConfigError where a package of the extra `guide` is missing.
+
     Processes that it starts find `python -m vllm.entrypoints.openai.api_server`, unless vLLM is
     installed. `uninstall` undoes all of it.
     """
     global _before
     if _before is not None:
         return
+    check()
     modules = _modules()
     _before = _Before(
         {name: sys.modules.get(name) for name in modules}, os.environ.get("PYTHONPATH")

@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
+from collections.abc import Sequence
 
 from pyslm.agents.config import refuse_unknown
 from pyslm.errors import AgentConfigError
 from pyslm.hub.quants import bits_per_weight, canonical_quant
+from pyslm.serve.config import ServeConfig
 
 __all__ = ["ModelConfig"]
+
+_FLAGS = {"threads": "--threads", "batch_size": "--parallel"}
+_DEFAULTS = {"batch_size": str(ServeConfig().max_sequences)}
+_REMEDY = "`pyslm service stop` ends it, and it is started anew with this"
 
 
 @refuse_unknown
@@ -17,8 +24,8 @@ class ModelConfig:
     """A model, and how it is to be run.
 
     The quantization chooses the file, the context is that of the loaded model; threads and batch
-    belong to the service as a whole and count where it is started for this. What this machine's
-    engine has no use for is accepted, and said in the log.
+    belong to the service as a whole and count where it is started for this. What has no effect is
+    accepted, and said in the log.
 
     Raises:
         AgentConfigError: an unknown keyword, or a value that is not allowed.
@@ -67,10 +74,22 @@ class ModelConfig:
     @property
     def serve_arguments(self) -> list[str]:
         """Of the service that is started for it."""
-        flags = {"--threads": self.threads, "--parallel": self.batch_size}
-        return [text for flag, n in flags.items() if n is not None for text in (flag, str(n))]
+        return [text for name, value in self._of_service() for text in (_FLAGS[name], str(value))]
 
-    @property
-    def without_effect(self) -> tuple[str, ...]:
-        """Settings that were given and change nothing here."""
-        return tuple(name for name in ("gpu_layers", "memory_lock", "numa") if getattr(self, name))
+    def without_effect(self, arguments: Sequence[str]) -> list[tuple[str, str]]:
+        """Settings that were given and change nothing, each with the reason.
+
+        Args:
+            arguments: of `pyslm serve`, as the service that runs was started.
+        """
+        idle = ("gpu_layers", "memory_lock", "numa")
+        found = [(name, "on this machine") for name in idle if getattr(self, name)]
+        started = dict(itertools.pairwise(arguments))
+        for name, value in self._of_service():
+            if started.get(_FLAGS[name], _DEFAULTS.get(name)) != str(value):
+                found.append((name, f"on the service that runs already; {_REMEDY}"))
+        return found
+
+    def _of_service(self) -> list[tuple[str, int]]:
+        """What was given of the settings that the service has as a whole."""
+        return [(name, getattr(self, name)) for name in _FLAGS if getattr(self, name) is not None]

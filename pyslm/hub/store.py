@@ -13,11 +13,13 @@ PYSLM_MODELS names another directory than the user's own for data.
 from __future__ import annotations
 
 import dataclasses
+import logging
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from pyslm.errors import (
+    DownloadError,
     InvalidRequestError,
     ModelNameError,
     ModelNotDownloadedError,
@@ -32,6 +34,8 @@ from pyslm.hub.progress import PullProgress
 from pyslm.hub.stored import StoredModel, of_cache
 
 __all__ = ["ModelStore", "StoredModel", "resolve", "store_directory"]
+
+_log = logging.getLogger(__name__)
 
 Tell = Callable[[PullProgress], None]
 
@@ -129,7 +133,8 @@ class ModelStore:
         force: bool = False,
         token: str | None = None,
     ) -> StoredModel:
-        """Downloads a model and keeps it under this name.
+        """Downloads a model and keeps it under this name. Where the hub cannot be asked, or knows
+        no such model, what is here already will do.
 
         Args:
             tell: hears how far it is; what it raises stops the download.
@@ -143,8 +148,17 @@ class ModelStore:
         """
         tell(PullProgress("resolving"))
         parsed = parse_name(name)
-        repo, quant, model = self._source(name, parsed)
-        files = hf_download.list_files(repo, token)
+        try:
+            repo, quant, model = self._source(name, parsed)
+            files = hf_download.list_files(repo, token)
+        except (DownloadError, ModelNotFoundError) as error:
+            here = None if force else self._here(name)
+            if here is None:
+                raise
+            _log.warning("%s is here and stays as it is: %s", here.name, error)
+            size = here.size_bytes
+            tell(PullProgress("success", here.digest or "", size, size, model=here))
+            return here
         remote = pick_remote(files, repo, quant, model)
         path = hf_download.fetch(remote, tell, token=token, force=force)
         if isinstance(parsed, HubName):
@@ -156,6 +170,12 @@ class ModelStore:
         )
         tell(done)
         return stored
+
+    def _here(self, name: str) -> StoredModel | None:
+        try:
+            return self.find(name)
+        except ModelNotFoundError:
+            return None
 
     def copy(self, source: str, destination: str) -> StoredModel:
         """Gives a model a further name.

@@ -313,13 +313,14 @@ def test_two_servers_of_a_name(folder: Path) -> None:
 
 def test_schemas_are_never_fetched(url: str) -> None:
     """A schema that names another one, on a server that answers: nothing is asked there."""
-    tool = Tool.of_schema(lambda: None, "f", "", {"$ref": f"{url}#/$defs/x"})
-    call = [("f", {})]
-    agent = Agent(model=ScriptedModel(call, "Done."), tools=[tool])
+    other = f"{url}#/$defs/x"
+    with pytest.raises(AgentConfigError, match=r"the tool f: \$ref at # is"):
+        Tool.of_schema(lambda: None, "f", "", {"$ref": other})
+    tool = Tool.of_schema(lambda: None, "f", "", {"$dynamicRef": other})
+    agent = Agent(model=ScriptedModel([("f", {})], "Done."), tools=[tool])
     (result,) = ask(agent).tool_results
     assert result.outcome == "invalid"
     assert "not there" in result.content
-    assert len(Toolbox([tool])) == 1
 
 
 def test_a_store_of_pins_that_is_damaged(tmp_path: Path) -> None:

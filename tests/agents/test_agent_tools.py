@@ -8,9 +8,12 @@ import datetime
 import enum
 import functools
 import json
+import re
 import threading
 import time
+import uuid
 from collections.abc import Callable
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import jsonschema
@@ -20,7 +23,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pyslm.agents import Call, Tool, ToolResult, tool
-from pyslm.agents.toolbox import MAX_HANGING, Toolbox
+from pyslm.agents.tool_runner import MAX_HANGING
+from pyslm.agents.toolbox import Toolbox
 from pyslm.agents.tools import ArgumentsError
 from pyslm.errors import AgentConfigError
 
@@ -368,3 +372,59 @@ def test_tools_of_a_schema() -> None:
     assert run(made, {"n": 4}).outcome == "invalid"
     with pytest.raises(AgentConfigError, match="no JSON schema"):
         Tool.of_schema(lambda n: n, "give", "", {"type": "objekt"})
+
+
+@pytest.mark.parametrize(
+    ("keyword", "where", "parameters"),
+    [
+        ("pattern", "#/properties/a", {"properties": {"a": {"pattern": "(?=x)y"}}}),
+        ("pattern", "#/$defs/d",
+         {"properties": {"a": {"$ref": "#/$defs/d"}}, "$defs": {"d": {"pattern": "(?=x)y"}}}),
+        ("$ref", "#/properties/pattern/items",
+         {"properties": {"pattern": {"items": {"$ref": "#/$defs/no"}}}}),
+        ("oneOf", "#/properties/a",
+         {"properties": {"a": {"oneOf": [{"type": "string"}, {"type": "string"}]}}}),
+    ],
+)  # fmt: skip
+def test_a_schema_that_would_fail_requests_is_refused(
+    keyword: str, where: str, parameters: dict[str, Any]
+) -> None:
+    """The grammar of a model in this process cannot be made of it: not even of other tools."""
+    place = re.escape(f"the tool give: {keyword} at {where} is ")
+    with pytest.raises(AgentConfigError, match=place):
+        Tool.of_schema(lambda **given: given, "give", "", {"type": "object", **parameters})
+
+
+def test_a_function_with_a_pattern_that_would_fail_requests_is_refused() -> None:
+    def give(code: Annotated[str, pydantic.Field(pattern=r"\bx")]) -> str:
+        return code
+
+    with pytest.raises(AgentConfigError, match="the tool give: pattern at #/properties/code is"):
+        Tool(give)
+
+
+def test_a_function_with_a_pattern_that_cannot_be_checked_is_refused() -> None:
+    def give(code: Annotated[str, pydantic.Field(pattern=r"(?=x)y")]) -> str:
+        return code
+
+    with pytest.raises(AgentConfigError, match=r"the tool give cannot be checked: .*look-around"):
+        Tool(give)
+
+
+def test_types_whose_format_no_grammar_knows(tmp_path: Path) -> None:
+    """They are checked as they were; a format in a value is no format."""
+
+    named = {"format": "path"}
+
+    def give(path: Path, ident: uuid.UUID, named: dict[str, str] = named) -> str:
+        assert (type(path), type(ident)) == (type(tmp_path), uuid.UUID)
+        return named["format"]
+
+    made = Tool(give)
+    properties = made.parameters["properties"]
+    assert properties["path"] == {"type": "string"}
+    assert properties["ident"] == {"type": "string", "format": "uuid"}
+    assert properties["named"]["default"] == {"format": "path"}
+    ident = "12345678-1234-5678-1234-567812345678"
+    assert run(made, {"path": str(tmp_path), "ident": ident}).content == "path"
+    assert run(made, {"path": 3, "ident": ident}).outcome == "invalid"

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import importlib.util
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from pyslm.cli import invoke
-from pyslm.cli.serve import parse_bytes
+from pyslm.cli.serve_config import parse_bytes
 from pyslm.errors import InvalidRequestError
 
 
@@ -57,3 +58,31 @@ def test_bad_options_are_told_in_one_line(
     said = capsys.readouterr().err
     assert told in said
     assert len(said.splitlines()) == 1
+
+
+def test_options_reach_the_server(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each of them, under the server's name of it."""
+    seen: list[Any] = []
+    monkeypatch.setattr("pyslm.serve.server.serve", lambda config, announce: seen.append(config))
+    options = """m.gguf other.gguf --name a --name b --lora x=x.gguf --no-store
+        --max-loaded-models 1 --keep-alive 2m --memory-budget 1G --no-load-on-demand --host
+        127.0.0.2 --port 9 --tls-cert c.pem --tls-key k.pem --api-key one --allow-host h
+        --cors-origin https://o --insecure --ctx 77 --parallel 3 --batch 64 --threads 2
+        --kv-type q8_0 --no-weight-cache --max-queued 5 --rate-limit 6/minute --token-limit
+        7/minute --max-body 1K --responses-db :memory: --responses-days 8 --responses-count 9
+        --log-level debug --log-json --otel http://localhost:4318 --vllm-metrics"""
+    assert invoke(["serve", *options.split()]) == 0
+    (config,) = seen
+    expected = {
+        "models": ("m.gguf", "other.gguf"), "served_names": ("a", "b"), "adapters": {"x": "x.gguf"},
+        "store": False, "max_loaded_models": 2, "keep_alive": 120.0, "memory_budget": 1 << 30,
+        "load_on_demand": False, "host": "127.0.0.2", "port": 9, "tls_cert": Path("c.pem"),
+        "tls_key": Path("k.pem"), "api_keys": ("one",), "allowed_hosts": ("h",),
+        "cors_origins": ("https://o",), "allow_insecure": True, "context_length": 77,
+        "max_sequences": 3, "batch_size": 64, "threads": 2, "kv_type": "q8_0",
+        "weight_cache": False, "max_queued": 5, "rate_limits": ("6/minute",),
+        "token_limits": ("7/minute",), "max_body_bytes": 1024, "responses_db": None,
+        "responses_days": 8.0, "responses_count": 9, "log_level": "debug", "log_json": True,
+        "otel_endpoint": "http://localhost:4318", "vllm_metrics": True,
+    }  # fmt: skip
+    assert {name: getattr(config, name) for name in expected} == expected

@@ -290,3 +290,13 @@ def checked(capsys: Capture) -> dict[str, str]:
         output(capsys, "doctor", "--json", "--verify-cache")
     )
     return record["packed_weights"]
+
+
+@pytest.mark.parametrize("group", ["agent", "audit", "keys", "model", "service"])
+def test_a_group_without_a_verb_shows_its_help_alone(
+    group: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert invoke([group]) == 2
+    told = capsys.readouterr()
+    assert f"Usage: pyslm {group}" in told.out
+    assert not told.err

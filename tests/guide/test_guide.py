@@ -88,7 +88,9 @@ def test_the_real_sdk_is_not_hidden() -> None:
 # --- models of the service --------------------------------------------------------------------
 
 
-def test_the_manager_starts_the_service_as_configured(home: Path, shared: Path) -> None:
+def test_the_manager_starts_the_service_as_configured(
+    home: Path, shared: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     from stories import chat_stories
 
     from pyslm.hub import ModelStore
@@ -100,6 +102,10 @@ def test_the_manager_starts_the_service_as_configured(home: Path, shared: Path) 
         assert running is not None
         assert running.arguments == ("--port", "0", "--threads", "1", "--parallel", "2")
         assert manager.endpoint == f"{running.url}/v1"
+        assert "has no effect" not in caplog.text
+        FoundryLocalManager(config=ModelConfig("tiny-q4_0", threads=2, batch_size=2))
+        assert "threads of tiny-q4_0 has no effect on the service that runs" in caplog.text
+        assert "batch_size" not in caplog.text
         other = FoundryLocalManager()  # finds it
         assert other.service_uri == running.url
         assert [info.alias for info in other.list_loaded_models()] == ["tiny-q4_0"]
@@ -163,6 +169,15 @@ def test_names_of_quantizations() -> None:
     assert ModelConfig("qwen2.5:0.5b", "Q8_0").name == "qwen2.5:0.5b-Q8_0"
     with pytest.raises(AgentConfigError, match="config is of 'x'"):
         FoundryLocalManager("y", config=ModelConfig("x"), bootstrap=False)
+
+
+def test_settings_of_a_service_that_has_them_anyway() -> None:
+    config = ModelConfig("x", threads=2, batch_size=16)  # 16 are computed together by default
+    assert config.without_effect(["--port", "0", "--threads", "2"]) == []
+    assert [name for name, _ in config.without_effect(["m", "--parallel", "2"])] == [
+        "threads",
+        "batch_size",
+    ]
 
 
 def test_counts_of_a_time() -> None:

@@ -90,6 +90,23 @@ def test_the_user_adds_and_replaces(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert catalog.find("qwen2.5:0.5b") is not None
 
 
+@pytest.mark.parametrize(
+    ("name", "file", "gigabytes"),
+    [  # as Hugging Face lists the files
+        ("tinyllama:1.1b-chat-q4_K_M", "tinyllama-1.1b-chat-v1.0.Q4_K_M.gguf", 0.67),
+        ("codellama:7b-code-q4_K_M", "codellama-7b.Q4_K_M.gguf", 4.08),
+    ],
+)
+def test_the_guides_further_models(name: str, file: str, gigabytes: float) -> None:
+    found = ModelCatalog.load().find(name)
+    assert found is not None
+    model, quant = found
+    assert quant == "Q4_K_M"
+    assert model.file.format(quant=quant) == file
+    (size,) = (each.size_bytes for each in model.variants if each.quant == quant)
+    assert size / 1e9 == pytest.approx(gigabytes, rel=0.06)
+
+
 ENTRY = 'name = "a:1b"\nrepository = "me/a"\nfile = "a-{quant}.gguf"\nparameters = 5\n'
 
 

@@ -56,6 +56,23 @@ def test_a_pull_brings_the_file_and_the_name(hub: FakeHub, store: ModelStore) ->
     assert done[-1] == len(hub.files[REPO][FILE])
 
 
+def test_what_is_here_will_do_without_a_hub(
+    hub: FakeHub, store: ModelStore, caplog: pytest.LogCaptureFixture
+) -> None:
+    pulled = store.pull(NAME)
+    hub.status = 503
+    told: list[PullProgress] = []
+    assert store.pull(NAME, told.append) == pulled
+    assert [progress.status for progress in told] == ["resolving", "success"]
+    assert f"{NAME} is here and stays as it is" in caplog.text
+    with pytest.raises(DownloadError):
+        store.pull(NAME, force=True)
+    with pytest.raises(DownloadError):
+        store.pull("qwen2.5:0.5b-instruct-q8_0")
+    own = store.copy(NAME, "known-to-nobody-else")
+    assert store.pull("known-to-nobody-else") == own
+
+
 def test_huggingface_hub_finds_what_we_put_in_its_cache(hub: FakeHub, store: ModelStore) -> None:
     from huggingface_hub import scan_cache_dir, try_to_load_from_cache
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import http.server
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -213,15 +214,21 @@ def test_errors_show(traced: ServerProcess, collector: Collector) -> None:
     assert span.status.code == Status.STATUS_CODE_UNSET
 
 
-def test_a_worker_that_dies_is_our_fault(traced: ServerProcess, collector: Collector) -> None:
-    trace = TRACE[:-1] + "9"
+@contextlib.contextmanager
+def long_answer(traced: ServerProcess, trace: str) -> Iterator[Generator[str, None, None]]:
+    """The lines of an answer that goes on until something ends it."""
     body = {"prompt": "Once", "max_tokens": 400, "ignore_eos": True, "stream": True, "n": 16}
     headers = {"traceparent": f"00-{trace}-{PARENT}-01"}
     with (
         traced.http(headers=headers) as client,
         client.stream("POST", "/v1/completions", json=body) as answer,
     ):
-        lines = answer.iter_lines()
+        yield answer.iter_lines()
+
+
+def test_a_worker_that_dies_is_our_fault(traced: ServerProcess, collector: Collector) -> None:
+    trace = TRACE[:-1] + "9"
+    with long_answer(traced, trace) as lines:
         next(lines)
         (worker,) = traced.workers()
         worker.kill()
@@ -233,13 +240,7 @@ def test_a_worker_that_dies_is_our_fault(traced: ServerProcess, collector: Colle
 
 def test_a_client_that_leaves_is_nobodys_fault(traced: ServerProcess, collector: Collector) -> None:
     trace = TRACE[:-1] + "a"
-    body = {"prompt": "Once", "max_tokens": 400, "ignore_eos": True, "stream": True, "n": 16}
-    headers = {"traceparent": f"00-{trace}-{PARENT}-01"}
-    with (
-        traced.http(headers=headers) as client,
-        client.stream("POST", "/v1/completions", json=body) as answer,
-    ):
-        lines = answer.iter_lines()
+    with long_answer(traced, trace) as lines:
         next(lines)
         lines.close()
     span = collector.of_trace(trace)["text_completion stories"]

@@ -15,23 +15,18 @@ extra `agent-framework`.
 
 from __future__ import annotations
 
-import importlib.util
-
 from pyslm.errors import AgentConfigError
+from pyslm.extras import check_extra
 
-if importlib.util.find_spec("agent_framework") is None:
-    raise AgentConfigError(
-        "this needs agent-framework-core, which is not installed; run: pip install "
-        "'pyslm[agent-framework]'"
-    )
+check_extra("agent-framework", "pyslm.agents.agent_framework", AgentConfigError)
 
-from pyslm.agents.agent_framework.chat_client import (
+from pyslm.agents.agent_framework.chat_client import (  # noqa: E402 (after the check)
     PySLMChatClient,
     PySLMChatOptions,
 )
-from pyslm.agents.agent_framework.embedding_client import PySLMEmbeddingClient
-from pyslm.agents.agent_framework.ledger import constrain_ledger
-from pyslm.agents.agent_framework.tokenizer import PySLMTokenizer
+from pyslm.agents.agent_framework.embedding_client import PySLMEmbeddingClient  # noqa: E402
+from pyslm.agents.agent_framework.ledger import constrain_ledger  # noqa: E402
+from pyslm.agents.agent_framework.tokenizer import PySLMTokenizer  # noqa: E402
 
 __all__ = [
     "PySLMChatClient",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import copy
 import json
 import logging
@@ -16,10 +15,9 @@ from pyslm.agents.mcp.line import Line
 from pyslm.agents.mcp.pins import PinStore, default_pins_path, definition_hash
 from pyslm.agents.mcp.server import McpServer
 from pyslm.agents.portal import portal
-from pyslm.agents.schemas import for_models
+from pyslm.agents.schemas import for_models, unenforceable
 from pyslm.agents.tools import Tool
-from pyslm.errors import AgentConfigError, InvalidRequestError, ToolServerError
-from pyslm.grammar.json_schema import json_schema_grammar
+from pyslm.errors import AgentConfigError, ToolServerError
 
 __all__ = ["ServerTools"]
 
@@ -123,7 +121,9 @@ class ServerTools:
             raise ToolServerError(f"its definition has over {_MAX_DEFINITION_CHARS} characters")
         schema = for_models(copy.deepcopy(definition.input_schema))
         _check_references(schema)
-        _check_grammar(schema)
+        problem = unenforceable(schema)
+        if problem is not None:
+            raise ToolServerError(f"its schema cannot be followed: {problem}")
         hints = definition.annotations
         reads = server.has("read_only", name) or (hints is not None and hints.read_only_hint)
 
@@ -191,18 +191,6 @@ def _check_references(schema: Any) -> None:
             pending += part.values()
         elif isinstance(part, list):
             pending += part
-
-
-def _check_grammar(schema: Mapping[str, Any]) -> None:
-    """A schema that no grammar can be made of would fail every request it is a part of. (What the
-    grammar knows that it cannot enforce is left to the check of arguments.)"""
-    import llguidance
-
-    with contextlib.suppress(InvalidRequestError):
-        grammar = llguidance.LLMatcher.grammar_from_json_schema(json_schema_grammar(schema))
-        problem = llguidance.LLMatcher.validate_grammar(grammar, None)
-        if problem:
-            raise ToolServerError(f"its schema cannot be followed: {problem.splitlines()[0]:.200}")
 
 
 def _hang_up(line: Line) -> None:

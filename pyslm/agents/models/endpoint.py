@@ -13,12 +13,11 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from pyslm.agents.models.model import Finished, Message, ModelEvent, ModelRequest
+from pyslm.agents.models.chunks import CHOICE, ChunkReader, reason_of
+from pyslm.agents.models.model import Message, ModelEvent, ModelRequest
 from pyslm.agents.portal import portal
-from pyslm.chat.events import ContentDelta, ReasoningDelta, ToolCallArguments, ToolCallStart
 from pyslm.chat.request import ToolChoice
 from pyslm.errors import ModelCallError
-from pyslm.request import Usage
 
 __all__ = ["EndpointModel", "is_this_machine"]
 
@@ -28,7 +27,6 @@ _MAX_WAIT_SECONDS = 10.0
 _RETRIED = (408, 409, 425, 429, 502, 503, 504)
 _BYTES_PER_TOKEN = 3  # fewer than real text has, so that estimates err on the safe side
 _TOKENS_PER_MESSAGE = 8
-_CHOICE = "choice"
 
 
 def is_this_machine(url: str) -> bool:
@@ -121,7 +119,7 @@ class EndpointModel:
         response = await self._opened(self._body(request))
         try:
             unwrap = request.choice is not None
-            async for event in _Chunks(unwrap).read(response.aiter_lines()):
+            async for event in ChunkReader(unwrap).read(response.aiter_lines()):
                 yield event
         except httpx.HTTPError as error:
             raise ModelCallError(f"{self._url} broke off its reply: {_told(error)}") from error
@@ -150,7 +148,7 @@ class EndpointModel:
             await response.aclose()
             if last or response.status_code not in _RETRIED:
                 raise ModelCallError(
-                    f"{self._url} refused with status {response.status_code}: {_reason(text)}"
+                    f"{self._url} refused with status {response.status_code}: {reason_of(text)}"
                 )
             await asyncio.sleep(_wait_of(response, wait))
         raise AssertionError("unreachable")
@@ -175,8 +173,8 @@ class EndpointModel:
         if request.choice is not None:
             schema = {
                 "type": "object",
-                "properties": {_CHOICE: {"type": "string", "enum": list(request.choice)}},
-                "required": [_CHOICE],
+                "properties": {CHOICE: {"type": "string", "enum": list(request.choice)}},
+                "required": [CHOICE],
                 "additionalProperties": False,
             }
         if schema is not None:
@@ -225,78 +223,6 @@ class EndpointModel:
         return count
 
 
-class _Chunks:
-    """Reads a stream of chat.completion.chunk objects."""
-
-    def __init__(self, unwrap_choice: bool) -> None:
-        self._unwrap_choice = unwrap_choice
-        self._held = ""
-        self._reason = ""
-        self._usage = Usage(0, 0)
-        self._ids: dict[int, str] = {}
-
-    async def read(self, lines: AsyncIterator[str]) -> AsyncIterator[ModelEvent]:
-        async for line in lines:
-            if not line.startswith("data:"):
-                continue
-            data = line[5:].strip()
-            if data == "[DONE]":
-                break
-            for event in self._chunk(_parsed(data)):
-                yield event
-        if not self._reason:
-            raise ModelCallError("the reply of the server ended before it was complete")
-        if self._unwrap_choice:
-            yield ContentDelta(_unwrapped(self._held))
-        yield Finished(self._reason, self._usage)
-
-    def _chunk(self, chunk: Mapping[str, Any]) -> list[ModelEvent]:
-        if chunk.get("error"):
-            raise ModelCallError(f"the server failed: {_reason(json.dumps(chunk))}")
-        usage = chunk.get("usage")
-        if usage:
-            details = usage.get("prompt_tokens_details") or {}
-            self._usage = Usage(
-                usage.get("prompt_tokens") or 0,
-                usage.get("completion_tokens") or 0,
-                details.get("cached_tokens") or 0,
-            )
-        events: list[ModelEvent] = []
-        for choice in (chunk.get("choices") or [])[:1]:
-            self._reason = choice.get("finish_reason") or self._reason
-            events += self._delta(choice.get("delta") or {})
-        return events
-
-    def _delta(self, delta: Mapping[str, Any]) -> list[ModelEvent]:
-        events: list[ModelEvent] = []
-        thoughts = delta.get("reasoning_content") or delta.get("reasoning")
-        if isinstance(thoughts, str):
-            events.append(ReasoningDelta(thoughts))
-        content = delta.get("content")
-        if content and self._unwrap_choice:
-            self._held += content
-        elif content:
-            events.append(ContentDelta(content))
-        for position, call in enumerate(delta.get("tool_calls") or ()):
-            events += self._call(position, call)
-        return events
-
-    def _call(self, position: int, call: Mapping[str, Any]) -> list[ModelEvent]:
-        ident, function = call.get("id"), call.get("function") or {}
-        index = call.get("index")
-        if not isinstance(index, int):  # some servers leave it out
-            index = next((i for i, known in self._ids.items() if known == ident), len(self._ids))
-            index = position if not ident else index
-        events: list[ModelEvent] = []
-        if index not in self._ids:
-            self._ids[index] = ident or f"call_{index}"
-            events.append(ToolCallStart(index, self._ids[index], str(function.get("name") or "")))
-        arguments = function.get("arguments")
-        if arguments and not isinstance(arguments, str):
-            arguments = json.dumps(arguments)
-        return [*events, ToolCallArguments(index, arguments)] if arguments else events
-
-
 def _let_go(client: httpx.AsyncClient) -> None:
     """Of a model that nobody closed."""
     with contextlib.suppress(RuntimeError):  # the interpreter ends
@@ -309,36 +235,8 @@ def _tool_choice(choice: ToolChoice) -> Any:
     return {"type": "function", "function": {"name": choice.names[0]}}
 
 
-def _parsed(data: str) -> dict[str, Any]:
-    try:
-        found = json.loads(data)
-    except ValueError:
-        found = None
-    if not isinstance(found, dict):
-        raise ModelCallError(f"the server's stream holds {data!r:.100}, which is no JSON object")
-    return found
-
-
-def _unwrapped(text: str) -> str:
-    try:
-        return str(json.loads(text)[_CHOICE])
-    except (ValueError, KeyError, TypeError):
-        return text.strip()
-
-
 def _told(error: Exception) -> str:
     return str(error) or type(error).__name__
-
-
-def _reason(text: str) -> str:
-    """The message in a body of an error."""
-    try:
-        found = json.loads(text)
-        found = found.get("error", found)
-        found = found.get("message", found) if isinstance(found, dict) else found
-        return str(found)[:500]
-    except (ValueError, AttributeError):
-        return text[:500] or "it does not say why"
 
 
 def _wait_of(response: httpx.Response, usual: float) -> float:
