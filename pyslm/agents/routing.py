@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Sequence
 from typing import Literal
 
 from pyslm.agents.agent import Agent
@@ -66,8 +66,8 @@ def by_keywords(text: str, agents: Sequence[Agent]) -> Route:
 
 
 async def by_intent(text: str, agents: Sequence[Agent], router: ChatModel | None) -> Route:
-    """By a model's choice among the agents' names, in one constrained step; by keywords where there
-    is no model or it fails."""
+    """By a model's choice among the agents' names, constrained to them, which takes one step where
+    they begin with different tokens; by keywords where there is no model or it fails."""
     rules = by_keywords(text, agents)
     if router is None or len(agents) < 2:
         return rules
@@ -88,14 +88,31 @@ async def by_intent(text: str, agents: Sequence[Agent], router: ChatModel | None
         thinking=False,
     )
     try:
-        reply = await Reply.collect(router.stream(request))
+        chosen = await _chosen(router, request, names)
     except PyslmError as error:
         return dataclasses.replace(rules, reason=f"{rules.reason} (the router failed: {error})")
-    chosen = reply.text.strip()
-    if chosen not in names:
+    if chosen is None:
         return dataclasses.replace(rules, reason=f"{rules.reason} (the router chose nobody)")
     others = [name for name in rules.names if name != chosen]
     return Route((chosen, *others), "the router's choice")
+
+
+async def _chosen(router: ChatModel, request: ModelRequest, names: Sequence[str]) -> str | None:
+    """The name that a model writes; it is not waited for once it can be no other."""
+    reply = Reply()
+    events = router.stream(request)
+    try:
+        async for event in events:
+            reply.take(event)
+            begun = reply.text.lstrip()
+            meant = [name for name in names if begun and name.startswith(begun)]
+            if len(meant) == 1:
+                return meant[0]
+    finally:
+        if isinstance(events, AsyncGenerator):
+            await events.aclose()
+    written = reply.text.strip()
+    return written if written in names else None
 
 
 def complexity_of(text: str) -> Complexity:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import collections
 import threading
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -22,6 +23,7 @@ from pyslm.agents import (
 )
 from pyslm.agents.health import FAILURES_TO_OPEN, PAUSE_SECONDS, Health
 from pyslm.agents.routing import complexity_of, size_of
+from pyslm.chat.events import ContentDelta
 from pyslm.errors import AccessDeniedError, AgentConfigError, AgentError, ModelCallError
 
 
@@ -77,6 +79,40 @@ def test_rules_stand_in_for_a_router_that_fails(router: ScriptedModel) -> None:
     agents = [agent_of(**TECHNICAL), agent_of(**SCHEDULING)]
     orchestrator = AgentOrchestrator(agents, router=router)
     assert orchestrator.process_request("schedule it").agent == "scheduling-agent"
+
+
+class Slowly(ScriptedModel):
+    """Says its piece a few characters at a time; `said` is what has been taken of it."""
+
+    def __init__(self, *pieces: str) -> None:
+        super().__init__("".join(pieces))
+        self.pieces, self.said, self.is_closed = pieces, "", False
+
+    async def stream(self, request: ModelRequest) -> AsyncIterator[Any]:  # noqa: ARG002
+        try:
+            for piece in self.pieces:
+                self.said += piece
+                yield ContentDelta(piece)
+        finally:
+            self.is_closed = True
+
+
+@pytest.mark.parametrize(
+    ("pieces", "names", "chosen", "said"),
+    [
+        (("tech", "nical"), ("sales", "technical"), "technical", "tech"),
+        (("sales", "-eu", "rope"), ("sales", "sales-europe"), "sales-europe", "sales-eu"),
+        (("sales",), ("sales", "sales-europe"), "sales", "sales"),
+        ((" ", "sa", "les"), ("sales", "technical"), "sales", " sa"),
+    ],
+)
+def test_a_router_is_not_waited_for_once_it_means_one(
+    pieces: tuple[str, ...], names: tuple[str, ...], chosen: str, said: str
+) -> None:
+    router = Slowly(*pieces)
+    orchestrator = AgentOrchestrator([agent_of(name) for name in names], router=router)
+    assert orchestrator.process_request("help").agent == chosen
+    assert (router.said, router.is_closed) == (said, True)
 
 
 def test_intent_by_a_real_model(babbling_llm: LLM) -> None:
