@@ -39,7 +39,7 @@ import pydantic
 from pyslm import LLM
 from pyslm.agents import Agent, Config, LocalModel, ModelRequest, SessionStore
 from pyslm.agents.models.model import Finished, ModelEvent
-from pyslm.agents.routing import by_intent
+from pyslm.agents.teams.routing import by_intent
 from pyslm.chat.events import ContentDelta, ToolCallArguments, ToolCallStart
 from pyslm.chat.request import ToolChoice
 from pyslm.request import Usage

@@ -18,8 +18,6 @@ from pyslm.extras import check_extra
 check_extra("agents", "pyslm.agents", AgentConfigError)
 
 from pyslm.agents.agent import Agent  # noqa: E402 (after the check)
-from pyslm.agents.audit import AuditLog  # noqa: E402
-from pyslm.agents.audit_verify import AuditReport, verify_log  # noqa: E402
 from pyslm.agents.config import Config  # noqa: E402
 from pyslm.agents.events import (  # noqa: E402
     AgentEvent,
@@ -30,14 +28,7 @@ from pyslm.agents.events import (  # noqa: E402
     ToolFinished,
     ToolStarted,
 )
-from pyslm.agents.filters import (  # noqa: E402
-    BlockPatterns,
-    MaxLength,
-    Redactor,
-    RefusedTextError,
-)
 from pyslm.agents.mcp import McpServer  # noqa: E402
-from pyslm.agents.metrics import PerformanceMetrics  # noqa: E402
 from pyslm.agents.models import (  # noqa: E402
     Call,
     ChatModel,
@@ -47,19 +38,28 @@ from pyslm.agents.models import (  # noqa: E402
     ModelRequest,
     Reply,
 )
-from pyslm.agents.monitor import AgentMonitor  # noqa: E402
-from pyslm.agents.orchestrator import AgentOrchestrator  # noqa: E402
-from pyslm.agents.policy import (  # noqa: E402
+from pyslm.agents.monitoring.metrics import PerformanceMetrics  # noqa: E402
+from pyslm.agents.monitoring.monitor import AgentMonitor  # noqa: E402
+from pyslm.agents.monitoring.resources import ResourceConfig  # noqa: E402
+from pyslm.agents.security.audit import AuditLog  # noqa: E402
+from pyslm.agents.security.audit_verify import AuditReport, verify_log  # noqa: E402
+from pyslm.agents.security.filters import (  # noqa: E402
+    BlockPatterns,
+    MaxLength,
+    Redactor,
+    RefusedTextError,
+)
+from pyslm.agents.security.policy import (  # noqa: E402
     Allow,
     ApprovalRequest,
     Policy,
     User,
 )
-from pyslm.agents.privacy import confine_process, no_egress  # noqa: E402
-from pyslm.agents.resources import ResourceConfig  # noqa: E402
-from pyslm.agents.savings import Price, Savings  # noqa: E402
-from pyslm.agents.sessions import Memory, SessionInfo, SessionStore  # noqa: E402
+from pyslm.agents.security.privacy import confine_process, no_egress  # noqa: E402
+from pyslm.agents.state.sessions import Memory, SessionInfo, SessionStore  # noqa: E402
 from pyslm.agents.stream import AgentStream  # noqa: E402
+from pyslm.agents.teams.orchestrator import AgentOrchestrator  # noqa: E402
+from pyslm.agents.teams.savings import Price, Savings  # noqa: E402
 from pyslm.agents.toolbox import ToolResult  # noqa: E402
 from pyslm.agents.tools import Tool, tool  # noqa: E402
 

@@ -11,21 +11,21 @@ from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from pyslm.agents.answering import Answering
 from pyslm.agents.asking import Asking
-from pyslm.agents.audit import AuditLog
 from pyslm.agents.config import Config
 from pyslm.agents.events import AgentResult, Done
-from pyslm.agents.filters import TextFilter
 from pyslm.agents.mcp.load import server_tools
 from pyslm.agents.mcp.server import McpServer
 from pyslm.agents.models.choose import as_model, check_reach, choose_model
 from pyslm.agents.models.model import ChatModel
 from pyslm.agents.models.pool import shared_pool
-from pyslm.agents.monitor import AgentMonitor
-from pyslm.agents.policy import ApprovalHook, Policy
+from pyslm.agents.monitoring.monitor import AgentMonitor
+from pyslm.agents.monitoring.resources import ResourceConfig, Resources, resources_of
 from pyslm.agents.portal import portal
-from pyslm.agents.resources import ResourceConfig, Resources, resources_of
-from pyslm.agents.safety import AgentRequest, Safety
-from pyslm.agents.sessions import SessionStore, default_store
+from pyslm.agents.security.audit import AuditLog
+from pyslm.agents.security.filters import TextFilter
+from pyslm.agents.security.policy import ApprovalHook, Policy
+from pyslm.agents.security.safety import AgentRequest, Safety
+from pyslm.agents.state.sessions import SessionStore, default_store
 from pyslm.agents.toolbox import Toolbox
 from pyslm.agents.tools import Tool
 from pyslm.errors import AgentConfigError

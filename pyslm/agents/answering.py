@@ -11,15 +11,15 @@ from typing import TYPE_CHECKING
 
 from pyslm.agents.config import Config
 from pyslm.agents.events import AgentResult
-from pyslm.agents.filters import RefusedTextError
-from pyslm.agents.history import History, turns_of
 from pyslm.agents.loop import AgentLoop, LoopEnd
-from pyslm.agents.memory import memory_tools
 from pyslm.agents.models.model import ChatModel, Message
 from pyslm.agents.planning import add_plan
-from pyslm.agents.safety import AgentRequest, Safety, Watch
-from pyslm.agents.sessions import SessionStore
-from pyslm.agents.summary import summarize
+from pyslm.agents.security.filters import RefusedTextError
+from pyslm.agents.security.safety import AgentRequest, Safety, Watch
+from pyslm.agents.state.history import History, turns_of
+from pyslm.agents.state.memory import memory_tools
+from pyslm.agents.state.sessions import SessionStore
+from pyslm.agents.state.summary import summarize
 from pyslm.agents.toolbox import Toolbox
 
 if TYPE_CHECKING:

@@ -9,9 +9,9 @@ from typing import Any, TypeVar, overload
 from pyslm.agents.answer_format import AnswerFormat
 from pyslm.agents.events import AgentEvent, AgentResult
 from pyslm.agents.models.model import Message
-from pyslm.agents.policy import User
 from pyslm.agents.portal import portal
-from pyslm.agents.safety import AgentRequest
+from pyslm.agents.security.policy import User
+from pyslm.agents.security.safety import AgentRequest
 from pyslm.agents.stream import AgentStream
 
 __all__ = ["Asking"]

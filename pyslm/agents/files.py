@@ -36,11 +36,11 @@ from pathlib import Path
 from typing import Any
 
 from pyslm.agents.agent import Agent
-from pyslm.agents.audit import default_audit_path
 from pyslm.agents.config import Config, unknown
 from pyslm.agents.mcp.server import McpServer
-from pyslm.agents.policy import Allow, ApprovalHook, Policy
-from pyslm.agents.resources import ResourceConfig
+from pyslm.agents.monitoring.resources import ResourceConfig
+from pyslm.agents.security.audit import default_audit_path
+from pyslm.agents.security.policy import Allow, ApprovalHook, Policy
 from pyslm.agents.toolkits import OfflineQueue, named_tools
 from pyslm.agents.tools import Tool
 from pyslm.errors import AgentConfigError

@@ -24,10 +24,10 @@ from pyslm.agents.events import (
     ToolFinished,
     ToolStarted,
 )
-from pyslm.agents.filters import TextFilter
-from pyslm.agents.history import History
 from pyslm.agents.models.model import ChatModel, ModelRequest, Reply
 from pyslm.agents.repeats import Repeats
+from pyslm.agents.security.filters import TextFilter
+from pyslm.agents.state.history import History
 from pyslm.agents.toolbox import CallGuard, Toolbox, ToolResult
 from pyslm.chat.events import ContentDelta, ReasoningDelta
 from pyslm.chat.request import ToolChoice

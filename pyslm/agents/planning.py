@@ -6,8 +6,8 @@ from typing import Any
 
 from pyslm.agents.answer_format import AnswerFormat
 from pyslm.agents.config import Config
-from pyslm.agents.history import History
 from pyslm.agents.models.model import ChatModel, ModelRequest, Reply
+from pyslm.agents.state.history import History
 from pyslm.agents.toolbox import Toolbox
 from pyslm.errors import ReplyError
 

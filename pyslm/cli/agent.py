@@ -88,7 +88,7 @@ def list_agents(as_json: JsonOption = False) -> None:
     """Show the agents of the deployment that runs, and those that are known by name."""
     _check_extra()
     from pyslm.agents.files import agents_folder, known_agents, load_agent
-    from pyslm.agents.sessions import SessionStore, default_sessions_path
+    from pyslm.agents.state.sessions import SessionStore, default_sessions_path
 
     path = default_sessions_path()
     sessions = SessionStore(path).sessions() if path.exists() else []
@@ -150,7 +150,7 @@ def logs(
         for told in deployed.logs(last):
             print(json.dumps(told) if as_json else _described(told))
         return
-    from pyslm.agents.audit import default_audit_path
+    from pyslm.agents.security.audit import default_audit_path
 
     path = file or default_audit_path()
     if not path.exists():
@@ -277,7 +277,7 @@ def _show_call(name: str, outcome: str, seconds: float) -> None:
 
 
 def _show_session(session: str, as_json: bool) -> None:
-    from pyslm.agents.sessions import SessionStore, default_sessions_path
+    from pyslm.agents.state.sessions import SessionStore, default_sessions_path
 
     path = default_sessions_path()
     messages = SessionStore(path).messages(session) if path.exists() else []

@@ -35,10 +35,10 @@ def evaluate(
 ) -> None:
     """Measure an agent: tasks completed, calls made, seconds, memory, cost against the cloud."""
     made = load(agent, model=model, endpoint=endpoint)
-    from pyslm.agents.evaluation import evaluate, load_prices, load_tasks
-    from pyslm.agents.evaluation_plot import plot_report
+    from pyslm.agents.monitoring.evaluation import evaluate, load_prices, load_tasks
+    from pyslm.agents.monitoring.evaluation_plot import plot_report
     from pyslm.agents.portal import portal
-    from pyslm.agents.savings import CLOUD_PRICES, Price
+    from pyslm.agents.teams.savings import CLOUD_PRICES, Price
 
     price = Price(prompt_price, completion_price)
     table = CLOUD_PRICES if prices is None else load_prices(prices)

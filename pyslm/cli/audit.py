@@ -36,8 +36,8 @@ def verify(
     as_json: JsonOption = False,
 ) -> None:
     """Find edits, deletions and cuts. Exit code 0: there are none; 1: there are."""
-    from pyslm.agents.audit import default_audit_path
-    from pyslm.agents.audit_verify import verify_log
+    from pyslm.agents.security.audit import default_audit_path
+    from pyslm.agents.security.audit_verify import verify_log
 
     path = file or default_audit_path()
     report = verify_log(path, public_key, expect=None if expect is None else _expected(expect))

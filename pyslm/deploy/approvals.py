@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 
 import pydantic_core
 
-from pyslm.agents.policy import ApprovalRequest
+from pyslm.agents.security.policy import ApprovalRequest
 
 __all__ = ["Approvals"]
 

@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from pyslm.agents.agent import Agent
-from pyslm.agents.audit import default_audit_path
 from pyslm.agents.events import AgentEvent, TextDelta, ToolFinished, ToolStarted
 from pyslm.agents.models import EndpointModel
-from pyslm.agents.orchestrator import AgentOrchestrator
+from pyslm.agents.security.audit import default_audit_path
+from pyslm.agents.teams.orchestrator import AgentOrchestrator
 from pyslm.agents.toolkits import OfflineQueue
 from pyslm.deploy.approvals import Approvals
 from pyslm.deploy.parse import ANY_AGENT

@@ -9,7 +9,7 @@ from typing import Any
 
 from pyslm.agents.agent import Agent
 from pyslm.agents.files import known_agents, make_agent
-from pyslm.agents.policy import ApprovalHook
+from pyslm.agents.security.policy import ApprovalHook
 from pyslm.agents.toolkits import OfflineQueue
 from pyslm.deploy.spec import AgentSpec, Deployment, DistributedEdge, SingleDevice
 from pyslm.errors import AgentConfigError, DeploymentError, PyslmError

@@ -6,7 +6,7 @@ import signal
 from collections.abc import Callable
 from pathlib import Path
 
-from pyslm.agents.audit import default_audit_path
+from pyslm.agents.security.audit import default_audit_path
 from pyslm.agents.toolkits import OfflineQueue
 from pyslm.deploy.host import AgentHost
 from pyslm.deploy.parse import load_deployment

@@ -11,7 +11,7 @@ from typing import Any
 
 import psutil
 
-from pyslm.agents.metrics import (
+from pyslm.agents.monitoring.metrics import (
     THRESHOLDS,
     PerformanceMetrics,
     check_thresholds,

@@ -233,7 +233,7 @@ def test_fields_are_written_as_they_are_and_redacted_where_asked(tmp_path: Path)
 
 
 def test_the_default_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from pyslm.agents.audit import default_audit_path
+    from pyslm.agents.security.audit import default_audit_path
 
     monkeypatch.setenv("PYSLM_STATE_DIR", str(tmp_path))
     assert default_audit_path() == tmp_path / "audit.jsonl"

@@ -16,18 +16,18 @@ from reference.scripted_chat import ScriptedModel
 
 from pyslm import LLM
 from pyslm.agents import Agent, AgentMonitor, Config, PerformanceMetrics, ResourceConfig
-from pyslm.agents import resources as limits
-from pyslm.agents.metric_store import MetricStore
-from pyslm.agents.metrics import (
+from pyslm.agents.models.pool import ModelPool
+from pyslm.agents.monitoring import resources as limits
+from pyslm.agents.monitoring.metric_store import MetricStore
+from pyslm.agents.monitoring.metrics import (
     Counters,
     Sample,
     check_thresholds,
     performance_report,
     scaling_recommendations,
 )
-from pyslm.agents.models.pool import ModelPool
-from pyslm.agents.resources import Gate, Resources
-from pyslm.agents.units import parse_size, parse_threshold
+from pyslm.agents.monitoring.resources import Gate, Resources
+from pyslm.agents.monitoring.units import parse_size, parse_threshold
 from pyslm.errors import AgentConfigError, AgentError, InsufficientMemoryError, ModelCallError
 
 GUIDES_ALERTS = [

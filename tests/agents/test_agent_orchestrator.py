@@ -21,8 +21,8 @@ from pyslm.agents import (
     Price,
     SessionStore,
 )
-from pyslm.agents.health import FAILURES_TO_OPEN, PAUSE_SECONDS, Health
-from pyslm.agents.routing import complexity_of, size_of
+from pyslm.agents.teams.health import FAILURES_TO_OPEN, PAUSE_SECONDS, Health
+from pyslm.agents.teams.routing import complexity_of, size_of
 from pyslm.chat.events import ContentDelta
 from pyslm.errors import AccessDeniedError, AgentConfigError, AgentError, ModelCallError
 

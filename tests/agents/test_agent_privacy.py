@@ -186,7 +186,7 @@ def test_a_whole_process() -> None:
 def test_compliance_has_effects(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """HIPAA: an audit log there must be, without personal data; conversations have an end."""
     log = AuditLog(tmp_path / "audit.jsonl")
-    monkeypatch.setattr("pyslm.agents.safety.default_audit", lambda: log)
+    monkeypatch.setattr("pyslm.agents.security.safety.default_audit", lambda: log)
     store = SessionStore(tmp_path / "s.db")
     store.begin("old").add({"role": "user", "content": "hi"})
     store._db.execute("UPDATE sessions SET used = used - 31 * 86400")

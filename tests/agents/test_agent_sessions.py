@@ -320,7 +320,7 @@ def test_plans_of_a_model_that_says_anything(babbling_llm: LLM) -> None:
 
 
 def test_the_default_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from pyslm.agents.sessions import default_sessions_path
+    from pyslm.agents.state.sessions import default_sessions_path
 
     monkeypatch.setenv("PYSLM_STATE_DIR", str(tmp_path))
     assert default_sessions_path() == tmp_path / "agents.db"

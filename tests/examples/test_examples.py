@@ -18,7 +18,7 @@ from reference.scripted_chat import Said, ScriptedModel
 from stories import stories
 
 from pyslm.agents import Agent, ModelRequest, User, verify_log
-from pyslm.agents.audit import default_audit
+from pyslm.agents.security.audit import default_audit
 from pyslm.agents.tools import Tool
 from pyslm.cli import invoke
 from pyslm.errors import AgentConfigError, ModelCallError, ModelNotFoundError

@@ -17,8 +17,8 @@ from stories import stories
 
 from pyslm import LLM
 from pyslm.agents import Agent, LocalModel, ModelRequest
-from pyslm.agents.audit import default_audit
 from pyslm.agents.models.model import ModelEvent
+from pyslm.agents.security.audit import default_audit
 from pyslm.chat.request import ToolChoice
 from pyslm.errors import PyslmError
 from pyslm.examples import EXAMPLES, healthcare

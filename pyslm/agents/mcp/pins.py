@@ -17,7 +17,7 @@ from pathlib import Path
 
 from mcp_types import Tool as Definition
 
-from pyslm.agents.sessions import default_sessions_path
+from pyslm.agents.state.sessions import default_sessions_path
 from pyslm.errors import ToolServerError
 from pyslm.sqlite_file import open_sqlite
 

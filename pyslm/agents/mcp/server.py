@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from urllib.parse import urlsplit
 
 from pyslm.agents.config import Config, refuse_unknown
-from pyslm.agents.privacy import is_near
+from pyslm.agents.security.privacy import is_near
 from pyslm.errors import AccessDeniedError, AgentConfigError
 
 __all__ = ["McpServer"]

@@ -17,7 +17,7 @@ from starlette.responses import PlainTextResponse
 
 from pyslm import __version__
 from pyslm.agents.agent import Agent
-from pyslm.agents.safety import AgentRequest
+from pyslm.agents.security.safety import AgentRequest
 from pyslm.agents.tools import ArgumentsError, Tool
 from pyslm.errors import AgentConfigError, PyslmError
 

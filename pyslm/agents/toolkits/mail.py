@@ -20,7 +20,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from pyslm.agents.privacy import is_near
+from pyslm.agents.security.privacy import is_near
 from pyslm.agents.toolkits.maildir import Mailbox
 from pyslm.agents.toolkits.registry import default_folder
 from pyslm.agents.tools import Tool

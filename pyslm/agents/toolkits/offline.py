@@ -24,7 +24,7 @@ import filelock
 import pydantic_core
 
 from pyslm.agents.portal import portal
-from pyslm.agents.privacy import is_private
+from pyslm.agents.security.privacy import is_private
 from pyslm.agents.tools import Tool
 from pyslm.errors import AgentConfigError, OfflineError
 from pyslm.sqlite_file import open_sqlite

@@ -29,7 +29,7 @@ from typing import Any, BinaryIO
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from pyslm.agents.audit_entry import (
+from pyslm.agents.security.audit_entry import (
     hash_of,
     head_path,
     is_signed,

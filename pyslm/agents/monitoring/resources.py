@@ -15,7 +15,7 @@ import psutil
 
 from pyslm.agents.config import refuse_unknown
 from pyslm.agents.models.pool import ModelPool
-from pyslm.agents.units import parse_size
+from pyslm.agents.monitoring.units import parse_size
 from pyslm.errors import AgentConfigError, InsufficientMemoryError
 
 __all__ = ["Gate", "ResourceConfig", "Resources", "on_battery", "resources_of"]

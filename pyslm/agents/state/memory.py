@@ -6,7 +6,7 @@ from typing import Annotated
 
 import pydantic
 
-from pyslm.agents.sessions import SessionStore
+from pyslm.agents.state.sessions import SessionStore
 from pyslm.agents.tools import Tool
 
 __all__ = ["memory_tools"]

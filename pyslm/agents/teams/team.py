@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 
 from pyslm.agents.agent import Agent
 from pyslm.agents.events import AgentResult
-from pyslm.agents.health import Health, HealthReport
-from pyslm.agents.safety import AgentRequest
+from pyslm.agents.security.safety import AgentRequest
+from pyslm.agents.teams.health import Health, HealthReport
 from pyslm.errors import PyslmError
 
 __all__ = ["MAX_RUNNING", "Team"]

@@ -10,10 +10,10 @@ from typing import Any
 
 import pydantic_core
 
-from pyslm.agents.audit import AuditLog
-from pyslm.agents.filters import TextFilter
 from pyslm.agents.models.model import Call
-from pyslm.agents.policy import ApprovalHook, ApprovalRequest, Policy, User
+from pyslm.agents.security.audit import AuditLog
+from pyslm.agents.security.filters import TextFilter
+from pyslm.agents.security.policy import ApprovalHook, ApprovalRequest, Policy, User
 from pyslm.agents.toolbox import ToolResult
 from pyslm.agents.tools import Tool
 

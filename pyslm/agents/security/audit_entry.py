@@ -1,4 +1,4 @@
-"""Entries of an audit log: their hashes, signatures and heads. See `pyslm.agents.audit`."""
+"""Entries of an audit log (see `audit`): their hashes, signatures and heads."""
 
 from __future__ import annotations
 

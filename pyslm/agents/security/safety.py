@@ -11,15 +11,15 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any
 
 from pyslm.agents.answer_format import AnswerFormat
-from pyslm.agents.audit import AuditLog, default_audit
-from pyslm.agents.compliance import Profile, profile_of
 from pyslm.agents.config import Config
 from pyslm.agents.events import AgentEvent, AgentResult
-from pyslm.agents.filters import Redactor, RefusedTextError, TextFilter
-from pyslm.agents.guard import Record, RunGuard
 from pyslm.agents.models.model import Message
-from pyslm.agents.policy import ApprovalHook, Policy, User
-from pyslm.agents.privacy import no_egress
+from pyslm.agents.security.audit import AuditLog, default_audit
+from pyslm.agents.security.compliance import Profile, profile_of
+from pyslm.agents.security.filters import Redactor, RefusedTextError, TextFilter
+from pyslm.agents.security.guard import Record, RunGuard
+from pyslm.agents.security.policy import ApprovalHook, Policy, User
+from pyslm.agents.security.privacy import no_egress
 from pyslm.agents.toolbox import ToolResult
 from pyslm.agents.tools import Tool
 

@@ -9,8 +9,8 @@ from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-from pyslm.agents.audit import load_key
-from pyslm.agents.audit_entry import hash_of, is_signed, parsed, read_head, verifies
+from pyslm.agents.security.audit import load_key
+from pyslm.agents.security.audit_entry import hash_of, is_signed, parsed, read_head, verifies
 from pyslm.errors import AuditError
 
 __all__ = ["AuditReport", "verify_log"]

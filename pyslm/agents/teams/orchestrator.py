@@ -10,7 +10,12 @@ from typing import Any
 
 from pyslm.agents.agent import Agent
 from pyslm.agents.events import AgentResult
-from pyslm.agents.handover import (
+from pyslm.agents.models.choose import as_model
+from pyslm.agents.models.model import Message
+from pyslm.agents.portal import portal
+from pyslm.agents.security.policy import User
+from pyslm.agents.security.safety import AgentRequest
+from pyslm.agents.teams.handover import (
     STRATEGIES,
     falls_short,
     handoff_tool,
@@ -18,16 +23,11 @@ from pyslm.agents.handover import (
     strategy,
     taken_over,
 )
-from pyslm.agents.health import HealthReport
-from pyslm.agents.models.choose import as_model
-from pyslm.agents.models.model import Message
-from pyslm.agents.policy import User
-from pyslm.agents.portal import portal
-from pyslm.agents.router import Router
-from pyslm.agents.routing import Route, by_keywords
-from pyslm.agents.safety import AgentRequest
-from pyslm.agents.savings import Ledger, Price, Savings
-from pyslm.agents.team import Team
+from pyslm.agents.teams.health import HealthReport
+from pyslm.agents.teams.router import Router
+from pyslm.agents.teams.routing import Route, by_keywords
+from pyslm.agents.teams.savings import Ledger, Price, Savings
+from pyslm.agents.teams.team import Team
 from pyslm.agents.toolbox import ToolResult
 from pyslm.errors import (
     AccessDeniedError,

@@ -16,7 +16,7 @@ import psutil
 
 from pyslm.agents.agent import Agent
 from pyslm.agents.events import AgentResult
-from pyslm.agents.savings import CLOUD_PRICES, Price
+from pyslm.agents.teams.savings import CLOUD_PRICES, Price
 from pyslm.errors import AgentConfigError, PyslmError
 from pyslm.request import Usage
 

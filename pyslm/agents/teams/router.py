@@ -5,8 +5,8 @@ from __future__ import annotations
 import itertools
 
 from pyslm.agents.models.model import ChatModel
-from pyslm.agents.routing import Route, by_intent, by_keywords, complexity_of, size_of
-from pyslm.agents.team import Team
+from pyslm.agents.teams.routing import Route, by_intent, by_keywords, complexity_of, size_of
+from pyslm.agents.teams.team import Team
 from pyslm.errors import PyslmError
 
 __all__ = ["Router"]

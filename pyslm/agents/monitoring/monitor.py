@@ -13,8 +13,8 @@ import weakref
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from pyslm.agents.metric_store import MetricStore, default_metrics_path
-from pyslm.agents.metrics import (
+from pyslm.agents.monitoring.metric_store import MetricStore, default_metrics_path
+from pyslm.agents.monitoring.metrics import (
     Counters,
     PerformanceMetrics,
     Sample,
@@ -22,7 +22,7 @@ from pyslm.agents.metrics import (
     sample_resources,
     scaling_recommendations,
 )
-from pyslm.agents.units import parse_threshold
+from pyslm.agents.monitoring.units import parse_threshold
 from pyslm.errors import AgentConfigError, PyslmError
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pyslm.agents.agent import Agent
 from pyslm.agents.events import AgentResult
 from pyslm.agents.models.model import Message
-from pyslm.agents.safety import AgentRequest
+from pyslm.agents.security.safety import AgentRequest
 from pyslm.agents.tools import Tool
 from pyslm.agents.turn import mended
 from pyslm.errors import AgentConfigError

@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterable, Mapping
 
-from pyslm.agents.filters import REDACTED
+from pyslm.agents.security.filters import REDACTED
 
 __all__ = ["COMPLIANCE", "Profile", "profile_of"]
 

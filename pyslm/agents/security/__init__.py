@@ -1,0 +1,1 @@
+"""What agents may do and see: policies, filters, privacy, and the audit log."""

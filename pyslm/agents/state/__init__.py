@@ -1,0 +1,1 @@
+"""What agents remember: conversations, memories, and what of them fits a prompt."""
