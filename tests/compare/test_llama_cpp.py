@@ -23,6 +23,7 @@ ROUNDING = 1e-4
 # 2^-11 (relative) cause all of the difference, as the variants without feed-forward show.
 GELU_TABLE = 4e-3
 TOLERANCE = dict.fromkeys(VARIANTS, ROUNDING) | {
+    "gemma": GELU_TABLE,
     "gemma2": GELU_TABLE,
     "gemma3": GELU_TABLE,
     "gemma3-linear-rope": GELU_TABLE,

@@ -95,6 +95,7 @@ def test_the_user_adds_and_replaces(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     [  # as Hugging Face lists the files
         ("tinyllama:1.1b-chat-q4_K_M", "tinyllama-1.1b-chat-v1.0.Q4_K_M.gguf", 0.67),
         ("codellama:7b-code-q4_K_M", "codellama-7b.Q4_K_M.gguf", 4.08),
+        ("codegemma:7b-code-q4_K_M", "codegemma-7b-Q4_K_M.gguf", 5.33),
     ],
 )
 def test_the_guides_further_models(name: str, file: str, gigabytes: float) -> None:

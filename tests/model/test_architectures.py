@@ -27,7 +27,7 @@ from pyslm import _native
 from pyslm.errors import GGUFError, UnsupportedModelError
 
 ARCHITECTURES = [
-    *("bert", "gemma2", "gemma3", "granite", "llama"),
+    *("bert", "gemma", "gemma2", "gemma3", "granite", "llama"),
     *("nomic-bert", "phi3", "qwen2", "qwen3", "smollm3"),
 ]
 FULL = [0] * LAYERS

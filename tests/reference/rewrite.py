@@ -29,13 +29,19 @@ def add_value(writer: gguf.GGUFWriter, key: str, value: Any) -> None:
 
 
 def copy_metadata(
-    reader: gguf.GGUFReader, writer: gguf.GGUFWriter, changes: Mapping[str, Any]
+    reader: gguf.GGUFReader,
+    writer: gguf.GGUFWriter,
+    changes: Mapping[str, Any],
+    prefixes: tuple[str, str] = ("", ""),
 ) -> None:
-    """All values but the architecture's name; `changes` replaces by full key, None removes."""
+    """All values but the architecture's name; `changes` replaces by full key, None removes. Keys
+    that begin with the first of `prefixes` come to begin with the second."""
     for name, field in reader.fields.items():
         if name.startswith("GGUF.") or name == "general.architecture" or name in changes:
             continue
         sub_type = field.types[-1] if len(field.types) > 1 else None
+        if name.startswith(prefixes[0]):
+            name = prefixes[1] + name.removeprefix(prefixes[0])
         writer.add_key_value(name, field.contents(), field.types[0], sub_type=sub_type)
     for name, value in changes.items():
         if value is not None:
@@ -74,16 +80,18 @@ def rewrite(
     tensors: Callable[[dict[str, Floats]], dict[str, Floats]] = dict,
     kind: Callable[[str, Floats], Kind] | None = None,
     quantize: Quantizer = gguf.quants.quantize,
+    architecture: str | None = None,
 ) -> Path:
     """Writes `target` and returns its path.
 
     `metadata` replaces values by full key (None removes one); `tensors` maps the decoded tensors
     to those to write; `kind` gives the type of each (default: F32 throughout) and `quantize`
-    makes the blocks.
+    makes the blocks. Another `architecture` gets the values of the first under its own keys.
     """
     reader = gguf.GGUFReader(source)
-    writer = gguf.GGUFWriter(target, reader.fields["general.architecture"].contents())
-    copy_metadata(reader, writer, metadata or {})
+    first = reader.fields["general.architecture"].contents()
+    writer = gguf.GGUFWriter(target, architecture or first)
+    copy_metadata(reader, writer, metadata or {}, (f"{first}.", f"{architecture or first}."))
     decoded = {t.name: gguf.quants.dequantize(t.data, t.tensor_type) for t in reader.tensors}
     for name, values in tensors(decoded).items():
         add_weight(writer, name, values, kind(name, values) if kind else Kind.F32, quantize)

@@ -122,6 +122,16 @@ def _local_layers(model: GGUFModel, period: int) -> list[bool]:
     return [i % pattern < pattern - 1 for i in range(model.require("block_count"))]
 
 
+def _gemma(model: GGUFModel, context_length: int) -> DecoderSpec:
+    """Gemma (2024): GELU gates, and embeddings times the root of their size."""
+    del context_length
+    return replace(
+        _base(model, ops.rotate_halves),
+        activation=ops.gelu_tanh,
+        embedding_scale=model.require("embedding_length") ** 0.5,
+    )
+
+
 def _gemma2(model: GGUFModel, context_length: int) -> DecoderSpec:
     """Gemma 2 (2024): layers alternate, local first; both soft caps."""
     del context_length
@@ -182,6 +192,7 @@ _SPECS: dict[str, Callable[[GGUFModel, int], DecoderSpec]] = {
     "qwen2": _qwen,
     "qwen3": _qwen,
     "phi3": _phi3,
+    "gemma": _gemma,
     "gemma2": _gemma2,
     "gemma3": _gemma3,
     "smollm3": _smollm3,

@@ -33,6 +33,7 @@ class Variant:
     tensors: Callable[[Tensors], Tensors] = dict
     context_length: int = 512  # to configure engines with
     in_llama_cpp: bool = True  # computes the same
+    architecture: str | None = None  # another than that of the shape
 
 
 def _with_biases(tensors: Tensors) -> Tensors:
@@ -59,6 +60,12 @@ def _with_fused_qkv(tensors: Tensors) -> Tensors:
             parts = [tensors[f"{prefix}{x}.{part}"] for x in "qkv"]
             out[f"{prefix}qkv.{part}"] = np.concatenate(parts)
     return out
+
+
+def _tied_and_quieter(tensors: Tensors) -> Tensors:
+    """Without a head of its own; embeddings that, times sqrt(hidden), leave the layers heard."""
+    kept = {k: v for k, v in tensors.items() if k != "output.weight"}
+    return kept | {"token_embd.weight": tensors["token_embd.weight"] / 8}
 
 
 def _louder_layers(tensors: Tensors) -> Tensors:
@@ -105,6 +112,7 @@ VARIANTS = {
         "tiny-granite",
         {"granite.attention.scale": 0.25, "granite.rope.scaling.finetuned": False},
     ),
+    "gemma": Variant("tiny-llama", tensors=_tied_and_quieter, architecture="gemma"),
     # caps that bend scores and logits of size 1, as the published 50 and 30 would not
     "gemma2": Variant(
         "tiny-gemma2",
@@ -139,6 +147,7 @@ class TinyModels:
                 target,
                 metadata=wanted.metadata,
                 tensors=wanted.tensors,
+                architecture=wanted.architecture,
                 kind=lambda _, values: kind if values.ndim == 2 else Kind.F32,
             )
         return target
