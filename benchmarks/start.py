@@ -53,7 +53,7 @@ def start(model: Path, directory: str, cache: bool) -> dict[str, Any]:
     started = time.time()
     arguments = [str(model), repr(started), "yes" if cache else "no"]
     output = subprocess.run(
-        [sys.executable, "-c", CHILD, *arguments],
+        [sys.executable, "-P", "-c", CHILD, *arguments],
         env=os.environ | {"PYSLM_CACHE_DIR": directory},
         capture_output=True,
         text=True,

@@ -101,6 +101,7 @@ def deploy(
             drain_seconds=drain,
             log_level=log_level,
             on_ready=ready,
+            ends_process=True,
         )
     finally:
         service.withdraw(path)

@@ -76,7 +76,7 @@ def serve(
 
     config = serve_config(given)
     with _announced(state_file) as announce:
-        run_server(config, announce)
+        run_server(config, announce, ends_process=True)
 
 
 @contextlib.contextmanager

@@ -27,6 +27,7 @@ def deploy(
     drain_seconds: float = 30.0,
     log_level: str = "info",
     on_ready: Callable[[str], None] = lambda url: None,
+    ends_process: bool = False,
 ) -> None:
     """Starts the models and the agents of a deployment on this machine, and serves them until
     SIGTERM or SIGINT; requests that run then may end. Call it on the main thread.
@@ -36,6 +37,8 @@ def deploy(
         port: on the loopback address; 0: a free one.
         api_key: clients must send it; None: whoever is on this machine may ask.
         on_ready: called with the server's URL once the agents take requests.
+        ends_process: nothing comes after it, and signals stay without effect. Else their handlers
+            are afterwards what they were.
 
     Raises:
         DeploymentError: the file is wrong, or what it needs is missing: all of it is told.
@@ -61,7 +64,7 @@ def deploy(
             signal.raise_signal(signal.SIGTERM)
 
     try:
-        serve(config, ready, host)
+        serve(config, ready, host, ends_process=ends_process)
     finally:
         host.close()
     if failures:

@@ -27,19 +27,24 @@ __all__ = ["check_certificate", "check_exposure", "serve"]
 _log = logging.getLogger(__name__)
 _BACKLOG = 2048
 _KEEP_ALIVE_SECONDS = 30
+_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
 def serve(
     config: ServeConfig,
     on_ready: Callable[[str], None] = lambda url: None,
     extension: ServerExtension | None = None,
+    *,
+    ends_process: bool = False,
 ) -> None:
     """Serves until SIGTERM or SIGINT; requests that run then get `drain_seconds`, unless a second
-    signal comes.
+    signal comes. Call it on the main thread.
 
     Args:
         on_ready: called with the URL once requests are taken.
         extension: more that the server does.
+        ends_process: nothing comes after it, and signals stay without effect. Else their handlers
+            are afterwards what they were.
 
     Raises:
         InvalidRequestError: the settings would expose the server without protection.
@@ -51,12 +56,18 @@ def serve(
     configure_logs(config.log_level, as_json=config.log_json)
     tracing = open_tracing(config.otel_endpoint)
     listener = _bind(config)
+    before = {number: signal.getsignal(number) for number in _SIGNALS}
+    has_served = False
     try:
         with listener, contextlib.suppress(asyncio.CancelledError):  # stopped while it loaded
             _run(_serve(config, listener, on_ready, tracing, extension))
+        has_served = True
     finally:
         if tracing is not None:
             tracing.close()
+        if not (ends_process and has_served):
+            for number, handler in before.items():
+                signal.signal(number, handler)
 
 
 def _run(main: Coroutine[Any, Any, None]) -> None:
@@ -192,7 +203,7 @@ class _Server(uvicorn.Server):
 
 
 class _Signals:
-    """SIGTERM and SIGINT call `stop`, and afterwards nothing: the process is about to end.
+    """SIGTERM and SIGINT call `stop`, and afterwards nothing: the process may be about to end.
 
     One that comes while the workers end, or Python does, would otherwise kill us: sockets would
     stay behind, and a clean end would be told as -15.
@@ -212,7 +223,7 @@ class _Signals:
         self._handle(signal.SIG_IGN)  # the one handler Python leaves alone as it ends
 
     def _handle(self, handler: Callable[..., object] | signal.Handlers) -> None:
-        for number in (signal.SIGTERM, signal.SIGINT):
+        for number in _SIGNALS:
             signal.signal(number, handler)
 
     def _on_signal(self, *_: object) -> None:

@@ -32,7 +32,7 @@ from pyslm.agents import LocalModel, ModelRequest, Reply, Tool
 from pyslm.agents.toolbox import Toolbox
 from pyslm.chat.request import ToolChoice
 
-AT_ONCE = 16
+AT_ONCE = 64
 TEMPLATES = {  # of models whose formats of calls differ
     "hermes": "Qwen-Qwen2.5-7B-Instruct",
     "llama3": "meta-llama-Llama-3.2-3B-Instruct",
@@ -113,10 +113,17 @@ async def check_call(model: LocalModel, seed: int) -> str:
 
 
 async def check_calls(model: LocalModel, seeds: range) -> Counter[str]:
+    """So many at once: another begins when one has ended."""
+    left = iter(seeds)
     ends: Counter[str] = Counter()
-    for first in range(seeds.start, seeds.stop, AT_ONCE):
-        some = range(first, min(first + AT_ONCE, seeds.stop))
-        ends.update(await asyncio.gather(*(check_call(model, seed) for seed in some)))
+
+    async def some() -> None:
+        for seed in left:
+            ends[await check_call(model, seed)] += 1
+
+    async with asyncio.TaskGroup() as tasks:
+        for _ in range(AT_ONCE):
+            tasks.create_task(some())
     return ends
 
 

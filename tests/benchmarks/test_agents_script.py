@@ -39,6 +39,7 @@ def test_all_parts(model: Path, tmp_path: Path) -> None:
     loop = report["loop"]
     assert 0 < loop["found_tokens"] < loop["prompt_tokens"]
     assert loop["ratios"] == {}
-    assert report["routing"]["tokens"] >= 1
+    assert report["routing"]["ms"] > 0
+    assert report["routing"]["prompt_tokens"] > 50
     assert set(report["overhead"]) == {"alone", "in a session"}
     assert 0 < report["start"]["warm"] < report["start"]["first_call"]

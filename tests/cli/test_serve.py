@@ -63,7 +63,7 @@ def test_bad_options_are_told_in_one_line(
 def test_options_reach_the_server(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each of them, under the server's name of it."""
     seen: list[Any] = []
-    monkeypatch.setattr("pyslm.serve.server.serve", lambda config, announce: seen.append(config))
+    monkeypatch.setattr("pyslm.serve.server.serve", lambda config, *_, **__: seen.append(config))
     options = """m.gguf other.gguf --name a --name b --lora x=x.gguf --no-store
         --max-loaded-models 1 --keep-alive 2m --memory-budget 1G --no-load-on-demand --host
         127.0.0.2 --port 9 --tls-cert c.pem --tls-key k.pem --api-key one --allow-host h

@@ -63,8 +63,9 @@ class ReferenceSampler:
             alive &= np.isin(np.arange(len(x)), order[: self.top_k])
         if self.typical_p < 1:
             p = _softmax(x, alive)
-            information = -np.log(p, where=alive, out=np.full(len(x), np.inf))
-            entropy = np.sum(p[alive] * information[alive])
+            # What is alive may still be too unlikely for a float64.
+            information = -np.log(p, where=p > 0, out=np.full(len(x), -np.inf))
+            entropy = np.sum(p[p > 0] * information[p > 0])
             alive = self._nucleus(p, np.abs(information - entropy), x, alive, self.typical_p)
         if self.top_p < 1:
             alive = self._nucleus(_softmax(x, alive), -x, x, alive, self.top_p)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -15,6 +16,10 @@ import openai
 import psutil
 import pytest
 from serve.server_process import ServerProcess, wait_until
+
+from pyslm.errors import ModelNotFoundError
+from pyslm.serve.config import ServeConfig
+from pyslm.serve.server import serve
 
 REQUEST: dict[str, Any] = {"model": "", "prompt": "Once", "extra_body": {"ignore_eos": True}}
 
@@ -145,3 +150,21 @@ def test_server_without_models_says_so() -> None:
             server.openai().completions.create(model="x", prompt="A")
     finally:
         assert server.stop() == 0
+
+
+@pytest.mark.parametrize("model", ["chat", "none"])
+def test_signals_mean_afterwards_what_they_meant(
+    chat_model: Path, tmp_path: Path, model: str
+) -> None:
+    """Of a server that is called from a program which goes on."""
+    path = chat_model if model == "chat" else tmp_path / "none.gguf"
+    numbers = (signal.SIGTERM, signal.SIGINT)
+    before = [signal.getsignal(number) for number in numbers]
+
+    def end(url: str) -> None:
+        assert url.startswith("http://127.0.0.1:")
+        signal.raise_signal(signal.SIGTERM)
+
+    with contextlib.nullcontext() if model == "chat" else pytest.raises(ModelNotFoundError):
+        serve(ServeConfig(models=(str(path),), port=0, weight_cache=False), end)
+    assert [signal.getsignal(number) for number in numbers] == before
