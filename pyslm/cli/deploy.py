@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -82,29 +84,37 @@ def deploy(
     running = service.find()
     if running is not None:
         raise ServiceError(f"a service runs already at {running.url}; `pyslm service stop` ends it")
-    path = state_file or service.state_path()
     arguments = [str(file.absolute()), "--port", str(port)]
-
-    def ready(url: str) -> None:
-        service.announce(path, url, arguments, command="deploy")
-        report = plan.report()
-        if as_json:
-            print(json.dumps({"url": url, "agents": report["agents"]}), flush=True)
-        else:
-            print(f"pyslm serves at {url}  (agents: {', '.join(report['agents'])})", flush=True)
-
-    try:
+    with _announced(plan, state_file or service.state_path(), arguments, as_json) as announce:
         deploy(
             plan.deployment,
             port=port,
             api_key=api_key,
             drain_seconds=drain,
             log_level=log_level,
-            on_ready=ready,
+            on_ready=announce,
             ends_process=True,
         )
+
+
+@contextlib.contextmanager
+def _announced(
+    plan: Plan, state_file: Path, arguments: list[str], as_json: bool
+) -> Iterator[Callable[[str], None]]:
+    """Says where the agents are, and to programs that look for a service as long as it runs."""
+
+    def announce(url: str) -> None:
+        service.announce(state_file, url, arguments, command="deploy")
+        agents = plan.report()["agents"]
+        if as_json:
+            print(json.dumps({"url": url, "agents": agents}), flush=True)
+        else:
+            print(f"pyslm serves at {url}  (agents: {', '.join(agents)})", flush=True)
+
+    try:
+        yield announce
     finally:
-        service.withdraw(path)
+        service.withdraw(state_file)
 
 
 def _show(plan: Plan, as_json: bool) -> None:
