@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -11,10 +9,6 @@ from torch.nn import functional
 from pyslm.finetune.config import ModelConfig
 
 __all__ = ["Nano", "attention_mask"]
-
-
-_NOISE = 0.5  # of a query, beside 1 for its key
-_SHARPNESS = 1.5
 
 
 def attention_mask(scene: Tensor, branch: Tensor) -> Tensor:
@@ -51,14 +45,6 @@ class _Attention(nn.Module):
         self.o_proj = nn.Linear(q, config.hidden, bias=False)
         self.q_norm = nn.RMSNorm(config.head_dim, config.norm_eps)
         self.k_norm = nn.RMSNorm(config.head_dim, config.norm_eps)
-
-    def match(self) -> None:
-        """Makes the queries much like their keys, and what agrees count."""
-        keys = self.k_proj.weight.view(self.config.kv_heads, self.config.head_dim, -1)
-        keys = keys.repeat_interleave(self.config.heads // self.config.kv_heads, 0).flatten(0, 1)
-        self.q_proj.weight.mul_(_NOISE).add_(keys).mul_((1 + _NOISE**2) ** -0.5)
-        self.q_norm.weight.fill_(_SHARPNESS)
-        self.k_norm.weight.fill_(_SHARPNESS)
 
     def forward(self, x: Tensor, rope: tuple[Tensor, Tensor], mask: Tensor) -> Tensor:
         rows, tokens, _ = x.shape
@@ -115,11 +101,7 @@ class Nano(nn.Module):
 
     @torch.no_grad()
     def reset(self) -> None:
-        """Small random weights; what each layer adds begins at zero.
-
-        Queries and keys begin alike, so that a token attends to those like it (Trockman and Kolter
-        2023): a name is first found, and then copied.
-        """
+        """Small random weights; what each layer adds begins at zero."""
         for name, weight in self.named_parameters():
             if weight.dim() < 2:
                 weight.fill_(1.0)
@@ -127,13 +109,6 @@ class Nano(nn.Module):
                 weight.zero_()
             else:
                 weight.normal_(0.0, 0.02 if name.startswith("embed") else weight.shape[1] ** -0.5)
-        for layer in self.layers:
-            layer.self_attn.match()
-
-    @torch.no_grad()
-    def embed(self, vectors: npt.NDArray[np.float32]) -> None:
-        """Takes vectors of the tokens to begin with, [vocab_size, hidden]."""
-        self.embed_tokens.weight.copy_(torch.from_numpy(vectors))
 
     def forward(self, tokens: Tensor, position: Tensor, mask: Tensor) -> Tensor:
         """Hidden states after the last norm, [rows, tokens, hidden]."""

@@ -5,7 +5,10 @@ from __future__ import annotations
 import contextlib
 import json
 import math
+import os
+import shutil
 import time
+import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -22,12 +25,9 @@ from pyslm.finetune.config import ModelConfig, TrainConfig
 from pyslm.finetune.data.spec import ToolSpec
 from pyslm.finetune.model import Nano, attention_mask
 from pyslm.finetune.packing import Batch, batch_of_step
-from pyslm.finetune.spelling import spelling_embedding
 from pyslm.finetune.vocabulary import NanoVocabulary
 
 __all__ = ["Trainer", "learning_rate_factor"]
-
-_EMBEDDING_STD = 0.03
 
 Report = Callable[[int, dict[str, Any]], None]
 """Called after each step with its number and, each `log_every`, the measurements."""
@@ -103,17 +103,13 @@ class Trainer:
         self.model = Nano(model)
         if start is not None:
             self.model.load_state_dict(dict(start))
-        else:
-            self.model.embed(
-                spelling_embedding(self.vocabulary.tokens, model.hidden, train.seed, _EMBEDDING_STD)
-            )
         self.model = self.model.to(self.device)
         self.optimizers = _optimizers(self.model, train)
         self.step = 0
         self.log: list[dict[str, Any]] = []
         if saved is not None:
             self._restore(saved)
-        self._forward = torch.compile(self.model) if train.compiled else self.model
+        self._forward = _compiled(self.model, self.device) if train.compiled else self.model
         self._autocast = (
             torch.autocast(self.device.type, torch.bfloat16)
             if train.mixed_precision
@@ -227,6 +223,18 @@ class Trainer:
 
     def _put(self, array: npt.NDArray[Any]) -> Tensor:
         return torch.from_numpy(array).to(self.device, non_blocking=True)
+
+
+def _compiled(model: Nano, device: torch.device) -> Any:
+    """The model, faster; as it is, with a warning, where there is nothing to compile it with."""
+    compiler = os.environ.get("CXX", "g++")
+    if device.type == "cpu" and shutil.which(compiler) is None:
+        warnings.warn(
+            f"there is no C++ compiler ({compiler}): the model is not compiled, and trains slower",
+            stacklevel=2,
+        )
+        return model
+    return torch.compile(model)
 
 
 class _Meter:

@@ -49,6 +49,32 @@ def test_an_interrupted_training_ends_the_same(vocabulary: NanoVocabulary, tmp_p
     assert [e["loss"] for e in whole.log] == [e["loss"] for e in resumed.log]
 
 
+@pytest.mark.filterwarnings("ignore:Mismatch dtype:UserWarning")  # torch's, of its own norm
+def test_in_bfloat16_the_loss_falls_and_weights_stay_float32(
+    vocabulary: NanoVocabulary, tmp_path: Path
+) -> None:
+    exact, trainer = (
+        _trainer(tmp_path / f"{mixed}", vocabulary, mixed_precision=mixed)
+        for mixed in (False, True)
+    )
+    exact.run()
+    trainer.run()
+    assert {weight.dtype for weight in _weights(trainer).values()} == {torch.float32}
+    losses = [each.log[-1]["loss"] for each in (exact, trainer)]
+    assert losses[1] == pytest.approx(losses[0], rel=0.05)
+    assert losses[1] != losses[0]  # it was not for nothing
+
+
+def test_without_a_compiler_it_trains_and_says_so(
+    vocabulary: NanoVocabulary, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    with pytest.warns(UserWarning, match="no-such-compiler.*not compiled"):
+        trainer = _trainer(tmp_path, vocabulary, compiled=True)
+    assert trainer.run(until=1) is False
+    assert trainer.step == 1
+
+
 def test_a_damaged_checkpoint_is_told(vocabulary: NanoVocabulary, tmp_path: Path) -> None:
     (tmp_path / "checkpoint.pt").write_bytes(b"PK\x03\x04 half of a")
     with pytest.raises(ModelFileError, match=r"checkpoint\.pt.*remove it"):
