@@ -96,6 +96,26 @@ def test_ollamas_client_pulls_copies_asks_and_deletes(hub: FakeHub, server: Serv
     client._client.close()
 
 
+@pytest.mark.parametrize("offline", [False, True])
+def test_pulling_again_without_a_hub_succeeds(
+    hub: FakeHub, monkeypatch: pytest.MonkeyPatch, offline: bool
+) -> None:
+    """C6: what is here needs nobody."""
+    run("pull", "stories:260k")
+    if offline:
+        monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    else:
+        hub.status = 503
+    server = ServerProcess()
+    try:
+        client = ollama.Client(host=server.url, trust_env=False)
+        assert list(client.pull("stories:260k", stream=True))[-1].status == "success"
+        assert client.generate("stories:260k", "Once", options={"num_predict": 4}).response
+        client._client.close()
+    finally:
+        assert server.stop() == 0
+
+
 def test_a_download_that_fails_under_way_is_told(hub: FakeHub, server: ServerProcess) -> None:
     hub.wrong_sha = True
     client = ollama.Client(host=server.url, trust_env=False)
