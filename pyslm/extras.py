@@ -9,15 +9,14 @@ from pyslm.errors import InvalidRequestError, PyslmError
 
 __all__ = ["PACKAGES", "check_extra"]
 
-_AGENTS = ("httpx", "pydantic", "docstring_parser", "jsonschema", "cryptography", "filelock")
-_SERVE = ("fastapi", "uvicorn", "httptools", "pydantic", "prometheus_client", "limits", "msgspec")
+_SERVE = ("fastapi", "uvicorn", "httptools", "prometheus_client", "limits", "msgspec")
 
 PACKAGES: dict[str, tuple[str, ...]] = {
-    "agents": _AGENTS,
-    "agent-framework": (*_AGENTS, "agent_framework"),
-    "deploy": (*_AGENTS, *_SERVE, "yaml", "icalendar", "recurring_ical_events"),
-    "guide": (*_AGENTS, *_SERVE, "openai"),
-    "mcp": (*_AGENTS, "mcp", "mcp_types"),
+    "agent-framework": ("agent_framework",),
+    "deploy": (*_SERVE, "yaml", "icalendar", "recurring_ical_events"),
+    "guide": (*_SERVE, "openai"),
+    "lora": ("torch", "transformers", "peft"),
+    "mcp": ("mcp", "mcp_types"),
     "serve": _SERVE,
     "train": ("torch",),
 }

@@ -17,7 +17,7 @@ from pyslm.errors import AgentConfigError, InvalidRequestError
 from pyslm.extras import PACKAGES, check_extra
 
 PYPROJECT = Path(__file__).parents[1] / "pyproject.toml"
-GONE = {name for names in PACKAGES.values() for name in names} - {"pydantic"}  # typer brings it
+GONE = {name for names in PACKAGES.values() for name in names}
 # A plain installation, as Python sees it: it finds nothing that an extra brings.
 BARE = f"""
 import importlib.machinery, json, sys
@@ -70,16 +70,16 @@ def test_what_an_extra_must_bring_is_declared(extra: str) -> None:
 
 
 def test_an_extra_that_is_there_is_passed_over() -> None:
-    check_extra("agents", "this test")
+    check_extra("serve", "this test")
 
 
 def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(PACKAGES, "agents", ("json", "no_such_package"))
-    told = r"^this test needs no_such_package, .*; run: pip install 'pyslm\[agents\]'$"
+    monkeypatch.setitem(PACKAGES, "serve", ("json", "no_such_package"))
+    told = r"^this test needs no_such_package, .*; run: pip install 'pyslm\[serve\]'$"
     with pytest.raises(InvalidRequestError, match=told):
-        check_extra("agents", "this test")
+        check_extra("serve", "this test")
     with pytest.raises(AgentConfigError, match=told):
-        check_extra("agents", "this test", AgentConfigError)
+        check_extra("serve", "this test", AgentConfigError)
 
 
 def test_public_names_work_or_name_their_extra() -> None:
@@ -100,7 +100,7 @@ print(json.dumps(found))
 """)
     assert found["LLM"] is None
     assert found["AsyncLLM"] is None
-    assert "pip install 'pyslm[agents]'" in found["Agent"]
+    assert found["Agent"] is None
     assert "pip install 'pyslm[guide]'" in found["guide.FoundryLocalManager"]
     assert "pip install 'pyslm[guide]'" in found["guide.VLLMProductionService"]
     assert "pip install 'pyslm[guide]'" in found["guide.install()"]
@@ -134,8 +134,6 @@ print(json.dumps(found))
     [
         (["serve"], "serve"),
         (["keys", "list"], "serve"),
-        (["agent", "list"], "agents"),
-        (["audit", "verify"], "agents"),
         (["finetune", "tools.json", "--base", "a", "--out", "b"], "train"),
     ],
 )

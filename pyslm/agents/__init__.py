@@ -6,20 +6,14 @@
                                                   ├─> Toolbox ─> CallGuard (policy) ─> Tool
                                                   └─> History ─> SessionStore
 
-`loop` is the whole of an agent's behaviour; everything else is a part that it uses. Needs the
-packages of the extra `agents`.
+`loop` is the whole of an agent's behaviour; everything else is a part that it uses.
 """
 
 from __future__ import annotations
 
-from pyslm.errors import AgentConfigError
-from pyslm.extras import check_extra
-
-check_extra("agents", "pyslm.agents", AgentConfigError)
-
-from pyslm.agents.agent import Agent  # noqa: E402 (after the check)
-from pyslm.agents.config import Config  # noqa: E402
-from pyslm.agents.events import (  # noqa: E402
+from pyslm.agents.agent import Agent
+from pyslm.agents.config import Config
+from pyslm.agents.events import (
     AgentEvent,
     AgentResult,
     Done,
@@ -28,8 +22,8 @@ from pyslm.agents.events import (  # noqa: E402
     ToolFinished,
     ToolStarted,
 )
-from pyslm.agents.mcp import McpServer  # noqa: E402
-from pyslm.agents.models import (  # noqa: E402
+from pyslm.agents.mcp import McpServer
+from pyslm.agents.models import (
     Call,
     ChatModel,
     EndpointModel,
@@ -38,30 +32,30 @@ from pyslm.agents.models import (  # noqa: E402
     ModelRequest,
     Reply,
 )
-from pyslm.agents.monitoring.metrics import PerformanceMetrics  # noqa: E402
-from pyslm.agents.monitoring.monitor import AgentMonitor  # noqa: E402
-from pyslm.agents.monitoring.resources import ResourceConfig  # noqa: E402
-from pyslm.agents.security.audit import AuditLog  # noqa: E402
-from pyslm.agents.security.audit_verify import AuditReport, verify_log  # noqa: E402
-from pyslm.agents.security.filters import (  # noqa: E402
+from pyslm.agents.monitoring.metrics import PerformanceMetrics
+from pyslm.agents.monitoring.monitor import AgentMonitor
+from pyslm.agents.monitoring.resources import ResourceConfig
+from pyslm.agents.security.audit import AuditLog
+from pyslm.agents.security.audit_verify import AuditReport, verify_log
+from pyslm.agents.security.filters import (
     BlockPatterns,
     MaxLength,
     Redactor,
     RefusedTextError,
 )
-from pyslm.agents.security.policy import (  # noqa: E402
+from pyslm.agents.security.policy import (
     Allow,
     ApprovalRequest,
     Policy,
     User,
 )
-from pyslm.agents.security.privacy import confine_process, no_egress  # noqa: E402
-from pyslm.agents.state.sessions import Memory, SessionInfo, SessionStore  # noqa: E402
-from pyslm.agents.stream import AgentStream  # noqa: E402
-from pyslm.agents.teams.orchestrator import AgentOrchestrator  # noqa: E402
-from pyslm.agents.teams.savings import Price, Savings  # noqa: E402
-from pyslm.agents.toolbox import ToolResult  # noqa: E402
-from pyslm.agents.tools import Tool, tool  # noqa: E402
+from pyslm.agents.security.privacy import confine_process, no_egress
+from pyslm.agents.state.sessions import Memory, SessionInfo, SessionStore
+from pyslm.agents.stream import AgentStream
+from pyslm.agents.teams.orchestrator import AgentOrchestrator
+from pyslm.agents.teams.savings import Price, Savings
+from pyslm.agents.toolbox import ToolResult
+from pyslm.agents.tools import Tool, tool
 
 __all__ = [
     "Agent",

@@ -238,11 +238,13 @@ class Agent(Asking):
             safety=self._safety,
             tools=self._tools,
             servers=self.mcp_servers,
-            store=self._store,
+            store=lambda: self.sessions,
             model=self.model,
         )
 
-    def _store(self) -> SessionStore:
+    @property
+    def sessions(self) -> SessionStore:
+        """Where its conversations and memories are kept."""
         if self._sessions is None:
             self._sessions = default_store()
         return self._sessions

@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
-__all__ = ["Turn", "mended"]
+__all__ = ["Turn", "is_cut_off", "mended"]
 
 _INTERRUPTED = json.dumps({"error": "interrupted: it is not known whether this was done"})
 _CUT_OFF = "(This reply was cut off.)"
@@ -65,3 +65,8 @@ def mended(messages: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     if whole and (whole[-1]["role"] != "assistant" or whole[-1].get("tool_calls")):
         whole.append({"role": "assistant", "content": _CUT_OFF})
     return whole
+
+
+def is_cut_off(message: Mapping[str, Any]) -> bool:
+    """Whether a message stands for what did not come to its end."""
+    return message.get("content") in (_INTERRUPTED, _CUT_OFF)

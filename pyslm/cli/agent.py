@@ -5,18 +5,26 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from pyslm.cli.agent_talk import (
+    converse,
+    prompt_text,
+    run_agent,
+    show_answer,
+    show_call,
+    typed_lines,
+)
 from pyslm.cli.console import JsonOption, output_console
 from pyslm.cli.deployed import DeployedAgent, deployed_agents, find_deployed
 from pyslm.errors import AgentConfigError, InvalidRequestError
 
 if TYPE_CHECKING:
-    from pyslm.agents import Agent, AgentResult, ApprovalRequest
+    from pyslm.agents import Agent, ApprovalRequest
 
 __all__ = ["AgentArgument", "EndpointOption", "ModelOption", "agent_app", "load"]
 
@@ -74,19 +82,18 @@ def run(
         return
     made = load(agent, model=model, endpoint=endpoint, yes=yes)
     if prompt is None:
-        _converse(made, session or f"cli-{time.time():.0f}", user)
+        converse(made, session or f"cli-{time.time():.0f}", user)
         return
-    text = _prompt(prompt)
+    text = prompt_text(prompt)
     if as_json:
-        print(json.dumps(_run(made, text, session, user).record()))
+        print(json.dumps(run_agent(made, text, session, user).record()))
     else:
-        _show(made, text, session, user)
+        show_answer(made, text, session, user)
 
 
 @agent_app.command("list")
 def list_agents(as_json: JsonOption = False) -> None:
     """Show the agents of the deployment that runs, and those that are known by name."""
-    _check_extra()
     from pyslm.agents.files import agents_folder, known_agents, load_agent
     from pyslm.agents.state.sessions import SessionStore, default_sessions_path
 
@@ -141,7 +148,6 @@ def logs(
     as_json: JsonOption = False,
 ) -> None:
     """Show what agents did (their audit log) or, with --session, what was said."""
-    _check_extra()
     if session is not None:
         _show_session(session, as_json)
         return
@@ -162,13 +168,8 @@ def logs(
         print(json.dumps(entry) if as_json else _described(entry))
 
 
-def _check_extra() -> None:
-    import pyslm.agents  # noqa: F401 (says what is missing)
-
-
 def load(name: str, *, yes: bool = False, model: str | None, endpoint: str | None) -> Agent:
     """The agent of a file or a name; AgentConfigError: there is none."""
-    _check_extra()
     from pyslm.agents.files import find_agent, load_agent
 
     changes: dict[str, Any] = {}
@@ -190,48 +191,6 @@ def _confirmed(agent: str, tool: str, reason: str, arguments: Mapping[str, Any])
     print(f"\n{agent} wants to call {tool}: {reason}", file=sys.stderr)
     print(json.dumps(dict(arguments), default=str, indent=2), file=sys.stderr)
     return typer.confirm("Allow it?", default=False, err=True)
-
-
-def _run(agent: Agent, text: str, session: str | None, user: str) -> AgentResult:
-    from pyslm.agents.portal import portal
-
-    return portal().run(agent.run(text, session=session, user=user))
-
-
-def _show(agent: Agent, text: str, session: str | None, user: str) -> None:
-    stream = agent.stream(text, session=session, user=user)
-    for piece in stream:
-        sys.stdout.write(piece)
-        sys.stdout.flush()
-    result = stream.result
-    if result.finish_reason == "refused":
-        raise InvalidRequestError(result.text)
-    print()
-    for each in result.tool_results:
-        _show_call(each.call.name, each.outcome, each.seconds)
-
-
-def _converse(agent: Agent, session: str, user: str) -> None:
-    for text in _lines():
-        _show(agent, text, session, user)
-
-
-def _lines() -> Iterator[str]:
-    """What somebody types, until they end it."""
-    while True:
-        try:
-            text = input("> ")
-        except EOFError:
-            return
-        if text.strip():
-            yield text
-
-
-def _prompt(given: str) -> str:
-    text = sys.stdin.read() if given == "-" else given
-    if not text.strip():
-        raise InvalidRequestError("the prompt is empty")
-    return text
 
 
 def _run_deployed(
@@ -256,13 +215,13 @@ def _run_deployed(
             raise InvalidRequestError(record["text"])
         print()
         for each in record["tools"]:
-            _show_call(each["name"], each["outcome"], each["seconds"])
+            show_call(each["name"], each["outcome"], each["seconds"])
 
     if prompt is not None:
-        ask(_prompt(prompt), session)
+        ask(prompt_text(prompt), session)
         return
     session = session or f"cli-{time.time():.0f}"
-    for text in _lines():
+    for text in typed_lines():
         ask(text, session)
 
 
@@ -270,10 +229,6 @@ def _show_event(event: Mapping[str, Any]) -> None:
     if event["type"] == "text":
         sys.stdout.write(event["text"])
         sys.stdout.flush()
-
-
-def _show_call(name: str, outcome: str, seconds: float) -> None:
-    print(f"[{name}: {outcome}, {seconds * 1e3:.0f} ms]", file=sys.stderr)
 
 
 def _show_session(session: str, as_json: bool) -> None:

@@ -12,7 +12,6 @@ __all__ = ["examples"]
 
 def examples(as_json: JsonOption = False) -> None:
     """List the agents that come with pyslm, to run and to copy from."""
-    import pyslm.agents  # noqa: F401 (says what is missing)
     from pyslm.examples import EXAMPLES
 
     rows = []

@@ -13,6 +13,7 @@ from pyslm.cli import (
     agent,
     agent_eval,
     agent_examples,
+    agent_export,
     agent_mcp,
     audit,
     bench,
@@ -83,6 +84,7 @@ def build_app() -> typer.Typer:
     for group in (service.service_app, keys.keys_app, foundry.foundry_app):
         app.add_typer(group, rich_help_panel="Serve it to others")
     agent.agent_app.command("eval")(agent_eval.evaluate)
+    agent.agent_app.command("export")(agent_export.export)
     agent.agent_app.command("mcp")(agent_mcp.mcp)
     agent.agent_app.command("pins")(agent_mcp.pins)
     app.command("deploy", rich_help_panel="Agents")(deploy.deploy)

@@ -27,6 +27,7 @@ __all__ = [
     "WeightCacheOption",
     "error_console",
     "load_model",
+    "model_path",
     "output_console",
     "progress_bar",
     "read_text",
@@ -34,7 +35,7 @@ __all__ = [
 ]
 
 
-def _model_path(text: str) -> Path:
+def model_path(text: str) -> Path:
     """The file that a path or a name stands for."""
     from pyslm.hub import resolve
 
@@ -47,7 +48,7 @@ def _model_path(text: str) -> Path:
 ModelArgument = Annotated[
     Path,
     typer.Argument(
-        metavar="MODEL", help="A GGUF file, or a name: see `pyslm list`.", parser=_model_path
+        metavar="MODEL", help="A GGUF file, or a name: see `pyslm list`.", parser=model_path
     ),
 ]
 ContextOption = Annotated[

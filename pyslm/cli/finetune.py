@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from pyslm.cli.console import progress_bar
+from pyslm.cli.console import model_path, progress_bar
 from pyslm.errors import InvalidRequestError
 from pyslm.extras import check_extra
 from pyslm.model_info import check_model_path
@@ -16,15 +16,27 @@ __all__ = ["finetune"]
 
 
 def finetune(
-    tools: Annotated[
-        Path, typer.Argument(metavar="TOOLS.json", help="A list of tools, as OpenAI has them.")
+    source: Annotated[
+        Path,
+        typer.Argument(
+            metavar="TOOLS.json|SESSIONS.jsonl",
+            help="A list of tools, as OpenAI has them; or conversations, a line each, as `pyslm "
+            "agent export` writes them.",
+        ),
     ],
     base: Annotated[
-        Path, typer.Option("--base", help="A nano model, which stays as it is.", show_default=False)
+        str,
+        typer.Option(
+            "--base", help="A model of pyslm.finetune; it stays as it is.", show_default=False
+        ),
     ],
     out: Annotated[
         Path, typer.Option("--out", "-o", help="The GGUF file to write.", show_default=False)
     ],
+    lora: Annotated[
+        bool,
+        typer.Option("--lora", help="Write a LoRA adapter for BASE, which is a larger model then."),
+    ] = False,
     steps: Annotated[int, typer.Option("--steps", min=1, help="Of training.")] = 200,
     cases: Annotated[int, typer.Option("--cases", min=1, help="To compare the models by.")] = 200,
     seed: Annotated[int, typer.Option("--seed", help="Same seed, same data.")] = 0,
@@ -33,23 +45,37 @@ def finetune(
 ) -> None:
     """Train a nano model further on requests for your tools, and keep the better of the two.
 
-    [dim]Example:[/dim]
+    [dim]Examples:[/dim]
 
       pyslm finetune tools.json --base nano.gguf --out my.gguf
+
+      pyslm finetune tools.json --lora --base qwen2.5:0.5b --out my-lora.gguf
+
+      pyslm agent export office > office.jsonl
+
+      pyslm finetune office.jsonl --base nano.gguf --out my.gguf
     """
+    if lora:
+        check_extra("lora", "pyslm finetune --lora")
     check_extra("train", "pyslm finetune")
     if out.exists() and not out.is_dir() and not force:
         raise InvalidRequestError(f"{out} exists; give another name, or --force to replace it")
     from pyslm.finetune.adapt import adapt
+    from pyslm.finetune.lora import train_lora
 
-    base = check_model_path(base)
     with progress_bar("Training") as progress:
-        report = adapt(
-            tools, out, base,
+        report = (train_lora if lora else adapt)(
+            source, out, check_model_path(model_path(base)),
             steps=steps, seed=seed, num_cases=cases, device=device, progress=progress,
         )  # fmt: skip
+    held = f", {report.num_conversations} conversations" if report.num_conversations else ""
     print(
-        f"{report.num_cases} requests for {report.num_tools} tools, not trained on: "
+        f"{report.num_cases} requests for {report.num_tools} tools{held}, not trained on: "
         f"{report.before:.1%} right before, {report.after:.1%} after"
     )
-    print(f"{out}: {'the trained model' if report.improved else 'the base as it was: no better'}")
+    if report.improved:
+        print(f"{out}: the trained {'adapter' if lora else 'model'}")
+    elif lora:
+        raise InvalidRequestError(f"the adapter makes {base} no better, and is not written")
+    else:
+        print(f"{out}: the base as it was: no better")

@@ -70,14 +70,25 @@ AdapterOption = Annotated[
     Path | None,
     typer.Option("--adapter", metavar="GGUF", help="LoRA adapter to run the model with."),
 ]
+ToolsOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--tools",
+        metavar="NAME",
+        help="Let the model call these tools, as an agent: demo, database, calendar, email, or of "
+        "a package. Repeatable.",
+    ),
+]
 StatsOption = Annotated[
     bool, typer.Option("--stats", help="Tell counts and speeds on stderr afterwards.")
 ]
 
 
 def run(
+    context: typer.Context,
     model: ModelArgument,
     prompt: PromptArgument = None,
+    tools: ToolsOption = None,
     raw: RawOption = False,
     system: SystemOption = None,
     max_tokens: MaxTokensOption = None,
@@ -110,10 +121,18 @@ def run(
 
       pyslm run model.gguf "Once upon a time" --raw --temperature 0
 
+      pyslm run model.gguf "What is the weather in Oslo tomorrow?" --tools demo
+
       pyslm run model.gguf "Is Paris in France?" --choice yes --choice no
 
       pyslm run model.gguf --system "Summarise the text." --json < letter.txt
     """
+    talk = prompt is None and sys.stdin.isatty() and not as_json
+    if tools:
+        from pyslm.cli.run_tools import run_tools
+
+        run_tools(context, model, None if talk else prompt or "-", tools)
+        return
     params = SamplingParams(
         max_tokens=2**31 - 1 if max_tokens is None else max_tokens,
         temperature=temperature,
@@ -126,7 +145,6 @@ def run(
         choice=choice or None,
         adapter=None if adapter is None else "cli",
     )
-    talk = prompt is None and sys.stdin.isatty() and not as_json
     if not talk and (prompt is None or prompt == "-"):
         prompt = sys.stdin.read()
     started = time.perf_counter()

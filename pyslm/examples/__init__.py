@@ -4,7 +4,7 @@
     python -m pyslm.examples.retail "Is HP-200 in stock?" --model qwen2.5-0.5b
 
 Every file begins with what it shows; `build` is the part to copy. `pyslm agent examples` lists
-them. The data is made when an example starts and is gone when it ends. Needs the extra `agents`.
+them. The data is made when an example starts and is gone when it ends.
 """
 
 from __future__ import annotations

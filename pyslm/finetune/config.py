@@ -15,12 +15,12 @@ class ModelConfig:
     """A qwen3-shaped decoder; sizes in elements, context in tokens."""
 
     vocab_size: int = 4096
-    hidden: int = 256
+    hidden: int = 192
     layers: int = 6
-    ffn: int = 640
+    ffn: int = 512
     heads: int = 4
     kv_heads: int = 2
-    head_dim: int = 64
+    head_dim: int = 32
     context_length: int = 4096
     rope_theta: float = 10_000.0
     norm_eps: float = 1e-6
@@ -68,7 +68,7 @@ class TrainConfig:
 PRESETS: dict[str, tuple[ModelConfig, TrainConfig]] = {
     "nano": (ModelConfig(), TrainConfig(steps=20_000, mixed_precision=True, compiled=True)),
     "nano-gpu": (
-        ModelConfig(layers=8, ffn=704),
+        ModelConfig(hidden=256, layers=8, ffn=704, head_dim=64),
         TrainConfig(
             steps=20_000,
             rows=64,
@@ -79,7 +79,7 @@ PRESETS: dict[str, tuple[ModelConfig, TrainConfig]] = {
         ),
     ),
     "pilot": (
-        ModelConfig(hidden=192, layers=4, ffn=512, heads=3, kv_heads=1),
+        ModelConfig(layers=4, heads=3, kv_heads=1, head_dim=64),
         TrainConfig(steps=2000, long_row_every=0, tools_end=6),
     ),
     "tiny": (

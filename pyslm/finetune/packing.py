@@ -20,11 +20,11 @@ import numpy.typing as npt
 
 from pyslm.finetune.config import TrainConfig
 from pyslm.finetune.data import Scene, Scenes
-from pyslm.finetune.data.spec import ToolSpec
+from pyslm.finetune.data.spec import OwnData
 from pyslm.finetune.dialect import CONTROL, PAD, Piece, write_messages, write_prefix
 from pyslm.finetune.vocabulary import NanoVocabulary
 
-__all__ = ["Batch", "Rows", "batch_of_step", "encode_pieces"]
+__all__ = ["Batch", "Rows", "batch_of_step", "encode_pieces", "num_tokens"]
 
 _MIN_SPACE = 96  # tokens left in a row that are not worth another scene
 
@@ -57,6 +57,13 @@ def encode_pieces(
         ids += piece_ids
         by_model += [piece.by_model] * len(piece_ids)
     return ids, by_model
+
+
+def num_tokens(vocabulary: NanoVocabulary, scene: Scene) -> int:
+    """Of the tools and the longest conversation: what a row must have room for."""
+    prefix, _ = encode_pieces(vocabulary, write_prefix(scene.system, scene.tools))
+    said = (encode_pieces(vocabulary, write_messages(b.messages))[0] for b in scene.branches)
+    return len(prefix) + max(map(len, said))
 
 
 class Rows:
@@ -137,11 +144,11 @@ class Rows:
 
 
 def batch_of_step(
-    vocabulary: NanoVocabulary, config: TrainConfig, step: int, catalog: tuple[ToolSpec, ...] = ()
+    vocabulary: NanoVocabulary, config: TrainConfig, step: int, own: OwnData | None = None
 ) -> Batch:
-    """The rows of one step: always the same for the same seed, step and catalog."""
+    """The rows of one step: always the same for the same seed, step and own data."""
     digest = hashlib.sha256(f"{config.seed}/{step}".encode()).digest()
-    source = Scenes(int.from_bytes(digest[:8], "little"), catalog)
+    source = Scenes(int.from_bytes(digest[:8], "little"), own)
     is_long = (
         config.long_row_every > 0 and step % config.long_row_every == config.long_row_every - 1
     )

@@ -46,7 +46,7 @@ def restore(path: Path) -> Restored:
     ours = reader.get("general.architecture", "") == "qwen3" and name in tensors
     if not ours or tokens[: len(CONTROL)] != list(CONTROL):
         raise UnsupportedModelError(
-            f"{path} is no model of `pyslm.finetune`; train one, or take the shipped nano"
+            f"{path} is no model of `pyslm.finetune`, as nano is; --lora trains adapters for others"
         )
     config = _config(reader, len(tokens))
     weights = {}

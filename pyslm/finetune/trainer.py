@@ -22,7 +22,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from pyslm.errors import InvalidRequestError
 from pyslm.finetune.checkpoint import Checkpoint
 from pyslm.finetune.config import ModelConfig, TrainConfig
-from pyslm.finetune.data.spec import ToolSpec
+from pyslm.finetune.data.spec import OwnData
 from pyslm.finetune.model import Nano, attention_mask
 from pyslm.finetune.packing import Batch, batch_of_step
 from pyslm.finetune.vocabulary import NanoVocabulary
@@ -45,14 +45,14 @@ class _Batches(Dataset[Batch]):
     """Batches by step: any process makes the same."""
 
     def __init__(
-        self, vocabulary: NanoVocabulary, config: TrainConfig, catalog: tuple[ToolSpec, ...]
+        self, vocabulary: NanoVocabulary, config: TrainConfig, own: OwnData | None
     ) -> None:
         self._vocabulary = vocabulary
         self._config = config
-        self._catalog = catalog
+        self._own = own
 
     def __getitem__(self, step: int) -> Batch:
-        return batch_of_step(self._vocabulary, self._config, step, self._catalog)
+        return batch_of_step(self._vocabulary, self._config, step, self._own)
 
 
 class _Steps(Sampler[int]):
@@ -82,10 +82,10 @@ class Trainer:
         device: str = "cpu",
         vocabulary: NanoVocabulary | None = None,
         start: Mapping[str, Tensor] | None = None,
-        catalog: tuple[ToolSpec, ...] = (),
+        own: OwnData | None = None,
     ) -> None:
-        """`start` are weights to begin with, of a model with that `vocabulary`; tools of a
-        `catalog` come up more often than others."""
+        """`start` are weights to begin with, of a model with that `vocabulary`; data of
+        somebody's `own` come up more often than others."""
         self.folder = folder
         folder.mkdir(parents=True, exist_ok=True)
         path = folder / "checkpoint.pt"
@@ -97,7 +97,7 @@ class Trainer:
         self.train_config = train
         self.model_config = model
         self.vocabulary = self._vocabulary(vocabulary)
-        self._catalog = catalog
+        self._own = own
         self.device = torch.device(device)
         torch.manual_seed(train.seed)
         self.model = Nano(model)
@@ -148,7 +148,7 @@ class Trainer:
         """
         config = self.train_config
         loader = DataLoader(
-            _Batches(self.vocabulary, config, self._catalog),
+            _Batches(self.vocabulary, config, self._own),
             batch_size=None,
             sampler=_Steps(self.step, config.steps if until is None else min(until, config.steps)),
             num_workers=workers,

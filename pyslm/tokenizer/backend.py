@@ -13,6 +13,7 @@ import tokenizers
 from tokenizers import Regex, models, pre_tokenizers
 
 from pyslm.errors import TokenizerError
+from pyslm.tokenizer.short_bpe import ShortBpe
 
 __all__ = ["Backend", "build_bpe", "split_isolated", "without_garbage_collection"]
 
@@ -27,6 +28,7 @@ class Backend:
         token_bytes: the text bytes of each token id; called once, when first needed.
         add_bos, add_eos, add_sep: defaults where the file does not say.
         add_space_prefix: text is encoded as if a space stood before it.
+        short: encodes the first short texts, before `text` is built.
     """
 
     build_text: Callable[[], tokenizers.Tokenizer]
@@ -35,6 +37,7 @@ class Backend:
     add_eos: bool = False
     add_sep: bool = False
     add_space_prefix: bool = False
+    short: ShortBpe | None = None
     _building: threading.Lock = field(default_factory=threading.Lock, repr=False, compare=False)
 
     @property
@@ -47,6 +50,15 @@ class Backend:
         """
         with self._building:  # threads that come at once wait for one to build it
             return self._text
+
+    def encode(self, texts: list[str]) -> list[list[int]]:
+        """The ids of each text, no special token among them."""
+        if self.short is not None and "_text" not in self.__dict__:
+            found = self.short.encode(texts)
+            if found is not None:
+                return found
+        encoded = self.text.encode_batch_fast(texts, add_special_tokens=False)
+        return [each.ids for each in encoded]
 
     @cached_property
     def _text(self) -> tokenizers.Tokenizer:

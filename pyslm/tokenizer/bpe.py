@@ -15,12 +15,14 @@ from tokenizers import models, normalizers, pre_tokenizers
 from pyslm.errors import TokenizerError
 from pyslm.tokenizer.backend import Backend, build_bpe, split_isolated
 from pyslm.tokenizer.pre_tokenizers import PRE_TOKENIZERS, PreTokenizer
+from pyslm.tokenizer.short_bpe import ShortBpe
 from pyslm.tokenizer.spm import spm_token_bytes, word_pattern
 from pyslm.tokenizer.vocabulary import TokenType, Vocabulary
 
 __all__ = ["build"]
 
 _HIDDEN = (TokenType.CONTROL, TokenType.UNKNOWN)
+_MANY_MERGES = 50_000
 
 
 def build(vocabulary: Vocabulary) -> Backend:
@@ -34,19 +36,32 @@ def build(vocabulary: Vocabulary) -> Backend:
     if vocabulary.merges is None:
         raise TokenizerError("key 'tokenizer.ggml.merges' is missing; BPE needs it")
     token_bytes = _byte_level_token_bytes if pre.byte_level else spm_token_bytes
+    is_slow = pre.byte_level and len(vocabulary.merges) >= _MANY_MERGES
     return Backend(
         partial(_text, vocabulary, pre),
         partial(token_bytes, vocabulary),
         add_bos=pre.add_bos,
         add_sep=pre.add_sep,
+        short=_short(vocabulary, pre, vocabulary.merges) if is_slow else None,
     )
+
+
+def _short(vocabulary: Vocabulary, pre: PreTokenizer, merges: list[str]) -> ShortBpe:
+    hidden = {vocabulary.tokens[token] for token in vocabulary.ids_of(*_HIDDEN)}
+    return ShortBpe(
+        vocabulary.ids, hidden, merges, _byte_words(pre), ignore_merges=pre.ignore_merges
+    )
+
+
+def _byte_words(pre: PreTokenizer) -> pre_tokenizers.PreTokenizer:
+    byte_level = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
+    return pre_tokenizers.Sequence([*split_isolated(*pre.patterns), byte_level])
 
 
 def _text(vocabulary: Vocabulary, pre: PreTokenizer) -> tokenizers.Tokenizer:
     text = tokenizers.Tokenizer(_model(vocabulary, pre))
     if pre.byte_level:
-        byte_level = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
-        text.pre_tokenizer = pre_tokenizers.Sequence([*split_isolated(*pre.patterns), byte_level])
+        text.pre_tokenizer = _byte_words(pre)
     else:
         text.normalizer = normalizers.Replace(" ", "\u2581")
         words = word_pattern(vocabulary.tokens)

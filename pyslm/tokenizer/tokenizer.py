@@ -183,7 +183,8 @@ class Tokenizer:
     # --- text to ids --------------------------------------------------------------------------
 
     def build_encoder(self) -> None:
-        """Builds what encodes text, if that has not been done: half a second for 280 k merges.
+        """Builds what encodes text, if that has not been done: half a second for 280 k merges. The
+        first short texts do without it.
 
         Raises:
             TokenizerError: the vocabulary's parts contradict each other.
@@ -234,7 +235,7 @@ class Tokenizer:
     ) -> list[list[int]]:
         prefix = " " if self._adds_space else ""
         pieces = [prefix + part for parts in texts for part in parts if isinstance(part, str)]
-        encoded = iter(self._backend.text.encode_batch_fast(pieces, add_special_tokens=False))
+        encoded = iter(self._backend.encode(pieces))
         results = []
         for parts in texts:
             ids = list(self._prefix) if add_special_tokens else []
@@ -242,7 +243,7 @@ class Tokenizer:
                 if isinstance(part, int):
                     ids.append(part)
                 else:
-                    ids.extend(next(encoded).ids)
+                    ids.extend(next(encoded))
             results.append(ids + self._suffix if add_special_tokens else ids)
         return results
 

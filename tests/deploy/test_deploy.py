@@ -19,11 +19,13 @@ from typing import Any
 import httpx
 import pytest
 from reference.scripted import write_scripted
+from serve.server_process import wait_until
 from stories import stories
 
 pytest.importorskip("yaml", reason="needs the extra 'deploy'")
 
 from pyslm import service
+from pyslm.agents.toolkits.offline import is_online
 from pyslm.cli import invoke
 
 Capture = pytest.CaptureFixture[str]
@@ -41,11 +43,27 @@ CHANGE = [
     "call>",
 ]
 SLOW = ["<tool_", "call>\n", '{"name": "wait", "arguments": {', "}}", "\n</tool_call>"]
+POST = [
+    "<tool_ca",
+    "ll>\n",
+    '{"name": "post", "arguments": {"note": "hello"',
+    "}}\n</",
+    "tool_call>",
+]
 ANSWER = ["There is ", "a lamp."]
 TOOLS = '''
 import time
 from pathlib import Path
-from pyslm import tool
+from pyslm import OfflineError, tool
+
+@tool(network=True)
+def post(note: str) -> str:
+    """Posts a note."""
+    here = Path(__file__).parent
+    if not (here / "network").exists():
+        raise OfflineError("there is no network")
+    (here / "posted").open("a").write(note + "\\n")
+    return "posted"
 
 @tool
 def wait() -> str:
@@ -63,9 +81,11 @@ def model(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     template += (
         "{% if messages[-1].role == 'tool' %}<|answer|>"
         "{% elif 'delete' in messages[-1].content %}<|change|>"
-        "{% elif 'wait' in messages[-1].content %}<|slow|>{% else %}<|query|>{% endif %}"
+        "{% elif 'wait' in messages[-1].content %}<|slow|>"
+        "{% elif 'post' in messages[-1].content %}<|post|>{% else %}<|query|>{% endif %}"
     )
-    cues = {"<|query|>": QUERY, "<|change|>": CHANGE, "<|slow|>": SLOW, "<|answer|>": ANSWER}
+    cues = {"<|query|>": QUERY, "<|change|>": CHANGE, "<|slow|>": SLOW, "<|post|>": POST,
+            "<|answer|>": ANSWER}  # fmt: skip
     target = tmp_path_factory.mktemp("deploy") / "office.gguf"
     return write_scripted(stories(shared), target, cues, template)
 
@@ -187,6 +207,25 @@ def test_what_needs_approval(folder: Path, start: Callable[..., Deployed], capsy
     calls = [entry for entry in map(json.loads, log) if entry["event"] == "call"]
     assert [call["verdict"] for call in calls] == ["deny", "deny", "allow"]
     assert httpx.post(f"{deployed.url}/approvals/guess", json={"approve": True}).status_code == 404
+
+
+@pytest.mark.skipif(not is_online(), reason="this machine has no route to others")
+def test_calls_wait_for_the_network_through_a_crash(
+    folder: Path, start: Callable[..., Deployed], capsys: Capture
+) -> None:
+    """E17: what was asked while there was no network is done once, when it is back."""
+    deployed = Deployed(folder / "guide.yaml")
+    record = json.loads(output(capsys, "agent", "run", "primary-agent", "post it", "--json"))
+    (call,) = record["tools"]
+    assert json.loads(call["content"])["status"] == "queued"
+    assert httpx.get(f"{deployed.url}/agents").json()["queued_calls"] == 1
+    deployed.end(signal.SIGKILL)
+    assert not (folder / "posted").exists()
+    (folder / "network").touch()
+    url = start(folder / "guide.yaml").url
+    wait_until(lambda: httpx.get(f"{url}/agents").json()["queued_calls"] == 0)
+    wait_until((folder / "posted").exists)
+    assert (folder / "posted").read_text() == "hello\n"
 
 
 def test_requests_that_are_wrong(folder: Path, start: Callable[..., Deployed]) -> None:

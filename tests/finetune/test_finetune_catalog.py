@@ -12,9 +12,10 @@ import pytest
 from pyslm.chat.tools import tools_of
 from pyslm.cli import invoke
 from pyslm.errors import InvalidRequestError, ModelFileError, ModelNotFoundError, PyslmError
-from pyslm.finetune.adapt import adapt, catalog_cases
+from pyslm.finetune.adapt import adapt
 from pyslm.finetune.catalog import MAX_TOOLS, read_catalog
 from pyslm.finetune.config import preset
+from pyslm.finetune.own_data import catalog_cases
 from pyslm.finetune.vocabulary import NanoVocabulary
 
 

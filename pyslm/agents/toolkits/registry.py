@@ -26,6 +26,7 @@ _OWN = {
     "database": "pyslm.agents.toolkits.database:database_tools",
     "calendar": "pyslm.agents.toolkits.calendar:calendar_tools",
     "email": "pyslm.agents.toolkits.mail:email_tools",
+    "demo": "pyslm.agents.toolkits.demo:demo_tools",
 }
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pyslm.finetune.data.ask import Given, Requests
@@ -113,12 +113,17 @@ class Branches:
         facts = {key: self._values.draw(maker).data for key, maker in tool.gives}
         if rng.random() < 0.1:
             facts["items"] = [self._values.word() for _ in range(rng.randint(1, 4))]
+        elif rng.random() < 0.1:
+            facts[self._values.word()] = [rng.randint(0, 1000) for _ in range(rng.randint(1, 5))]
         start = "" if tool.things or rng.random() < 0.3 else self._frames["result_start"]
         said = [f"the {_words(key)} is {_plain(value)}" for key, value in facts.items()]
         text = joined_and(said)
-        return _result(json.dumps(facts, ensure_ascii=False)), _says(
-            f"{start}{text[0].upper()}{text[1:]}."
-        )
+        return _result(self._written(facts)), _says(f"{start}{text[0].upper()}{text[1:]}.")
+
+    def _written(self, result: Mapping[str, Any]) -> str:
+        """As JSON: some programs write it with spaces, some without."""
+        separators = self._rng.choice(((", ", ": "), (",", ":")))
+        return json.dumps(result, ensure_ascii=False, separators=separators)
 
     def asked(self, tool: ToolSpec) -> Branch:
         """A result of many facts, of which one was asked for."""
@@ -151,7 +156,7 @@ class Branches:
             (
                 _user(request),
                 _calls((tool, given)),
-                _result(json.dumps(facts, ensure_ascii=False)),
+                _result(self._written(facts)),
                 _says(answer),
             ),
         )
@@ -167,9 +172,9 @@ class Branches:
         )
         content = rng.choice(
             (
-                json.dumps({"error": error}, ensure_ascii=False),
+                self._written({"error": error}),
                 f"Error: {error}",
-                json.dumps({"ok": False, "error": error}, ensure_ascii=False),
+                self._written({"ok": False, "error": error}),
             )
         )
         says = str(self._frames["failed"]).format(error=error) + "."

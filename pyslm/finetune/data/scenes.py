@@ -9,7 +9,7 @@ from pyslm.finetune.data.agents import Routing
 from pyslm.finetune.data.ask import Requests
 from pyslm.finetune.data.branches import Branches
 from pyslm.finetune.data.files import Lexicon, load_toml
-from pyslm.finetune.data.spec import Branch, Scene, ToolSpec
+from pyslm.finetune.data.spec import Branch, OwnData, Scene, ToolSpec
 from pyslm.finetune.data.toolbox import Toolbox
 from pyslm.finetune.data.values import Values
 
@@ -21,6 +21,7 @@ CATEGORIES = {
 }  # fmt: skip
 """Weights of the kinds of conversations about tools; routing has scenes of its own."""
 _CATALOG = 0.7
+_CONVERSATIONS = 0.5
 _ROUTING = 0.16
 _TALK_ALONE = 0.02
 
@@ -28,9 +29,11 @@ _TALK_ALONE = 0.02
 class Scenes:
     """Draws scenes."""
 
-    def __init__(self, seed: int, catalog: tuple[ToolSpec, ...] = ()) -> None:
-        """With a `catalog`, most scenes have its tools."""
-        self._catalog = catalog
+    def __init__(self, seed: int, own: OwnData | None = None) -> None:
+        """With data of somebody's `own`, most scenes are of these."""
+        own = own or OwnData()
+        self._catalog = own.catalog
+        self._conversations = own.conversations
         rng = self._rng = random.Random(seed)
         self._values = Values(rng, Lexicon.load())
         self._box = Toolbox(rng, self._values)
@@ -42,6 +45,8 @@ class Scenes:
     def draw(self, max_tools: int = 8, num_branches: int = 6, min_tools: int = 1) -> Scene:
         """One scene; those with tools have from `min_tools` to `max_tools`, rather few."""
         rng = self._rng
+        if self._conversations and rng.random() < _CONVERSATIONS:
+            return rng.choice(self._conversations)
         if self._catalog and rng.random() < _CATALOG:
             return self._catalog_scene(num_branches)
         kind = rng.random()

@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
-__all__ = ["Branch", "Param", "Scene", "ToolSpec"]
+__all__ = ["Branch", "OwnData", "Param", "Scene", "ToolSpec"]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -95,3 +95,12 @@ class Scene:
     system: str | None
     tools: tuple[dict[str, Any], ...]
     branches: tuple[Branch, ...]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class OwnData:
+    """A person's own tools and conversations, which come up more often than what is invented."""
+
+    catalog: tuple[ToolSpec, ...] = ()
+    conversations: tuple[Scene, ...] = ()
+    """Each of one branch."""

@@ -72,7 +72,12 @@ class Report:
 
 
 def evaluate(
-    llm: LLM, cases: Sequence[Case], *, constrained: bool, max_tokens: int = 200
+    llm: LLM,
+    cases: Sequence[Case],
+    *,
+    constrained: bool,
+    max_tokens: int = 200,
+    adapter: str | None = None,
 ) -> Report:
     """Lets the model answer all cases, many at a time.
 
@@ -80,13 +85,15 @@ def evaluate(
         llm: a model with a chat template.
         cases: as of `held_out_cases`.
         max_tokens: of an answer.
+        adapter: a loaded LoRA adapter to run the model with.
         constrained: calls follow the grammar of the tools' schemas.
     """
     started = time.monotonic()
     tool_format = detect_tool_format(llm.chat_template.source)
     tokenizer = load_tokenizer(llm.info.path)
     prompts = [llm.encode_chat(case.messages, list(case.tools) or None) for case in cases]
-    params = [_params(case, tool_format, tokenizer, constrained, max_tokens) for case in cases]
+    common = SamplingParams(max_tokens=max_tokens, temperature=0.0, adapter=adapter)
+    params = [_params(case, tool_format, tokenizer, constrained, common) for case in cases]
     results = llm.generate(prompts, params)
     outcomes = []
     for case, result in zip(cases, results, strict=True):
@@ -138,13 +145,17 @@ def _invented_numbers(case: Case, text: str) -> bool:
 
 
 def _params(
-    case: Case, tool_format: ToolFormat, tokenizer: Tokenizer, constrained: bool, max_tokens: int
+    case: Case,
+    tool_format: ToolFormat,
+    tokenizer: Tokenizer,
+    constrained: bool,
+    common: SamplingParams,
 ) -> SamplingParams:
-    grammar = None
-    if constrained and case.tools:
-        tools = tools_of(case.tools)
-        grammar = tool_format.grammar(tools, "auto", control=control_tokens(tokenizer))
-    return SamplingParams(max_tokens=max_tokens, temperature=0.0, grammar=grammar)
+    if not constrained or not case.tools:
+        return common
+    tools = tools_of(case.tools)
+    grammar = tool_format.grammar(tools, "auto", control=control_tokens(tokenizer))
+    return common.replace(grammar=grammar)
 
 
 def _read(text: str, case: Case, tool_format: ToolFormat, tokenizer: Tokenizer) -> Answer:

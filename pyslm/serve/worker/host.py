@@ -77,6 +77,7 @@ class Host:
 
     async def _warm_up(self) -> None:
         """One token, or vector: faults in what the first request would wait for."""
+        await asyncio.to_thread(self._model.tokenizer.build_encoder)
         ids = self._llm.tokenize("a") or [0]
         if not self._llm.info.generates:
             await vectors(self._model, [ids])
