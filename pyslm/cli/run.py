@@ -131,7 +131,8 @@ def run(
     if tools:
         from pyslm.cli.run_tools import run_tools
 
-        run_tools(context, model, None if talk else prompt or "-", tools)
+        text = "-" if prompt is None and not talk else prompt
+        run_tools(context, model, text, tools)
         return
     params = SamplingParams(
         max_tokens=2**31 - 1 if max_tokens is None else max_tokens,
@@ -165,13 +166,19 @@ def run(
             Conversation(llm, params, system=system, raw=raw, stats=stats).run()
             return
         chunks = answer(llm, prompt, params, system=system, raw=raw)
-        if as_json:
-            write_json(llm, finish(chunks, lambda text: None), load_seconds)
-            return
-        result = show(chunks)
-        if stats:
-            show_stats(result, load_seconds)
-            print(f"[weights {llm.info.weight_cache}]", file=sys.stderr)
+        _tell(llm, chunks, load_seconds, as_json=as_json, stats=stats)
+
+
+def _tell(
+    llm: LLM, chunks: Iterable[StreamChunk], load_seconds: float, *, as_json: bool, stats: bool
+) -> None:
+    if as_json:
+        write_json(llm, finish(chunks, lambda text: None), load_seconds)
+        return
+    result = show(chunks)
+    if stats:
+        show_stats(result, load_seconds)
+        print(f"[weights {llm.info.weight_cache}]", file=sys.stderr)
 
 
 def read_schema(source: str) -> str:

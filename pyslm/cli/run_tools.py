@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from pyslm.cli.agent_talk import converse, prompt_text, run_agent, show_answer
+from pyslm.cli.agent_talk import prompt_text, run_agent, show_answer, typed_lines
 from pyslm.cli.console import load_model
 from pyslm.errors import InvalidRequestError
 
@@ -24,6 +24,7 @@ _NOT_OF_AGENTS = (
 )  # fmt: skip
 _TEMPERATURE = 0.0  # a call is right or wrong, and chance helps neither
 _MAX_TOKENS = 512
+_TIMEOUT = 3600.0  # whoever sits there can end it
 
 
 def run_tools(context: typer.Context, path: Path, prompt: str | None, names: Sequence[str]) -> None:
@@ -50,6 +51,7 @@ def run_tools(context: typer.Context, path: Path, prompt: str | None, names: Seq
         temperature=_TEMPERATURE if _is_default(context, "temperature") else given["temperature"],
         max_tokens=given["max_tokens"] or _MAX_TOKENS,
         seed=given["seed"],
+        timeout=_TIMEOUT,
     )
     tools = [tool for name in names for tool in named_tools(name)]
     text = None if prompt is None else prompt_text(prompt)
@@ -58,15 +60,15 @@ def run_tools(context: typer.Context, path: Path, prompt: str | None, names: Seq
         context_length=given["ctx"],
         threads=given["threads"],
         kv_type=given["kv_type"],
+        max_sequences=1,
         weight_cache=None if given["weight_cache"] else False,
     ) as llm:
         agent = Agent(config, model=llm, tools=tools, sessions=SessionStore(None))
-        if text is None:
-            converse(agent, "cli")
-        elif given["as_json"]:
+        if given["as_json"] and text is not None:
             print(json.dumps(run_agent(agent, text).record()))
-        else:
-            result = show_answer(agent, text)
+            return
+        for each in typed_lines() if text is None else [text]:
+            result = show_answer(agent, each, session="cli")
             if given["stats"]:
                 _show_stats(result)
 

@@ -22,6 +22,10 @@ from pyslm.finetune.evaluation.cases import Case
 __all__ = ["conversation_cases", "read_conversations"]
 
 CATEGORY = "session"
+_MALFORMED = (
+    ValueError, KeyError, TypeError, AttributeError, RecursionError,
+    jsonschema.ValidationError, jsonschema.SchemaError,
+)  # fmt: skip
 
 
 def read_conversations(path: Path) -> tuple[Scene, ...]:
@@ -42,7 +46,7 @@ def read_conversations(path: Path) -> tuple[Scene, ...]:
         if line.strip():
             try:
                 found.append(_scene(json.loads(line)))
-            except (ValueError, KeyError, TypeError, jsonschema.ValidationError) as error:
+            except _MALFORMED as error:
                 told = getattr(error, "message", None) or str(error) or type(error).__name__
                 raise InvalidRequestError(
                     f"line {number} of {path} is no conversation: {told}; allowed: "

@@ -31,7 +31,8 @@ __all__ = ["Example", "examples", "train_lora"]
 
 ARCHITECTURES = ("llama", "qwen2", "qwen3")
 _BRANCHES = 4
-_MAX_TOKENS = 1024
+_MAX_TOKENS = 2048
+_MAX_TOOL_TOKENS = 1536
 _IGNORED = -100  # torch's mark of places that are not learned
 _LEARNING_RATE = 2e-4
 _ADAPTER = "finetune"
@@ -90,6 +91,7 @@ def train_lora(
         return len(_example(scene, scene.branches[0], template, tokenizer)[0]) <= _MAX_TOKENS
 
     own, cases = read_own_data(source, num_cases, seed, fits)
+    _check_room(own, template, tokenizer)
     before = _share(base, cases)
     drawn = examples(own, template, tokenizer, seed)
     model = LoraModel(base, rank, device, seed)
@@ -112,7 +114,7 @@ def examples(
 ) -> Iterator[Example]:
     """Conversations about the tools, in the model's own words, without end.
 
-    What assistants say is learned. Conversations of more than 1024 tokens are passed over.
+    What assistants say is learned. Conversations of more than 2048 tokens are passed over.
     """
     source, rng = Scenes(seed, own), random.Random(seed)
     while True:
@@ -120,6 +122,17 @@ def examples(
         example = _example(scene, rng.choice(scene.branches), template, tokenizer)
         if len(example[0]) <= _MAX_TOKENS:
             yield example
+
+
+def _check_room(own: OwnData, template: ChatTemplate, tokenizer: Tokenizer) -> None:
+    """Raises InvalidRequestError for tools that leave no room for a conversation."""
+    tools = [tool.described() for tool in own.catalog] or None
+    count = len(template.encode(tokenizer, [{"role": "user", "content": ""}], tools=tools))
+    if count > _MAX_TOOL_TOKENS:
+        raise InvalidRequestError(
+            f"the tools take {count} tokens in this model's prompt; allowed: {_MAX_TOOL_TOKENS}. "
+            "Split them among several agents, or shorten what they say of themselves"
+        )
 
 
 def _example(scene: Scene, branch: Branch, template: ChatTemplate, tokenizer: Tokenizer) -> Example:

@@ -14,7 +14,7 @@ from pyslm import _native
 from pyslm.convert.decoder import permute_rope
 from pyslm.convert.family import tensor_name
 
-__all__ = ["write_adapter"]
+__all__ = ["ALPHA_OVER_RANK", "write_adapter"]
 
 _KINDS = {
     "q_proj": gguf.MODEL_TENSOR.ATTN_Q,
@@ -25,7 +25,7 @@ _KINDS = {
     "up_proj": gguf.MODEL_TENSOR.FFN_UP,
     "down_proj": gguf.MODEL_TENSOR.FFN_DOWN,
 }
-_ALPHA_OVER_RANK = 2.0
+ALPHA_OVER_RANK = 2
 
 
 def write_adapter(
@@ -47,7 +47,7 @@ def write_adapter(
     writer = gguf.GGUFWriter(out, architecture)
     writer.add_type(gguf.GGUFType.ADAPTER)
     writer.add_string(gguf.Keys.Adapter.TYPE, "lora")
-    writer.add_float32(gguf.Keys.Adapter.LORA_ALPHA, _ALPHA_OVER_RANK * rank)
+    writer.add_float32(gguf.Keys.Adapter.LORA_ALPHA, ALPHA_OVER_RANK * rank)
     for layer, module, a, b in matrices:
         if architecture == "llama" and module in ("q_proj", "k_proj"):
             # Rope turns neighbouring channels in llama's files, and halves in its checkpoints.

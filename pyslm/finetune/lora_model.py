@@ -15,6 +15,7 @@ import torch
 from torch.nn import functional
 
 from pyslm.errors import UnsupportedModelError
+from pyslm.finetune.lora_file import ALPHA_OVER_RANK
 
 if TYPE_CHECKING:
     from pyslm.finetune.lora import Example
@@ -37,7 +38,10 @@ class LoraModel:
 
         torch.manual_seed(seed)
         config = LoraConfig(
-            r=rank, lora_alpha=2 * rank, target_modules=list(MODULES), task_type="CAUSAL_LM"
+            r=rank,
+            lora_alpha=ALPHA_OVER_RANK * rank,
+            target_modules=list(MODULES),
+            task_type="CAUSAL_LM",
         )
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # what these libraries tell each other

@@ -54,6 +54,11 @@ def test_options_that_agents_have_not(model: str, capsys: Capture, option: list[
     assert capsys.readouterr().err == f"pyslm: error: {option[0]} does not go with --tools\n"
 
 
+def test_an_empty_prompt_is_told(model: str, capsys: Capture) -> None:
+    assert invoke(["run", model, "", "--tools", "demo"]) == 2
+    assert "the prompt is empty" in capsys.readouterr().err
+
+
 def test_unknown_tools(model: str, capsys: Capture) -> None:
     assert invoke(["run", model, "what is it?", "--tools", "demmo"]) == 2
     assert "did you mean demo?" in capsys.readouterr().err

@@ -74,6 +74,14 @@ def test_what_must_come_of_it(tmp_path: Path) -> None:
     assert thanked.messages[-1]["content"] == "thanks"
 
 
+@pytest.mark.parametrize("line", ["[]", "3", '{"messages": [1]}', '{"messages": 1}', "[" * 99999])
+def test_lines_of_another_shape(tmp_path: Path, line: str) -> None:
+    path = tmp_path / "bad.jsonl"
+    path.write_text(f"{json.dumps(record())}\n{line}\n")
+    with pytest.raises(InvalidRequestError, match="line 2 of"):
+        read_conversations(path)
+
+
 @pytest.mark.parametrize(
     ("changes", "told"),
     [

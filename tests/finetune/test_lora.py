@@ -143,6 +143,13 @@ def test_the_verb(
     assert code == 0 or "is not written" in error
 
 
+def test_tools_that_leave_no_room(llama: Path, tmp_path: Path) -> None:
+    path = tmp_path / "tools.json"
+    path.write_text(json.dumps([{**TOOLS[0], "description": "Open a valve. " * 2000}]))
+    with pytest.raises(InvalidRequestError, match="the tools take"):
+        train_lora(path, tmp_path / "o.gguf", llama, steps=1, num_cases=1)
+
+
 def test_models_that_cannot_be_adapted(
     shared: Path, llama: Path, tools: Path, tmp_path: Path
 ) -> None:

@@ -18,7 +18,7 @@ __all__ = ["exported_sessions"]
 
 def exported_sessions(agent: Agent) -> Iterator[tuple[dict[str, Any], int]]:
     """Of each of its sessions `{"messages": [...], "tools": [...]}`, and how many of its turns are
-    left out: those that were interrupted, that failed, or that called what the agent has not now.
+    left out: those that were interrupted, and those with calls that its tools would not take now.
     Sessions of which nothing is left are not told.
     """
     schemas = {tool.name: dict(tool.parameters) for tool in agent.tools}
