@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from reference.rewrite import rewrite
+from reference.scripted import write_scripted
 
 PROMPT = "Once upon a time"
 STORY = ", there was a little girl named Lily. She loved to play outside in the park."
@@ -35,3 +37,18 @@ def chat_stories(shared: Path, folder: Path) -> Path:
 
 def _changed(shared: Path, target: Path, metadata: dict[str, Any]) -> Path:
     return rewrite(stories(shared), target, metadata=metadata)
+
+
+def calling_model(
+    shared: Path,
+    target: Path,
+    call: Sequence[str],
+    answer: Sequence[str],
+    template: str = "Qwen-Qwen2.5-7B-Instruct",
+) -> Path:
+    """One that says `call`, and `answer` once it is told a result; both in pieces, see
+    `write_scripted`."""
+    source = (shared / "templates" / f"{template}.jinja").read_text()
+    source += "{% if messages[-1].role == 'tool' %}<|answer|>{% else %}<|call|>{% endif %}"
+    cues = {"<|call|>": call, "<|answer|>": answer}
+    return write_scripted(stories(shared), target, cues, source)

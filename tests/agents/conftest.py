@@ -7,8 +7,7 @@ from pathlib import Path
 
 import pytest
 from reference.rewrite import rewrite
-from reference.scripted import write_scripted
-from stories import stories
+from stories import calling_model, stories
 
 from pyslm import LLM
 
@@ -24,11 +23,8 @@ ANSWER = ["It will be ", "sunny ", "in Oslo."]
 @pytest.fixture(scope="session")
 def weather_model(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """One that asks for the weather, and then tells it."""
-    template = (shared / "templates" / "Qwen-Qwen2.5-7B-Instruct.jinja").read_text()
-    template += "{% if messages[-1].role == 'tool' %}<|answer|>{% else %}<|call|>{% endif %}"
     target = tmp_path_factory.mktemp("weather") / "weather.gguf"
-    cues = {"<|call|>": CALL, "<|answer|>": ANSWER}
-    return write_scripted(stories(shared), target, cues, template)
+    return calling_model(shared, target, CALL, ANSWER)
 
 
 @pytest.fixture(scope="session")

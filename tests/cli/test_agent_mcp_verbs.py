@@ -12,8 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from reference.scripted import write_scripted
-from stories import stories
+from stories import calling_model
 
 from pyslm.cli import invoke
 
@@ -40,10 +39,8 @@ COMMAND = [sys.executable, "-P", "-m", "pyslm", "agent", "mcp"]
 @pytest.fixture
 def agents(shared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with the agents "weather", which answers, and "idle", which has no model."""
-    template = (shared / "templates" / "Qwen-Qwen2.5-7B-Instruct.jinja").read_text()
-    template += "{% if messages[-1].role == 'tool' %}<|answer|>{% else %}<|call|>{% endif %}"
-    cues = {"<|call|>": CALL, "<|answer|>": ["It will be ", "sunny ", "in Oslo."]}
-    model = write_scripted(stories(shared), tmp_path / "weather.gguf", cues, template)
+    answer = ["It will be ", "sunny ", "in Oslo."]
+    model = calling_model(shared, tmp_path / "weather.gguf", CALL, answer)
     monkeypatch.setenv("PYSLM_AGENTS", str(tmp_path))
     monkeypatch.setenv("PYSLM_STATE_DIR", str(tmp_path / "state"))
     (tmp_path / "tools.py").write_text(TOOLS)

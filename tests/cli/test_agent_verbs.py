@@ -6,8 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
-from reference.scripted import write_scripted
-from stories import stories
+from stories import calling_model
 
 from pyslm.cli import invoke
 
@@ -31,11 +30,8 @@ ANSWER = ["It will be ", "sunny ", "in Oslo."]
 
 @pytest.fixture(scope="module")
 def model(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    template = (shared / "templates" / "Qwen-Qwen2.5-7B-Instruct.jinja").read_text()
-    template += "{% if messages[-1].role == 'tool' %}<|answer|>{% else %}<|call|>{% endif %}"
     target = tmp_path_factory.mktemp("cli") / "weather.gguf"
-    cues = {"<|call|>": CALL, "<|answer|>": ANSWER}
-    return write_scripted(stories(shared), target, cues, template)
+    return calling_model(shared, target, CALL, ANSWER)
 
 
 @pytest.fixture

@@ -7,8 +7,7 @@ import re
 from pathlib import Path
 
 import pytest
-from reference.scripted import write_scripted
-from stories import stories
+from stories import calling_model
 
 from pyslm.cli import invoke
 
@@ -22,11 +21,8 @@ ANSWER = ["It will be ", "made up ", "in Oslo."]
 @pytest.fixture(scope="module")
 def model(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
     """Calls get_weather, then answers."""
-    template = (shared / "templates" / "Qwen-Qwen2.5-7B-Instruct.jinja").read_text()
-    template += "{% if messages[-1].role == 'tool' %}<|answer|>{% else %}<|call|>{% endif %}"
     target = tmp_path_factory.mktemp("run tools") / "weather.gguf"
-    cues = {"<|call|>": CALL, "<|answer|>": ANSWER}
-    return str(write_scripted(stories(shared), target, cues, template))
+    return str(calling_model(shared, target, CALL, ANSWER))
 
 
 def test_answers_go_to_stdout_and_calls_to_stderr(model: str, capsys: Capture) -> None:

@@ -13,9 +13,8 @@ from typing import Any
 
 import pytest
 from examples.conftest import QUESTIONS, Expected
-from reference.scripted import write_scripted
 from reference.scripted_chat import Said, ScriptedModel
-from stories import stories
+from stories import calling_model
 
 from pyslm.agents import Agent, ModelRequest, User, verify_log
 from pyslm.agents.security.audit import default_audit
@@ -207,11 +206,8 @@ CALL = ["<tool_call>\n", '{"name": "get_current_time", ', '"arguments": {}}', "\
 @pytest.fixture(scope="module")
 def clock_model(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A real model file that asks for the time, and then says something."""
-    template = (shared / "templates" / "Qwen-Qwen2.5-7B-Instruct.jinja").read_text()
-    template += "{% if messages[-1].role == 'tool' %}<|answer|>{% else %}<|call|>{% endif %}"
     target = tmp_path_factory.mktemp("clock") / "clock.gguf"
-    cues = {"<|call|>": CALL, "<|answer|>": ["That is ", "the time."]}
-    return write_scripted(stories(shared), target, cues, template)
+    return calling_model(shared, target, CALL, ["That is ", "the time."])
 
 
 def run(*arguments: str | Path) -> subprocess.CompletedProcess[str]:

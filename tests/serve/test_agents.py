@@ -12,9 +12,8 @@ from typing import Any
 
 import ollama
 import pytest
-from reference.scripted import write_scripted
 from serve.server_process import ServerProcess
-from stories import stories
+from stories import calling_model
 
 CALL = [
     "<tool_call>\n",
@@ -29,14 +28,8 @@ QUESTION = "How will the weather be in Oslo?"
 @pytest.fixture(scope="module")
 def model(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """One that asks for the weather, and then tells it."""
-    template = (shared / "templates" / "Qwen-Qwen2.5-7B-Instruct.jinja").read_text()
-    template += "{% if messages[-1].role == 'tool' %}<|answer|>{% else %}<|call|>{% endif %}"
-    return write_scripted(
-        stories(shared),
-        tmp_path_factory.mktemp("agent") / "agent.gguf",
-        {"<|call|>": CALL, "<|answer|>": ANSWER},
-        template,
-    )
+    target = tmp_path_factory.mktemp("agent") / "agent.gguf"
+    return calling_model(shared, target, CALL, ANSWER)
 
 
 @pytest.fixture(scope="module")

@@ -11,9 +11,8 @@ import anthropic
 import jsonschema
 import pytest
 from reference.rewrite import rewrite
-from reference.scripted import write_scripted
 from serve.server_process import ServerProcess
-from stories import stories
+from stories import calling_model, stories
 
 import pyslm
 
@@ -78,14 +77,8 @@ def tools_client(
 @pytest.fixture(scope="module")
 def agent(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[anthropic.Anthropic]:
     """A model that thinks and asks for the weather, and then tells it."""
-    template = (shared / "templates" / "Qwen-Qwen3-0.6B.jinja").read_text()
-    template += "{% if messages[-1].role == 'tool' %}<|answer|>{% else %}<|call|>{% endif %}"
-    model = write_scripted(
-        stories(shared),
-        tmp_path_factory.mktemp("agent") / "agent.gguf",
-        {"<|call|>": [*THOUGHTS, *CALL], "<|answer|>": ANSWER},
-        template,
-    )
+    target = tmp_path_factory.mktemp("agent") / "agent.gguf"
+    model = calling_model(shared, target, [*THOUGHTS, *CALL], ANSWER, "Qwen-Qwen3-0.6B")
     server = ServerProcess(model, "--name", "agent")
     with connect(server) as client:
         yield client
