@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import gc
-import os
-import sys
 import time
 import warnings
 from collections.abc import Iterator
@@ -12,8 +10,8 @@ from pathlib import Path
 
 import pytest
 from guide.blocks import OLLAMA_PORT, VLLM_PORTS, Blocks, free_ports
-from guide.tiny_models import NAMES, catalog, files, repository, scripted_model
-from hub.fake_hub import FakeHub, serve
+from guide.serving import Started, serving, set_environment
+from guide.tiny_models import scripted_model
 
 import pyslm.guide
 from pyslm import service
@@ -44,54 +42,19 @@ def samples(shared: Path) -> Path:
     return folder
 
 
-_ABSENT = ("HF_HUB_OFFLINE", "HF_TOKEN", "PYSLM_API_KEY")
-
-
-def _set(patch: pytest.MonkeyPatch, environment: dict[str, str]) -> None:
-    for name in _ABSENT:
-        patch.delenv(name, raising=False)
-    for name, value in environment.items():
-        patch.setenv(name, value)
-
-
 @pytest.fixture(scope="session")
-def started(
-    shared: Path, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[tuple[service.Service, Path, dict[str, str]]]:
+def started(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Started]:
     """A service, which finds the guide's models on a hub, its folder and its environment."""
     folder = tmp_path_factory.mktemp("machine")
-    data = scripted_model(shared, folder)
-    hub = FakeHub(files={repository(name): files(name, data) for name in NAMES})
-    (folder / "catalog.toml").write_text(catalog())
-    names = ("PYSLM_MODELS", "PYSLM_STATE_DIR", "OLLAMA_MODELS", "HF_HUB_CACHE")
-    environment = {name: str(folder / name.lower()) for name in names}
-    environment["PYSLM_CATALOG"] = str(folder / "catalog.toml")
-    environment["OPENAI_API_KEY"] = "none"  # some blocks leave it to the environment
-    # Blocks start "python".
-    environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    with serve(hub):
-        environment["HF_ENDPOINT"] = hub.url
-        with pytest.MonkeyPatch.context() as patch:
-            _set(patch, environment)
-            running = service.start(
-                ["--port", "0", "--threads", "1", "--responses-db", ":memory:", "--no-weight-cache"]
-            )
-        environment["OLLAMA_HOST"] = running.url
-        try:
-            yield running, folder, environment
-        finally:
-            with pytest.MonkeyPatch.context() as patch:
-                _set(patch, environment)
-                service.stop(running)
+    with serving(scripted_model(shared, folder), folder) as found:
+        yield found
 
 
 @pytest.fixture
-def machine(
-    started: tuple[service.Service, Path, dict[str, str]], monkeypatch: pytest.MonkeyPatch
-) -> tuple[service.Service, Path]:
+def machine(started: Started, monkeypatch: pytest.MonkeyPatch) -> tuple[service.Service, Path]:
     """A machine with nothing on it but the service; tests elsewhere know nothing of it."""
     running, folder, environment = started
-    _set(monkeypatch, environment)
+    set_environment(monkeypatch, environment)
     return running, folder
 
 
