@@ -15,6 +15,7 @@ import pytest
 
 from pyslm.chat.tools import tools_of
 from pyslm.finetune.data import Branch, Scene, Scenes, scenes
+from pyslm.finetune.data.branches import joined_and
 from pyslm.finetune.data.files import load_toml
 from pyslm.finetune.data.names import spoken
 
@@ -31,8 +32,18 @@ def _calls(branch: Branch) -> list[dict[str, Any]]:
     return [c["function"] for m in branch.messages for c in m.get("tool_calls") or ()]
 
 
+def _schemas(scene: Scene, name: str) -> dict[str, Any]:
+    (tool,) = (t["function"] for t in scene.tools if t["function"]["name"] == name)
+    schemas: dict[str, Any] = tool["parameters"]["properties"]
+    return schemas
+
+
 def _with_tools(drawn: list[Scene]) -> list[tuple[Scene, Branch]]:
     return [(scene, branch) for scene in drawn for branch in scene.branches if scene.tools]
+
+
+def _plain(value: Any) -> str:
+    return joined_and(list(map(str, value))) if isinstance(value, list) else str(value)
 
 
 def test_same_seed_same_scenes() -> None:
@@ -75,12 +86,15 @@ def test_calls_fit_the_schemas(drawn: list[Scene]) -> None:
 
 
 def test_values_stand_in_the_conversation(drawn: list[Scene]) -> None:
-    """What is to be copied is there; numbers may be words, enumerations may have other letters."""
-    for _, branch in _with_tools(drawn):
+    """What is to be copied is there; numbers may be words, and allowed values may be implied."""
+    for scene, branch in _with_tools(drawn):
         said = " ".join(m["content"] for m in branch.messages if m["role"] == "user")
         words = said.lower().replace("_", " ")
         for call in _calls(branch):
-            for value in call["arguments"].values():
+            schemas = _schemas(scene, call["name"])
+            for key, value in call["arguments"].items():
+                if "enum" in schemas[key]:
+                    continue
                 for item in value if isinstance(value, list) else [value]:
                     if isinstance(item, bool):
                         continue
@@ -110,7 +124,8 @@ def test_answers_are_grounded(drawn: list[Scene]) -> None:
         if branch.category != "asked":
             continue
         facts = json.loads(branch.messages[2]["content"])
-        assert any(f"is {value}." in branch.messages[3]["content"] for value in facts.values())
+        said = branch.messages[3]["content"]
+        assert any(f"is {_plain(value)}." in said for value in facts.values()), (said, facts)
 
 
 def test_unwanted_requests_get_no_call(drawn: list[Scene]) -> None:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
-import itertools
+import json
 import random
-import string
 from collections.abc import Mapping, Sequence
 
-from pyslm.finetune.data.files import Lexicon, load_toml
-from pyslm.finetune.data.spec import Param, ToolSpec
+from pyslm.finetune.data.files import load_toml
+from pyslm.finetune.data.orders import begins_with_verb, is_order
+from pyslm.finetune.data.spec import Param, Template, ToolSpec
 from pyslm.finetune.data.values import Value, Values
 
 __all__ = ["Given", "Requests"]
@@ -33,7 +32,6 @@ class Requests:
         self._rng = rng
         self._values = values
         self._frames: Mapping[str, list[str]] = load_toml("frames.toml")
-        self._verbs = _verbs()
 
     # --- values -------------------------------------------------------------------------------
 
@@ -47,12 +45,33 @@ class Requests:
         if param.schema["type"] == "boolean":
             on = rng.random() < 0.5
             return Value(on, "on" if on else "off")
+        if param.samples and rng.random() < 0.65:
+            text = rng.choice(param.samples)
+            return Value(text, text)
         return self._values.draw(param.maker)
 
-    def arguments(self, tool: ToolSpec, optional: float = 0.4) -> list[Given]:
-        """Values for all required arguments and some of the others."""
+    def arguments(
+        self, tool: ToolSpec, optional: float = 0.4, paraphrase: bool = False
+    ) -> list[Given]:
+        """Values for all required arguments and some of the others: often those of a template."""
+        templates = tool.paras if paraphrase else tool.stems
+        if templates and self._rng.random() < 0.75:
+            template = self._rng.choice(templates)
+            meant = dict(template.implied)
+            return [
+                Given(param, self._meant(param, meant) or self.value(param))
+                for param in tool.params
+                if param.required or param.slot in template.slots or param.slot in meant
+            ]
         chosen = [p for p in tool.params if p.required or self._rng.random() < optional]
         return [Given(param, self.value(param)) for param in chosen]
+
+    def _meant(self, param: Param, implied: Mapping[str, str]) -> Value | None:
+        text = implied.get(param.slot)
+        if text is None:
+            return None
+        is_text = param.schema["type"] == "string"
+        return Value(text if is_text else json.loads(text), text)
 
     # --- requests -----------------------------------------------------------------------------
 
@@ -60,44 +79,73 @@ class Requests:
         """A whole request."""
         act = self.act(tool, given, paraphrase)
         first_word = act.split(" ", 1)[0].lower().rstrip(",")
+        as_order = is_order if tool.stems else begins_with_verb
         if act[0] == " ":  # a question about a thing
             text = act[1:]
+        elif act[-1] in "?!.":
+            text = act
         elif first_word in self._frames["question_words"] or "'s " in act[:8]:
             text = act + self._rng.choice(("?", "?", "?", ""))
-        elif first_word in self._verbs:
+        elif as_order(act):
             text = self._rng.choice(self._frames["orders"]).format(act=act)
         else:
-            text = act + self._rng.choice((".", "", "!"))
+            text = act + self._rng.choice((".", ".", "", "", "!"))
         text = self._rng.choice(self._frames["openers"]) + text
-        return text[0].upper() + text[1:] if self._rng.random() < 0.8 else text
+        if text[-1] in ".?!" and self._rng.random() < 0.12:
+            text += self._rng.choice(self._frames["closers"])
+        return text[0].upper() + text[1:] if self._rng.random() < 0.75 else text
 
-    def act(self, tool: ToolSpec, given: Sequence[Given], paraphrase: bool = False) -> str:
-        """The heart of it: an order, or a question; one with a space before it is complete."""
+    def act(
+        self,
+        tool: ToolSpec,
+        given: Sequence[Given],
+        paraphrase: bool = False,
+        orders: bool = False,
+    ) -> str:
+        """The heart of it, an order or a question; one with a space before it is complete.
+
+        With `orders`, templates that are none are passed over.
+        """
         rng = self._rng
         things = tool.para_things if paraphrase else tool.things
-        acts = (tool.para_acts or tool.paras) if paraphrase else (tool.acts or tool.stems)
         templates = tool.paras if paraphrase else tool.stems
-        fitting = _fitting(templates, given)
-        if fitting and rng.random() < 0.85:
-            template = rng.choice(fitting)
-            return self._filled(template, given)
+        if orders:
+            things, templates = (), [t for t in templates if is_order(t.text)]
+        fitting = _fitting(templates, given, tool)
+        if fitting and rng.random() < 0.92:
+            return self._filled(self._best(fitting), given)
         if things and rng.random() < 0.5:
             question = rng.choice(self._frames["questions"])
             thing = f"{rng.choice(things)} {self._details(given, tool)}".strip()
             return " " + question.format(thing=thing)
-        acts = tuple(_fitting(acts, given)) or tool.acts
+        acts = (paraphrase and tool.para_acts) or tool.acts
         if tool.nouns and given:
-            return self._arranged(rng.choice(acts), tool, given, paraphrase)
-        return self._filled(rng.choice(acts), given)
+            return self._arranged(rng.choice(acts), tool, given, paraphrase, orders)
+        return f"{rng.choice(acts)} {self._details(given, tool)}".strip()
 
-    def _arranged(self, act: str, tool: ToolSpec, given: Sequence[Given], paraphrase: bool) -> str:
+    def _best(self, fitting: Sequence[Template]) -> Template:
+        """Mostly one that says most of the arguments in its own words."""
+        if self._rng.random() < 0.25:
+            return self._rng.choice(fitting)
+        most = max(len(t.slots) + len(t.implied) for t in fitting)
+        return self._rng.choice([t for t in fitting if len(t.slots) + len(t.implied) == most])
+
+    def _arranged(
+        self, act: str, tool: ToolSpec, given: Sequence[Given], paraphrase: bool, orders: bool
+    ) -> str:
         """An order for an invented tool, with its arguments before, inside or after."""
         rng = self._rng
         rest = list(given)
         nouns = tool.nouns[1:] if paraphrase else tool.nouns[:1]
-        if rest and nouns and rng.random() < 0.1:
+        if rest and nouns and rng.random() < 0.1 and not orders:
             frame = rng.choice(self._frames["nominal"])
             return " " + frame.format(t=rng.choice(nouns), d=self._details(rest, tool))
+        who = [g for g in rest if g.param.maker == "person"]
+        if who and rng.random() < 0.3 and not orders:
+            rest.remove(who[0])
+            frame = rng.choice(self._frames["subjects"])
+            said = who[0].value.said
+            return f" {frame.format(who=said, act=act)} {self._details(rest, tool)}".rstrip()
         noun = next((n for n in tool.nouns if act.endswith(f" {n}")), "")
         inner = [g for g in given if self._goes_before_nouns(g)]
         if inner and noun and rng.random() < 0.3:
@@ -117,12 +165,22 @@ class Requests:
         is_word = given.param.maker in ("choice", "thing", "word", "title", "city")
         return given.value.data is True or is_word
 
-    def _filled(self, template: str, given: Sequence[Given]) -> str:
-        """The template with its places filled, and what it has no place for added."""
-        places = {name for _, name, _, _ in string.Formatter().parse(template) if name}
-        inside = {g.param.slot: self._inline(g) for g in given if g.param.slot in places}
-        rest = [g for g in given if g.param.slot not in places]
-        return f"{template.format(**inside)} {self._details(rest, None)}".strip()
+    def _filled(self, template: Template, given: Sequence[Given]) -> str:
+        """The template with its places filled, and what it does not say added."""
+        inside = {
+            g.param.slot: g.value.said
+            if f'{{{g.param.slot}}}"' in template.text  # the template has its quotes
+            else self._inline(g)
+            for g in given
+            if g.param.slot in template.slots
+        }
+        said = {*inside, *(slot for slot, _ in template.implied)}
+        text = template.text.format(**inside)
+        rest = [g for g in given if g.param.slot not in said]
+        if not rest:
+            return text
+        end = text[-1] if text[-1] in "?!." else ""
+        return f"{text.removesuffix(end)} {self._details(rest, None)}{end}"
 
     def _inline(self, given: Given) -> str:
         said = given.value.said
@@ -165,23 +223,28 @@ class Requests:
         return carrier.format(n=param.words, v=text, q=self._quoted(said))
 
 
-@functools.cache
-def _verbs() -> frozenset[str]:
-    """Words with which an order begins."""
-    groups = itertools.chain(*load_toml("actions.toml").values())
-    known = {word.split()[0] for group in groups for word in group.split("|")}
-    return frozenset(
-        known
-        | {word.word for word in Lexicon.load().verbs}
-        | set(load_toml("frames.toml")["verbs"])
-    )
+def _fitting(
+    templates: Sequence[Template], given: Sequence[Given], tool: ToolSpec
+) -> list[Template]:
+    """Those whose places can all be filled, and which imply nothing that is not meant.
+
+    Where a required argument is not given, templates are cut short.
+    """
+    values = {g.param.slot: g.value.data for g in given}
+    absent = [p.slot for p in tool.params if p.required and p.slot and p.slot not in values]
+    found: list[Template] = []
+    for template in templates:
+        cut: Template | None = template
+        for slot in absent:
+            cut = cut.without(slot) if cut and slot in cut.slots else cut
+        if (
+            cut
+            and cut.slots <= values.keys()
+            and all(slot in values and _same(values[slot], text) for slot, text in cut.implied)
+        ):
+            found.append(cut)
+    return found
 
 
-def _fitting(templates: Sequence[str], given: Sequence[Given]) -> list[str]:
-    """Those whose places can all be filled."""
-    slots = {g.param.slot for g in given}
-    return [
-        template
-        for template in templates
-        if all(name in slots for _, name, _, _ in string.Formatter().parse(template) if name)
-    ]
+def _same(value: object, text: str) -> bool:
+    return (value if isinstance(value, str) else json.dumps(value)) == text

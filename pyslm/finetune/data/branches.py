@@ -34,7 +34,7 @@ class Branches:
 
     def call(self, tool: ToolSpec, paraphrase: bool = False) -> Branch:
         """One request, one call."""
-        given = self._requests.arguments(tool)
+        given = self._requests.arguments(tool, paraphrase=paraphrase)
         text = self._requests.request(tool, given, paraphrase)
         category = "call_paraphrased" if paraphrase else "call"
         return Branch(category, (_user(text), _calls((tool, given))))
@@ -42,7 +42,7 @@ class Branches:
     def several(self, tools: Sequence[ToolSpec]) -> Branch:
         """Two or three calls in one turn."""
         wanted = [(tool, self._requests.arguments(tool, optional=0.2)) for tool in tools]
-        acts = [self._requests.act(tool, given).strip(" .?") for tool, given in wanted]
+        acts = [self._requests.act(tool, given, orders=True).strip(" .?") for tool, given in wanted]
         text = acts[-1]
         for act in reversed(acts[:-1]):
             text = self._rng.choice(self._frames["both"]).format(a=act, b=text)
@@ -98,8 +98,9 @@ class Branches:
 
     def answer(self, tool: ToolSpec) -> Branch:
         """A call, its result, and the answer from it."""
-        given = self._requests.arguments(tool)
-        text = self._requests.request(tool, given, self._rng.random() < 0.3)
+        paraphrase = self._rng.random() < 0.3
+        given = self._requests.arguments(tool, paraphrase=paraphrase)
+        text = self._requests.request(tool, given, paraphrase)
         return Branch("answer", (_user(text), _calls((tool, given)), *self._answered(tool)))
 
     def _answered(self, tool: ToolSpec) -> tuple[Message, Message]:
@@ -110,7 +111,9 @@ class Branches:
             ).said
             text = text[0].upper() + text[1:]
             return _result(text), _says(text if text[-1] in ".!?" else text + ".")
-        facts = {key: self._values.draw(maker).data for key, maker in tool.gives}
+        if rng.random() < 0.1:
+            return self._listed()
+        facts = {key: self._fact(maker) for key, maker in tool.gives}
         if rng.random() < 0.1:
             facts["items"] = [self._values.word() for _ in range(rng.randint(1, 4))]
         elif rng.random() < 0.1:
@@ -120,7 +123,24 @@ class Branches:
         text = joined_and(said)
         return _result(self._written(facts)), _says(f"{start}{text[0].upper()}{text[1:]}.")
 
-    def _written(self, result: Mapping[str, Any]) -> str:
+    def _fact(self, maker: str) -> Any:
+        data = self._values.draw(maker).data
+        if maker == "money" and self._rng.random() < 0.3:
+            return f"${data:.2f}"
+        return data
+
+    def _listed(self) -> tuple[Message, Message]:
+        """A result that is a list: of texts, perhaps none."""
+        rng = self._rng
+        kinds = rng.choice((("code", "thing"), ("title",), ("moment",), ("person",), ("thing",)))
+        items = []
+        for _ in range(rng.choice((0, 1, 2, 2, 3, 3, 4, 5))):
+            text = " ".join(str(self._values.draw(kind).data) for kind in kinds)
+            items.append(f"{text}: {self._fact('money')}" if kinds[0] == "code" else text)
+        said = f"{joined_and(items)}." if items else str(self._frames["nothing"])
+        return _result(self._written(items)), _says(said[0].upper() + said[1:])
+
+    def _written(self, result: Mapping[str, Any] | Sequence[Any]) -> str:
         """As JSON: some programs write it with spaces, some without."""
         separators = self._rng.choice(((", ", ": "), (",", ":")))
         return json.dumps(result, ensure_ascii=False, separators=separators)
@@ -139,7 +159,7 @@ class Branches:
         ):
             facts[key] = self._values.draw(maker).data
         key = rng.choice(list(facts))
-        text = self._requests.act(tool, given).strip(" .?")
+        text = self._requests.act(tool, given, orders=True).strip(" .?")
         ask = rng.choice(
             (
                 "{a} and tell me the {k}.",
@@ -203,9 +223,12 @@ class Branches:
 
     def none(self, other: ToolSpec) -> Branch:
         """A request for a tool that is not there."""
-        text = self._requests.request(
-            other, self._requests.arguments(other), self._rng.random() < 0.4
-        )
+        if self._rng.random() < 0.1:
+            text = self._rng.choice(self._frames["chat"])
+        else:
+            paraphrase = self._rng.random() < 0.4
+            given = self._requests.arguments(other, paraphrase=paraphrase)
+            text = self._requests.request(other, given, paraphrase)
         return Branch("none", (_user(text), _says(str(self._frames["no_tool"]))))
 
     def talk(self) -> Branch:

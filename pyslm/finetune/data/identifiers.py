@@ -39,6 +39,7 @@ class Identifiers:
             f"{self.letters(rng.randint(1, 3))}{number}",
             self.letters(rng.randint(4, 9), "0123456789abcdef"),
             f"{self.invented()}_{number}", f"{self.letters(3)}/{number}",
+            f"{self.word()}-{self.word()}-{self.letters(1, digits)}",
         )  # fmt: skip
         return rng.choice(forms)
 

@@ -3,10 +3,55 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
+import re
 from collections.abc import Mapping
 from typing import Any
 
-__all__ = ["Branch", "OwnData", "Param", "Scene", "ToolSpec"]
+__all__ = ["Branch", "OwnData", "Param", "Scene", "Template", "ToolSpec"]
+
+_PLACE = re.compile(r"\{(\w+)\}")
+_BEFORE = (
+    "for|to|at|in|of|on|with|by|from|near|called|named|titled|about|number|as|saying|via|into|onto|"
+    "over|under|using|the|is"
+)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Template:
+    """A request with places for arguments.
+
+    Attributes:
+        text: "{slot}" stands for a value.
+        slots: of the places.
+        implied: slots with the values, as JSON, that the words mean: ("large", "true").
+    """
+
+    text: str
+    slots: frozenset[str]
+    implied: tuple[tuple[str, str], ...] = ()
+
+    @classmethod
+    def read(cls, line: str) -> Template:
+        """From "text | key=value; key=value"."""
+        text, _, implied = line.partition(" | ")
+        pairs = (part.strip().partition("=") for part in implied.split(";") if part.strip())
+        slots = frozenset(_PLACE.findall(text))
+        return cls(text, slots, tuple((key, value) for key, _, value in pairs))
+
+    def without(self, slot: str) -> Template | None:
+        """Where the place stands at an end: the same without it."""
+        return _without(self, slot)
+
+
+@functools.lru_cache(maxsize=20_000)
+def _without(template: Template, slot: str) -> Template | None:
+    place = re.escape(f"{{{slot}}}")
+    text = re.sub(rf"[,:;]?(?: (?:{_BEFORE}))* [\"']?{place}[\"']?(\??)$", r"\1", template.text)
+    text = re.sub(rf"^{place}[,:]? (?=\w+ing\b|(?:a|the) )", "", text)
+    if text == template.text or " " not in text:
+        return None
+    return Template(text, template.slots - {slot}, template.implied)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -20,6 +65,7 @@ class Param:
         maker: the function of `Values` that makes its values; "choice" and "flag" have none.
         carriers: phrases that bring a value into a request.
         schema: the JSON schema of the value.
+        samples: likely values of a text, beside what the maker makes.
     """
 
     slot: str
@@ -29,6 +75,7 @@ class Param:
     carriers: tuple[str, ...]
     schema: Mapping[str, Any]
     required: bool
+    samples: tuple[str, ...] = ()
 
     @property
     def is_text(self) -> bool:
@@ -43,7 +90,7 @@ class ToolSpec:
     Attributes:
         topic: two tools of the same topic never meet in a scene.
         acts: what it does, as orders without arguments ("send an e-mail").
-        stems: requests that share words with name or description; `{slot}` stands for a value.
+        stems: requests that share words with name or description.
         paras: requests that share none.
         nouns: what it is about, in its own words and in others.
         things: what it answers ("weather"), for questions; empty for tools that do something.
@@ -57,8 +104,8 @@ class ToolSpec:
     params: tuple[Param, ...]
     acts: tuple[str, ...]
     para_acts: tuple[str, ...]
-    stems: tuple[str, ...]
-    paras: tuple[str, ...]
+    stems: tuple[Template, ...]
+    paras: tuple[Template, ...]
     nouns: tuple[str, ...]
     things: tuple[str, ...]
     para_things: tuple[str, ...]

@@ -1,0 +1,41 @@
+"""Which texts are orders: "send a letter", and not "letter to Ann" or "order 12 is late"."""
+
+from __future__ import annotations
+
+import functools
+import itertools
+
+from pyslm.finetune.data.files import Lexicon, load_toml
+
+__all__ = ["begins_with_verb", "is_order"]
+
+_AFTER_VERB = frozenset(
+    {"a", "an", "the", "my", "our", "your", "his", "her", "this", "that", "these", "those", "all",
+     "any", "some", "me", "us", "it", "them", "up", "on", "off", "out", "in", "down", "for", "to",
+     "at", "with", "every", "each", "everything", "everyone", "another"}
+)  # fmt: skip
+
+
+def begins_with_verb(text: str) -> bool:
+    """Whether the first word can be a verb."""
+    return text.split(" ", 1)[0].lower().rstrip(",") in _verbs()
+
+
+def is_order(text: str) -> bool:
+    """Whether it begins with a verb and goes on as orders do."""
+    first, _, rest = text.partition(" ")
+    if first.lower() not in _actions():
+        return False
+    return rest.split(" ", 1)[0].lower() in _AFTER_VERB or rest.startswith(("{", '"'))
+
+
+@functools.cache
+def _actions() -> frozenset[str]:
+    groups = itertools.chain(*load_toml("actions.toml").values())
+    known = {word.split()[0] for group in groups for word in group.split("|")}
+    return frozenset(known | set(load_toml("frames.toml")["verbs"]))
+
+
+@functools.cache
+def _verbs() -> frozenset[str]:
+    return _actions() | {word.word for word in Lexicon.load().verbs}
