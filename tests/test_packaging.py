@@ -68,6 +68,8 @@ def test_wheel_holds_the_package_and_nothing_else() -> None:
         "pyslm/hub/catalog.toml",
         "pyslm/finetune/nano.jinja",
         "pyslm/finetune/data/lexicon.tsv",
+        "pyslm/finetune/data/meanings.npz",
+        "pyslm/finetune/data/tools/everyday.toml",
         "pyslm/finetune/evaluation/heldout.toml",
     ):
         assert needed in files

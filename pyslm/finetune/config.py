@@ -14,13 +14,13 @@ __all__ = ["PRESETS", "ModelConfig", "TrainConfig", "preset"]
 class ModelConfig:
     """A qwen3-shaped decoder; sizes in elements, context in tokens."""
 
-    vocab_size: int = 4096
+    vocab_size: int = 6144
     hidden: int = 192
     layers: int = 6
     ffn: int = 512
-    heads: int = 4
-    kv_heads: int = 2
-    head_dim: int = 32
+    heads: int = 3
+    kv_heads: int = 3
+    head_dim: int = 64
     context_length: int = 4096
     rope_theta: float = 10_000.0
     norm_eps: float = 1e-6
@@ -45,13 +45,14 @@ class TrainConfig:
     """Each so many steps has rows four times as long, and a quarter as many."""
     tools_begin: int = 2
     tools_end: int = 8
-    """Most tools in a scene: grows from the first to the second over the first half."""
+    """Most tools in a scene: grows from the first to the second over the first `grow_steps`."""
+    grow_steps: int = 2000
     seed: int = 0
     muon_lr: float = 0.02
     adam_lr: float = 3e-3
     weight_decay: float = 0.01
     warmup_steps: int = 50
-    decay_share: float = 0.3
+    decay_share: float = 0.7
     """The last part of the training, in which the learning rate falls to zero (WSD schedule)."""
     request_weight: float = 0.1
     """Loss of what users and tools say, beside 1 for what the model says."""
@@ -62,13 +63,16 @@ class TrainConfig:
     compiled: bool = False
     """Through `torch.compile`, which takes a minute and a C++ compiler."""
     checkpoint_seconds: float = 120.0
-    log_every: int = 10
+    log_every: int = 20
 
 
 PRESETS: dict[str, tuple[ModelConfig, TrainConfig]] = {
-    "nano": (ModelConfig(), TrainConfig(steps=20_000, mixed_precision=True, compiled=True)),
+    "nano": (
+        ModelConfig(),
+        TrainConfig(steps=20_000, mixed_precision=True, compiled=True),
+    ),
     "nano-gpu": (
-        ModelConfig(hidden=256, layers=8, ffn=704, head_dim=64),
+        ModelConfig(hidden=256, layers=8, ffn=640),
         TrainConfig(
             steps=20_000,
             rows=64,

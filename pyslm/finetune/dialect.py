@@ -17,8 +17,8 @@ __all__ = ["CONTROL", "END", "PAD", "Piece", "chat_template", "write_messages", 
 END = "<|end|>"
 PAD = "<|pad|>"
 CONTROL = (
-    PAD, END, "<|system|>", "<|tool|>", "<|user|>", "<|assistant|>", "<|result|>", "<tool_call>",
-    "</tool_call>",
+    PAD, END, "<|system|>", "<|tool|>", "<|name|>", "<|user|>", "<|assistant|>", "<|result|>",
+    "<tool_call>", "</tool_call>",
 )  # fmt: skip
 """The control tokens, which have the first ids."""
 
@@ -46,6 +46,10 @@ def write_prefix(system: str | None, tools: tuple[dict[str, Any], ...]) -> Itera
     for tool in tools:
         yield Piece("<|tool|>", True, False)
         yield Piece(_tool_text(tool["function"]), False, False)
+        # The name comes last: what stands before it is known where it is read, and it is the name
+        # that a call begins with.
+        yield Piece("<|name|>", True, False)
+        yield Piece(tool["function"]["name"], False, False)
 
 
 def write_messages(messages: tuple[dict[str, Any], ...]) -> Iterator[Piece]:
@@ -78,8 +82,7 @@ def _assistant(message: Mapping[str, Any]) -> Iterator[Piece]:
 
 
 def _tool_text(function: Mapping[str, Any]) -> str:
-    described = function.get("description")
-    lines = [f"{function['name']}: {described}" if described else function["name"]]
+    lines = [function.get("description") or ""]
     parameters = function.get("parameters") or {}
     required = parameters.get("required") or ()
     for key, schema in (parameters.get("properties") or {}).items():

@@ -10,6 +10,8 @@ from pyslm.finetune.config import ModelConfig
 
 __all__ = ["Nano", "attention_mask"]
 
+_MEANING = 0.3  # about as long as the random vector of a token
+
 
 def attention_mask(scene: Tensor, branch: Tensor) -> Tensor:
     """Who sees whom, bool [rows, 1, tokens, tokens]; see `packing`."""
@@ -109,6 +111,12 @@ class Nano(nn.Module):
                 weight.zero_()
             else:
                 weight.normal_(0.0, 0.02 if name.startswith("embed") else weight.shape[1] ** -0.5)
+
+    @torch.no_grad()
+    def give_meanings(self, meanings: Tensor) -> None:
+        """Adds vectors of words, [vocab, dimensions], to the first channels of the embedding."""
+        channels = min(meanings.shape[1], self.config.hidden)
+        self.embed_tokens.weight[:, :channels] += _MEANING * meanings[:, :channels]
 
     def forward(self, tokens: Tensor, position: Tensor, mask: Tensor) -> Tensor:
         """Hidden states after the last norm, [rows, tokens, hidden]."""

@@ -26,6 +26,7 @@ from pyslm.finetune.vocabulary import NanoVocabulary
 
 __all__ = ["Batch", "Rows", "batch_of_step", "encode_pieces", "num_tokens"]
 
+_BRANCHES = 10  # of a scene: more share its tools, fewer show more tools
 _MIN_SPACE = 96  # tokens left in a row that are not worth another scene
 
 
@@ -153,14 +154,14 @@ def batch_of_step(
         config.long_row_every > 0 and step % config.long_row_every == config.long_row_every - 1
     )
     scale = 4 if is_long and config.rows >= 4 else 1
-    progress = min(1.0, 2 * step / max(config.steps, 1))
+    progress = min(1.0, step / max(config.grow_steps, 1))
     span = config.tools_end - config.tools_begin
     # Four times the tools in a row four times as long: else no scene would reach far positions.
     most = round(config.tools_begin + progress * span) * scale
 
     def draw() -> Iterator[Scene]:
         while True:
-            yield source.draw(most, num_branches=6, min_tools=most // 2 if scale > 1 else 1)
+            yield source.draw(most, _BRANCHES, min_tools=most // 2 if scale > 1 else 1)
 
     rows = Rows(
         vocabulary,

@@ -103,6 +103,8 @@ class Trainer:
         self.model = Nano(model)
         if start is not None:
             self.model.load_state_dict(dict(start))
+        else:
+            self.model.give_meanings(torch.from_numpy(self.vocabulary.meanings()))
         self.model = self.model.to(self.device)
         self.optimizers = _optimizers(self.model, train)
         self.step = 0
@@ -201,11 +203,24 @@ class Trainer:
         losses, weights, categories = self._losses(batch)
         loss = (losses * weights).sum() / weights.sum()
         loss.backward()
+        self._leave_others(batch)
         nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
         for optimizer in self.optimizers:
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
         meter.add(batch, losses.detach(), categories)
+
+    def _leave_others(self, batch: Batch) -> None:
+        """Tokens that are not in the batch stay as they are.
+
+        As words that never came they would else be pushed away from all others, a step of full
+        length each time, for Adam knows no small ones.
+        """
+        gradient = self.model.embed_tokens.weight.grad
+        assert gradient is not None
+        seen = torch.zeros(len(gradient), 1, device=gradient.device)
+        seen[self._put(batch.tokens[batch.scene >= 0]).long()] = 1
+        gradient.mul_(seen)
 
     def _losses(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
         """Cross entropy, weight and category of each token that is learned, [learned]."""

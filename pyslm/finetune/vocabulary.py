@@ -14,10 +14,13 @@ import json
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+import numpy as np
+import numpy.typing as npt
 from tokenizers import Regex, Tokenizer, models, pre_tokenizers, trainers
 
 from pyslm.finetune.data import Scene, scenes
 from pyslm.finetune.data.files import Lexicon
+from pyslm.finetune.data.meanings import Meanings
 from pyslm.finetune.dialect import CONTROL, write_messages, write_prefix
 from pyslm.tokenizer.bpe import build
 from pyslm.tokenizer.vocabulary import TokenType
@@ -38,6 +41,8 @@ _JSON_MERGES = (
 )  # fmt: skip
 _TRAINING_SCENES = 5000
 _GLOSS_REPEATS = 3  # so that plain English is not drowned by requests
+_MOST_REPEATS = 200
+_WHOLE_WORD = 1e5
 
 
 class NanoVocabulary:
@@ -73,7 +78,8 @@ class NanoVocabulary:
             show_progress=False,
         )
         drawn = itertools.islice(scenes(seed), num_scenes)
-        tokenizer.train_from_iterator(itertools.chain(_texts(drawn), _glosses()), trainer)
+        texts = itertools.chain(_texts(drawn), _glosses(), _words())
+        tokenizer.train_from_iterator(texts, trainer)
         model = json.loads(tokenizer.to_str())["model"]
         learned = sorted(model["vocab"], key=model["vocab"].__getitem__)
         merges = [merge if isinstance(merge, str) else " ".join(merge) for merge in model["merges"]]
@@ -88,6 +94,28 @@ class NanoVocabulary:
         data = {"tokens": self.tokens, "merges": self.merges}
         path.write_text(json.dumps(data, ensure_ascii=False), encoding="utf-8")
 
+    def meanings(self) -> npt.NDArray[np.float32]:
+        """What tokens have to do with each other, float32 [tokens, dimensions].
+
+        A token's vector is the mean of those of the words that it is, or is in: of length 1 where
+        it is a word, near 0 where it stands in words of all kinds.
+        """
+        meanings = Meanings.load()
+        sums = np.zeros((len(self.tokens), meanings.vectors.shape[1]), np.float32)
+        weights = np.zeros(len(self.tokens), np.float32)
+        capitals = [word.capitalize() for word in meanings.words]
+        for words in (meanings.words, capitals):
+            for ids, vector, count in zip(
+                self.encode(list(words)), meanings.vectors, meanings.counts, strict=True
+            ):
+                # A word that is a token counts for that token as much as all that it is a part of.
+                weight = count if len(ids) > 1 else _WHOLE_WORD
+                for token in ids:
+                    sums[token] += weight * vector
+                    weights[token] += weight
+        means: npt.NDArray[np.float32] = sums / np.maximum(weights, 1.0)[:, None]
+        return means
+
     def encode(self, texts: list[str]) -> list[list[int]]:
         """Token ids of texts without control tokens."""
         return [
@@ -99,6 +127,13 @@ def _glosses() -> Iterator[str]:
     lexicon = Lexicon.load()
     for word in (*lexicon.nouns, *lexicon.verbs, *lexicon.adjectives):
         yield from itertools.repeat(f"{word.word} {word.gloss}", _GLOSS_REPEATS)
+
+
+def _words() -> Iterator[str]:
+    """So that frequent words are tokens even where the generator seldom says them."""
+    meanings = Meanings.load()
+    for word, count in zip(meanings.words, meanings.counts, strict=True):
+        yield from itertools.repeat(word, min(count, _MOST_REPEATS))
 
 
 def _texts(drawn: Iterable[Scene]) -> Iterator[str]:

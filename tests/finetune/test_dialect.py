@@ -91,13 +91,13 @@ def test_schemas_of_any_kind_are_told() -> None:
     tools = [{"type": "function", "function": function}]
     text = ChatTemplate(chat_template()).render([{"role": "user", "content": "x"}], tools=tools)
     described = text.partition("<|user|>")[0].splitlines()
-    assert described[:2] == ["<|tool|>f", "box?: {w: number}"]
+    assert described[:2] == ["<|tool|>", "box?: {w: number}"]
     assert json.loads(described[2].removeprefix("any?: ")) == parameters["properties"]["any"]
-    assert described[3:] == ["list?: array", "codes?: 1|2"]
+    assert described[3:] == ["list?: array", "codes?: 1|2<|name|>f"]
     assert "".join(piece.text for piece in write_prefix(None, tuple(tools))) == "\n".join(described)
 
 
 def test_a_tool_without_parameters() -> None:
     tools = [{"type": "function", "function": {"name": "now", "description": "It is now."}}]
     text = ChatTemplate(chat_template()).render([{"role": "user", "content": "x"}], tools=tools)
-    assert text == "<|tool|>now: It is now.<|user|>x<|assistant|>"
+    assert text == "<|tool|>It is now.<|name|>now<|user|>x<|assistant|>"

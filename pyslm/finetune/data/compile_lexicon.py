@@ -20,7 +20,7 @@ _POS = {"noun": ("n", "1", 4000), "verb": ("v", "2", 900), "adj": ("a", "3", 700
 # Tags, plants and diseases make poor tools; what an agent is asked about are things and acts.
 _NOUN_TOPICS = frozenset((4, 5, 6, 9, 10, 11, 13, 14, 15, 17, 18, 20, 21, 25, 26, 27, 28))
 # Words that insult, or of which nobody wants to read in a tool's description.
-_UNFIT = re.compile(
+UNFIT = re.compile(
     r"offensive|vulgar|slang|disparag|derogat|obscen|skin|ethnic|black person|sexual|genital"
     r"|intercourse|prostitut|whore|brothel|breast|excre|feces|urin|menstru|nazi|hitler|fascist|terroris|murder"
     r"|slave|suicid|\brape|bastard|asshole|dickhead|shit|bitch|slut|pimp|negr|nigg|jew|christ|muslim|islam"
@@ -55,7 +55,7 @@ def _rows(letter: str, senses: dict[str, _Sense], first: dict[str, str], limit: 
         sense = senses[offset]
         if letter == "n" and sense.topic not in _NOUN_TOPICS:
             continue
-        if _UNFIT.search(" ".join((word, *sense.words, sense.gloss)).lower()):
+        if UNFIT.search(" ".join((word, *sense.words, sense.gloss)).lower()):
             continue
         others = [w for w in sense.words if w != word and re.fullmatch(r"[a-z]+( [a-z]+)?", w)]
         above = senses[sense.hypernym].words[0] if sense.hypernym in senses else ""

@@ -16,13 +16,13 @@ from pyslm.finetune.data.values import Values
 __all__ = ["CATEGORIES", "Scenes", "scenes"]
 
 CATEGORIES = {
-    "call": 30, "call_paraphrased": 16, "several": 10, "both_answered": 2, "missing": 8, "none": 10,
-    "talk": 2, "answer": 8, "asked": 4, "failed": 2, "again": 3,
+    "call": 28, "call_paraphrased": 22, "several": 12, "both_answered": 2, "missing": 12,
+    "none": 14, "talk": 2, "answer": 6, "asked": 3, "failed": 2, "again": 3,
 }  # fmt: skip
 """Weights of the kinds of conversations about tools; routing has scenes of its own."""
 _CATALOG = 0.7
 _CONVERSATIONS = 0.5
-_ROUTING = 0.16
+_ROUTING = 0.22
 _TALK_ALONE = 0.02
 
 
@@ -42,7 +42,7 @@ class Scenes:
         self._routing = Routing(rng, self._values, self._box, requests)
         self._systems: list[str] = load_toml("frames.toml")["systems"]["plain"]
 
-    def draw(self, max_tools: int = 8, num_branches: int = 6, min_tools: int = 1) -> Scene:
+    def draw(self, max_tools: int = 8, num_branches: int = 8, min_tools: int = 1) -> Scene:
         """One scene; those with tools have from `min_tools` to `max_tools`, rather few."""
         rng = self._rng
         if self._conversations and rng.random() < _CONVERSATIONS:
@@ -108,13 +108,15 @@ class Scenes:
         nouns = Lexicon.load().nouns
         return text.format(
             date=self._values.draw("date").said,
+            city=self._values.draw("city").said,
+            clock=self._values.draw("clock").said,
             name=rng.choice((self._values.invented().capitalize(), self._values.pick("last"))),
             noun=rng.choice(nouns).word,
             noun2=rng.choice(nouns).word,
         )
 
 
-def scenes(seed: int, max_tools: int = 8, num_branches: int = 6) -> Iterator[Scene]:
+def scenes(seed: int, max_tools: int = 8, num_branches: int = 8) -> Iterator[Scene]:
     """All scenes of a seed, one after the other, without end."""
     source = Scenes(seed)
     while True:

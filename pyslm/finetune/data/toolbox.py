@@ -1,20 +1,23 @@
-"""Makes tools: those of `domains.toml` in other words each time, and invented ones."""
+"""Makes tools: those that are about something, and invented ones."""
 
 from __future__ import annotations
 
-import dataclasses
 import random
-from collections.abc import Sequence
-from typing import Any
 
+from pyslm.finetune.data.domain_tools import DomainTools
 from pyslm.finetune.data.files import Lexicon, Word, load_toml
+from pyslm.finetune.data.meanings import Meanings, near_words
 from pyslm.finetune.data.names import identifier, spoken
-from pyslm.finetune.data.spec import Param, ToolSpec
+from pyslm.finetune.data.params import Params, distinct
+from pyslm.finetune.data.spec import ToolSpec
 from pyslm.finetune.data.values import Values
 
 __all__ = ["Toolbox"]
 
+_DOMAIN_SHARE = 0.6
 _INVENTED_WORDS = 0.1
+_ANY_WORDS = 0.4  # and those that are invented
+_MOST_NEAR = 4  # words that have to do with a tool's, for requests in other words
 _NUM_PARAMS = (0, 1, 1, 2, 2, 3, 4)
 _RESULT_KINDS = (
     "code",
@@ -37,66 +40,29 @@ class Toolbox:
         self._rng = rng
         self._values = values
         self._lexicon = Lexicon.load()
-        self._kinds: dict[str, Any] = load_toml("kinds.toml")
-        self._choices = load_toml("choices.toml")["choice"]
-        self._domains: list[dict[str, Any]] = load_toml("domains.toml")["tool"]
+        self._params = Params(rng, values)
+        self._domains = DomainTools(rng, self._params)
         actions = load_toml("actions.toml")
         self._asks = [group.split("|") for group in actions["asks"]]
         self._does = [group.split("|") for group in actions["does"]]
         self._frames: list[str] = load_toml("frames.toml")["descriptions"]
 
-    def draw(self, count: int, domain_share: float = 0.4) -> list[ToolSpec]:
+    def draw(self, count: int, domain_share: float = _DOMAIN_SHARE) -> list[ToolSpec]:
         """`count` tools of different topics; some of them share a verb or a noun."""
         tools: list[ToolSpec] = []
-        topics: set[str] = set()
+        topics: list[set[str]] = []
         related: tuple[list[str], Word] | None = None
         while len(tools) < count:
             if self._rng.random() < domain_share:
-                tool = self._of_domain(self._rng.choice(self._domains))
+                tool = self._domains.draw()
             else:
                 tool, related = self._invented(related if self._rng.random() < 0.3 else None)
-            if tool.topic not in topics and tool.name not in {t.name for t in tools}:
-                topics.add(tool.topic)
+            topic = set(spoken(tool.topic).split())
+            is_new = tool.name not in {t.name for t in tools}
+            if is_new and not any(_alike(topic, other) for other in topics):
+                topics.append(topic)
                 tools.append(tool)
         return tools
-
-    # --- tools of domains.toml ----------------------------------------------------------------
-
-    def _of_domain(self, domain: dict[str, Any]) -> ToolSpec:
-        rng = self._rng
-        params = [self._domain_param(text) for text in domain["params"]]
-        name = rng.choice(domain["names"])
-        if rng.random() < 0.3:
-            name = identifier(spoken(name).split(), rng)
-        about = rng.choice(domain["about"])
-        act = domain["about"][0].rstrip(".")
-        return ToolSpec(
-            topic=domain["names"][0],
-            name=name,
-            description="" if rng.random() < 0.05 else about,
-            params=tuple(_distinct(params)),
-            acts=(act[0].lower() + act[1:],),
-            para_acts=(),
-            stems=tuple(domain["stem"]),
-            paras=tuple(domain["para"]),
-            nouns=(),
-            things=(),
-            para_things=(),
-            gives=tuple((key, self._maker(kind)) for key, _, kind in
-                        (text.partition("=") for text in domain["gives"])),
-        )  # fmt: skip
-
-    def _domain_param(self, text: str) -> Param:
-        slot, _, kind = text.partition("=")
-        required = not kind.endswith("?")
-        kind, _, topic = kind.rstrip("?").partition(":")
-        if kind == "bool":
-            schema = self._schema({"type": "boolean"}, "", required)
-            return Param(slot, slot, spoken(slot), "switch", (), schema, required)
-        return self._param(kind, required, slot, topic)
-
-    def _maker(self, kind: str) -> str:
-        return str(self._kinds[kind]["values"]) if kind in self._kinds else kind
 
     # --- invented tools -----------------------------------------------------------------------
 
@@ -114,13 +80,15 @@ class Toolbox:
         name = identifier([verb, *modifier, noun.word], rng)
         thing = " ".join([*modifier, noun.word])
         others = [" ".join([*modifier, synonym]) for synonym in self._alike(noun)]
+        near = near_words(noun.word)
+        others += rng.sample(near, min(len(near), rng.randint(0, _MOST_NEAR)))
         shown = rng.choice(group) if rng.random() < 0.4 else verb
         verbs = (verb, shown, rng.choice(group))
         tool = ToolSpec(
             topic=f"{group[0]} {noun.word}",
             name=name,
             description=self._description(shown, thing, noun),
-            params=tuple(_distinct([self._any_param() for _ in range(rng.choice(_NUM_PARAMS))])),
+            params=tuple(distinct([self._params.any() for _ in range(rng.choice(_NUM_PARAMS))])),
             acts=tuple(f"{v} {self._article()}{thing}" for v in dict.fromkeys(verbs)),
             para_acts=tuple(f"{rng.choice(group)} {self._article()}{other}" for other in others),
             stems=(),
@@ -142,8 +110,11 @@ class Toolbox:
         return rng.choice(self._asks if asks else self._does)
 
     def _noun(self) -> Word:
-        if self._rng.random() < _INVENTED_WORDS:
+        draw = self._rng.random()
+        if draw < _INVENTED_WORDS:
             return Word(self._values.invented(), 0, (), "", "")
+        if draw < _ANY_WORDS:
+            return Word(self._rng.choice(Meanings.load().words), 0, (), "", "")
         return self._rng.choice(self._lexicon.nouns)
 
     def _modifier(self) -> list[str]:
@@ -176,75 +147,12 @@ class Toolbox:
         gives: dict[str, str] = {}
         for _ in range(rng.choice((1, 1, 2, 2, 3, 4, 5))):
             kind = rng.choice(_RESULT_KINDS)
-            key = (
-                rng.choice(self._kinds[kind]["names"])
-                if kind in self._kinds
-                else self._values.word()
-            )
-            if rng.random() < 0.3:
-                key = self._values.word()
-            gives[key] = self._maker(kind)
+            names = self._params.names(kind) if rng.random() < 0.7 else []
+            key = rng.choice(names) if names else self._values.word()
+            gives[key] = self._params.maker(kind)
         return tuple(gives.items())
 
-    # --- arguments ----------------------------------------------------------------------------
 
-    def _any_param(self) -> Param:
-        rng = self._rng
-        kind = rng.choice(tuple(self._kinds))
-        return self._param(kind, rng.random() < 0.65, "", "")
-
-    def _param(self, kind: str, required: bool, slot: str, topic: str) -> Param:
-        rng = self._rng
-        entry = self._kinds[kind]
-        key = slot if slot and rng.random() < 0.6 else rng.choice(entry["names"] or [slot])
-        schema: dict[str, Any] = {"type": entry.get("type", "string")}
-        if kind == "choice":
-            key, schema["enum"] = self._enum(topic, slot)
-        elif kind == "flag" and rng.random() < 0.3:
-            key = self._values.word()
-        elif not slot and rng.random() < 0.35:  # a name that tells nothing of the kind
-            key = "_".join(self._values.word() for _ in range(rng.choice((1, 1, 2))))
-        if schema["type"] == "array":
-            schema["items"] = {"type": entry.get("items", "string")}
-        if "format" in entry and rng.random() < 0.5:
-            schema["format"] = entry["format"]
-        if rng.random() < 0.2:
-            key = identifier(spoken(key).split(), rng).replace(".", "_")
-        words = spoken(key)
-        about = rng.choice(entry["about"]).replace("{n}", words)
-        full = self._schema(schema, about, required)
-        return Param(slot, key, words, entry["values"], tuple(entry["carriers"]), full, required)
-
-    def _enum(self, topic: str, slot: str) -> tuple[str, list[str]]:
-        rng = self._rng
-        groups = [g for g in self._choices if not topic or topic in g["names"]]
-        if not topic and rng.random() < 0.35:
-            values = list({self._values.word() for _ in range(rng.randint(2, 5))})
-            return self._values.word(), sorted(values)
-        group = rng.choice(groups)
-        values = rng.sample(group["values"], rng.randint(2, min(5, len(group["values"]))))
-        return slot or rng.choice(group["names"]), values
-
-    def _schema(self, schema: dict[str, Any], about: str, required: bool) -> dict[str, Any]:
-        rng = self._rng
-        if not required and rng.random() < 0.3:
-            if "enum" in schema:
-                schema["default"] = rng.choice(schema["enum"])
-            elif schema["type"] == "boolean":
-                schema["default"] = rng.random() < 0.3
-            elif schema["type"] == "integer":
-                schema["default"] = rng.choice((1, 5, 10, 20, 100))
-        if about and rng.random() < 0.6:
-            schema["description"] = about
-        return schema
-
-
-def _distinct(params: Sequence[Param]) -> list[Param]:
-    """Without those whose key is taken; one that a template has a place for takes that name."""
-    seen: dict[str, Param] = {}
-    slots = {param.slot for param in params if param.slot}
-    for param in params:
-        if param.slot and (param.key in seen or (param.key in slots and param.key != param.slot)):
-            param = dataclasses.replace(param, key=param.slot, words=spoken(param.slot))
-        seen.setdefault(param.key, param)
-    return list(seen.values())
+def _alike(topic: set[str], other: set[str]) -> bool:
+    """Whether a request could mean the one or the other."""
+    return 2 * len(topic & other) >= len(topic | other)

@@ -14,6 +14,7 @@ from typing import Any
 
 from pyslm.finetune.data.files import Lexicon, load_toml
 from pyslm.finetune.data.identifiers import Identifiers
+from pyslm.finetune.data.meanings import Meanings
 
 __all__ = ["Value", "Values", "listed"]
 
@@ -73,9 +74,12 @@ class Values:
         )
 
     def word(self) -> str:
-        """A noun or adjective, or one that does not exist."""
-        if self.rng.random() < 0.25:
+        """A noun or adjective, any word, or one that does not exist."""
+        draw = self.rng.random()
+        if draw < 0.2:
             return self.invented()
+        if draw < 0.5:  # so that all that can be said is said at times
+            return self.rng.choice(Meanings.load().words)
         return self.rng.choice(self.lexicon.nouns if self.rng.random() < 0.8 else
                                self.lexicon.adjectives).word  # fmt: skip
 
@@ -126,6 +130,16 @@ class Values:
             f"{hour % 12 + 1}:{minute:02} {half}", f"{hour % 12 + 1}{half}",
         )  # fmt: skip
         return self._text(rng.choice(forms))
+
+    def _make_moment(self) -> Value:
+        """A day and a time."""
+        day, clock = self._make_date().said, self._make_clock().said
+        return self._text(day + self.rng.choice((" ", " at ", ", ")) + clock)
+
+    def _make_period(self) -> Value:
+        """From a day to another."""
+        joined = self.rng.choice((" to ", " - ", " until ", "/"))
+        return self._text(f"{self._make_date().said}{joined}{self._make_date().said}")
 
     def _make_title(self) -> Value:
         rng = self.rng

@@ -38,6 +38,7 @@ class Case:
         calls: names and arguments of the calls to be made.
         must: texts that the answer must hold.
         exact: the answer is this and nothing else.
+        choices: what it can be, where it is one of several.
     """
 
     measure: str
@@ -46,6 +47,7 @@ class Case:
     calls: tuple[tuple[str, dict[str, Any]], ...] = ()
     must: tuple[str, ...] = ()
     exact: str | None = None
+    choices: tuple[str, ...] = ()
 
 
 def held_out_source() -> dict[str, Any]:
@@ -123,7 +125,7 @@ class _Cases:
         system = {"role": "system", "content": "\n".join((team["intro"], *lines))}
         for name, agent in agents.items():
             for text in agent["requests"]:
-                yield Case("routing", (system, _user(text)), exact=name)
+                yield Case("routing", (system, _user(text)), exact=name, choices=tuple(agents))
 
     def _filled(self, tool: dict[str, Any], text: str) -> tuple[str, dict[str, Any]]:
         """The request with values in their places, and the arguments that it means."""

@@ -28,6 +28,7 @@ from pyslm.tokenizer import Tokenizer, load_tokenizer
 __all__ = ["Answer", "Outcome", "Report", "evaluate", "judge"]
 
 _NUMBER = re.compile(r"\d+")
+_CALL = '"arguments"'  # a call that could not be read is no answer
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -86,7 +87,8 @@ def evaluate(
         cases: as of `held_out_cases`.
         max_tokens: of an answer.
         adapter: a loaded LoRA adapter to run the model with.
-        constrained: calls follow the grammar of the tools' schemas.
+        constrained: calls follow the grammar of the tools' schemas, and a choice is one of what
+            there is to choose, as in agents and orchestrators.
     """
     started = time.monotonic()
     tool_format = detect_tool_format(llm.chat_template.source)
@@ -116,7 +118,7 @@ def judge(case: Case, answer: Answer) -> dict[str, bool]:
             right["arguments"] = _same_calls(case.calls, answer.calls)
         return right
     text = answer.text.lower()
-    told = not answer.calls and bool(text.strip())
+    told = not answer.calls and bool(text.strip()) and _CALL not in text
     told = told and all(must.lower() in text for must in case.must)
     if case.measure == "answer from result":
         told = told and not _invented_numbers(case, answer.text)
@@ -151,6 +153,8 @@ def _params(
     constrained: bool,
     common: SamplingParams,
 ) -> SamplingParams:
+    if constrained and case.choices:
+        return common.replace(choice=list(case.choices))
     if not constrained or not case.tools:
         return common
     tools = tools_of(case.tools)
