@@ -113,8 +113,7 @@ class NanoVocabulary:
                 for token in ids:
                     sums[token] += weight * vector
                     weights[token] += weight
-        means: npt.NDArray[np.float32] = sums / np.maximum(weights, 1.0)[:, None]
-        return means
+        return (sums / np.maximum(weights, 1.0)[:, None]).astype(np.float32)
 
     def encode(self, texts: list[str]) -> list[list[int]]:
         """Token ids of texts without control tokens."""

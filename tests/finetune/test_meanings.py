@@ -24,7 +24,7 @@ def test_words_that_have_to_do_with_each_other_are_near(vocabulary: NanoVocabula
     lengths = np.linalg.norm(vectors, axis=1)
     assert vectors.shape == (512, meanings.vectors.shape[1])
     assert lengths.max() <= 1.001
-    assert lengths[vocabulary.ids["the"]] > 0.95
+    assert lengths[vocabulary.ids["the"]] > 0.9
 
 
 def test_near_words_are_frequent_and_look_different() -> None:

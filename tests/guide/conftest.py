@@ -28,9 +28,9 @@ def _collect_what_blocks_leave() -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def _short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The guide looks every two seconds whether a server is there."""
+    """The guide looks every two seconds whether a server is there, thirty times."""
     sleep = time.sleep
-    monkeypatch.setattr(time, "sleep", lambda seconds: sleep(min(seconds, 0.2)))
+    monkeypatch.setattr(time, "sleep", lambda seconds: sleep(min(seconds, 0.6)))
 
 
 @pytest.fixture(scope="session")

@@ -110,7 +110,7 @@ class Requests:
         things = tool.para_things if paraphrase else tool.things
         templates = tool.paras if paraphrase else tool.stems
         if orders:
-            things, templates = (), [t for t in templates if is_order(t.text)]
+            things, templates = (), tuple(t for t in templates if is_order(t.text))
         fitting = _fitting(templates, given, tool)
         if fitting and rng.random() < 0.92:
             return self._filled(self._best(fitting), given)

@@ -67,11 +67,9 @@ def _definitions(source: Path) -> Iterator[Text]:
                 if not line.startswith(" "):
                     meanings[pos, line[:8]] = _meaning(line)
     for lemmas, gloss, pointers in meanings.values():
-        text: collections.Counter[str] = collections.Counter()
-        for lemma in lemmas:
-            text.update(_WORD.findall(lemma))
-        text.update(_WORD.findall(gloss))
-        weighted = collections.defaultdict(float, text)
+        weighted: dict[str, float] = collections.defaultdict(float)
+        for word in _WORD.findall(" ".join((*lemmas, gloss))):
+            weighted[word] += 1.0
         for symbol, offset, pos, _ in pointers:
             other = meanings.get(("a" if pos == "s" else pos, offset))
             for lemma in other[0][:_LEMMAS] if other and symbol in _NEIGHBOURS else ():
