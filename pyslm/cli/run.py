@@ -161,12 +161,18 @@ def run(
         load_seconds = time.perf_counter() - started
         check_system(llm, system, raw)
         if prompt is None:
-            from pyslm.cli.conversation import Conversation
-
-            Conversation(llm, params, system=system, raw=raw, stats=stats).run()
+            _converse(llm, params, system=system, raw=raw, stats=stats)
             return
         chunks = answer(llm, prompt, params, system=system, raw=raw)
         _tell(llm, chunks, load_seconds, as_json=as_json, stats=stats)
+
+
+def _converse(
+    llm: LLM, params: SamplingParams, *, system: str | None, raw: bool, stats: bool
+) -> None:
+    from pyslm.cli.conversation import Conversation
+
+    Conversation(llm, params, system=system, raw=raw, stats=stats).run()
 
 
 def _tell(

@@ -103,7 +103,7 @@ class Trainer:
         self.model = Nano(model)
         if start is not None:
             self.model.load_state_dict(dict(start))
-        else:
+        elif saved is None:
             self.model.give_meanings(torch.from_numpy(self.vocabulary.meanings()))
         self.model = self.model.to(self.device)
         self.optimizers = _optimizers(self.model, train)

@@ -96,6 +96,7 @@ def test_implied_values_are_read() -> None:
         ("where is {place}?", None),
         ("a note: {place}", "a note"),
         ("is {place} open", None),
+        ("from {place} back to {place}", None),
     ],
 )
 def test_a_template_is_cut_at_its_end(text: str, shorter: str | None) -> None:

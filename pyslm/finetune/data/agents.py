@@ -40,7 +40,7 @@ class Routing:
 
     def scene(self, num_branches: int) -> Scene:
         """Some agents, and requests for them."""
-        if load_teams() and self._rng.random() < _TEAMS:
+        if self._rng.random() < _TEAMS:
             return self._team(num_branches)
         rng = self._rng
         num_agents = rng.choice((2, 3, 3, 4, 4, 5, 6))

@@ -49,8 +49,8 @@ def _without(template: Template, slot: str) -> Template | None:
     place = re.escape(f"{{{slot}}}")
     text = re.sub(rf"[,:;]?(?: (?:{_BEFORE}))* [\"']?{place}[\"']?(\??)$", r"\1", template.text)
     text = re.sub(rf"^{place}[,:]? (?=\w+ing\b|(?:a|the) )", "", text)
-    if text == template.text or " " not in text:
-        return None
+    if f"{{{slot}}}" in text or " " not in text:
+        return None  # it stands in the middle, or nothing is left
     return Template(text, template.slots - {slot}, template.implied)
 
 
