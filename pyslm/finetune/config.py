@@ -15,14 +15,15 @@ class ModelConfig:
     """A qwen3-shaped decoder; sizes in elements, context in tokens."""
 
     vocab_size: int = 6144
-    hidden: int = 192
-    layers: int = 6
-    ffn: int = 512
-    heads: int = 3
-    kv_heads: int = 3
+    hidden: int = 256
+    layers: int = 5
+    ffn: int = 640
+    heads: int = 4
+    kv_heads: int = 4
     head_dim: int = 64
     context_length: int = 4096
-    rope_theta: float = 10_000.0
+    rope_theta: float = 1e7
+    """Half of the channels hardly turn over the whole context: they compare what tokens mean."""
     norm_eps: float = 1e-6
 
     @property
@@ -54,10 +55,12 @@ class TrainConfig:
     warmup_steps: int = 50
     decay_share: float = 0.7
     """The last part of the training, in which the learning rate falls to zero (WSD schedule)."""
-    request_weight: float = 0.1
+    request_weight: float = 0.0
     """Loss of what users and tools say, beside 1 for what the model says."""
     decision_weight: float = 4.0
     """Loss of the first token of what the model says: call, answer or question, and which agent."""
+    circuits: bool = False
+    """Whether the model begins with heads that copy and compare; see `circuits`."""
     mixed_precision: bool = False
     """Matrix products in bfloat16; fast where GPU or CPU has instructions for them."""
     compiled: bool = False
@@ -69,21 +72,24 @@ class TrainConfig:
 PRESETS: dict[str, tuple[ModelConfig, TrainConfig]] = {
     "nano": (
         ModelConfig(),
-        TrainConfig(steps=20_000, mixed_precision=True, compiled=True),
+        TrainConfig(
+            steps=6000, grow_steps=1500, circuits=True, mixed_precision=True, compiled=True
+        ),
     ),
     "nano-gpu": (
-        ModelConfig(hidden=256, layers=8, ffn=640),
+        ModelConfig(layers=8),
         TrainConfig(
             steps=20_000,
             rows=64,
             row_tokens=1024,
             muon_lr=0.03,
+            circuits=True,
             mixed_precision=True,
             compiled=True,
         ),
     ),
     "pilot": (
-        ModelConfig(layers=4, heads=3, kv_heads=1, head_dim=64),
+        ModelConfig(hidden=192, layers=4, ffn=512, heads=3, kv_heads=1),
         TrainConfig(steps=2000, long_row_every=0, tools_end=6),
     ),
     "tiny": (

@@ -12,12 +12,22 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-__all__ = ["CONTROL", "END", "PAD", "Piece", "chat_template", "write_messages", "write_prefix"]
+__all__ = [
+    "CONTROL",
+    "END",
+    "NAME",
+    "PAD",
+    "Piece",
+    "chat_template",
+    "write_messages",
+    "write_prefix",
+]
 
 END = "<|end|>"
+NAME = "<|name|>"
 PAD = "<|pad|>"
 CONTROL = (
-    PAD, END, "<|system|>", "<|tool|>", "<|name|>", "<|user|>", "<|assistant|>", "<|result|>",
+    PAD, END, "<|system|>", "<|tool|>", NAME, "<|user|>", "<|assistant|>", "<|result|>",
     "<tool_call>", "</tool_call>",
 )  # fmt: skip
 """The control tokens, which have the first ids."""
@@ -48,7 +58,7 @@ def write_prefix(system: str | None, tools: tuple[dict[str, Any], ...]) -> Itera
         yield Piece(_tool_text(tool["function"]), False, False)
         # The name comes last: what stands before it is known where it is read, and it is the name
         # that a call begins with.
-        yield Piece("<|name|>", True, False)
+        yield Piece(NAME, True, False)
         yield Piece(tool["function"]["name"], False, False)
 
 

@@ -10,7 +10,9 @@ from pyslm.finetune.config import ModelConfig
 
 __all__ = ["Nano", "attention_mask"]
 
-_MEANING = 0.3  # about as long as the random vector of a token
+_EMBEDDING = 0.16  # what Adam's first steps hardly change: else the meanings would be gone in fifty
+_HEAD = 0.2
+_MEANING = 2.4  # about as long as the random vector of a token
 
 
 def attention_mask(scene: Tensor, branch: Tensor) -> Tensor:
@@ -103,14 +105,19 @@ class Nano(nn.Module):
 
     @torch.no_grad()
     def reset(self) -> None:
-        """Small random weights; what each layer adds begins at zero."""
+        """Small random weights; what each layer adds begins at zero.
+
+        The last norm makes up for the length of the embedding, which is the head as well.
+        """
         for name, weight in self.named_parameters():
             if weight.dim() < 2:
                 weight.fill_(1.0)
             elif name.endswith(("o_proj.weight", "down_proj.weight")):
                 weight.zero_()
             else:
-                weight.normal_(0.0, 0.02 if name.startswith("embed") else weight.shape[1] ** -0.5)
+                is_embedding = name.startswith("embed")
+                weight.normal_(0.0, _EMBEDDING if is_embedding else weight.shape[1] ** -0.5)
+        self.norm.weight.fill_(_HEAD)
 
     @torch.no_grad()
     def give_meanings(self, meanings: Tensor) -> None:

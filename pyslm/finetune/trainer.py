@@ -21,8 +21,10 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from pyslm.errors import InvalidRequestError
 from pyslm.finetune.checkpoint import Checkpoint
+from pyslm.finetune.circuits import give_circuits
 from pyslm.finetune.config import ModelConfig, TrainConfig
 from pyslm.finetune.data.spec import OwnData
+from pyslm.finetune.dialect import CONTROL, NAME
 from pyslm.finetune.model import Nano, attention_mask
 from pyslm.finetune.packing import Batch, batch_of_step
 from pyslm.finetune.vocabulary import NanoVocabulary
@@ -105,6 +107,8 @@ class Trainer:
             self.model.load_state_dict(dict(start))
         elif saved is None:
             self.model.give_meanings(torch.from_numpy(self.vocabulary.meanings()))
+            if train.circuits:
+                give_circuits(self.model, CONTROL.index(NAME), train.seed)
         self.model = self.model.to(self.device)
         self.optimizers = _optimizers(self.model, train)
         self.step = 0

@@ -67,8 +67,11 @@ class Routing:
             agents = [rng.choice(team) for team in teams]
         agents = rng.sample(agents, rng.randint(2, len(agents)))
         names = [agent.name for agent in agents]
-        if rng.random() < 0.2:  # names that tell nothing
+        draw = rng.random()
+        if draw < 0.2:  # names that tell nothing
             names = [self._values.invented().capitalize() for _ in agents]
+        elif draw < 0.5:  # names that nobody can have remembered
+            names = [identifier([name, self._values.word()], rng) for name in names]
         by_name = dict(zip(names, agents, strict=True)) if len(set(names)) == len(names) else {}
         if not by_name:
             return self._team(num_branches)

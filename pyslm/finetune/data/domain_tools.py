@@ -6,36 +6,39 @@ import functools
 import random
 
 from pyslm.finetune.data.domains import Domain, load_domains
-from pyslm.finetune.data.names import identifier, spoken
+from pyslm.finetune.data.names import content_words, identifier, spoken
 from pyslm.finetune.data.orders import is_order
 from pyslm.finetune.data.params import Params, distinct
 from pyslm.finetune.data.spec import Template, ToolSpec
+from pyslm.finetune.data.values import Values
 
 __all__ = ["DomainTools"]
 
 _NO_DESCRIPTION = 0.04
 _OTHER_STYLE = 0.25
+# A name that comes a thousand times is remembered and no longer read.
+_OF_OTHER_WORDS = 0.25
+_WITH_ANOTHER_WORD = 0.3
+_TELLS_NOTHING = 0.12
 
 
 class DomainTools:
     """Draws them; all randomness comes from `rng`."""
 
-    def __init__(self, rng: random.Random, params: Params) -> None:
+    def __init__(self, rng: random.Random, values: Values, params: Params) -> None:
         self._rng = rng
+        self._values = values
         self._params = params
 
     def draw(self) -> ToolSpec:
         """One of them."""
         rng = self._rng
         domain = rng.choice(load_domains())
-        name = rng.choice(domain.names)
-        if rng.random() < _OTHER_STYLE:
-            name = identifier(spoken(name).split(), rng)
         about = "" if rng.random() < _NO_DESCRIPTION else rng.choice(domain.about)
         acts = _acts(domain)
         return ToolSpec(
             topic=" ".join(domain.names),
-            name=name,
+            name=self._name(domain, about),
             description=about,
             params=tuple(distinct([self._params.of_domain(param) for param in domain.params])),
             acts=acts,
@@ -47,6 +50,33 @@ class DomainTools:
             para_things=(),
             gives=tuple((key, self._params.maker(kind)) for key, kind in domain.gives),
         )
+
+    def _name(self, domain: Domain, about: str) -> str:
+        rng = self._rng
+        draw = rng.random()
+        name = rng.choice(domain.names)
+        words = spoken(name).split()
+        if about and draw < _TELLS_NOTHING:
+            number = rng.choice(("", "", "", str(rng.randint(1, 99))))
+            return (
+                identifier([self._values.word() for _ in range(rng.choice((1, 2)))], rng) + number
+            )
+        draw -= _TELLS_NOTHING
+        if draw < _OF_OTHER_WORDS:
+            known = _words(domain)
+            return identifier(rng.sample(known, min(len(known), rng.choice((2, 2, 3)))), rng)
+        draw -= _OF_OTHER_WORDS
+        if draw < _WITH_ANOTHER_WORD:
+            words.insert(rng.randint(0, len(words)), self._values.word())
+            return identifier(words, rng)
+        return identifier(words, rng) if rng.random() < _OTHER_STYLE else name
+
+
+@functools.cache
+def _words(domain: Domain) -> tuple[str, ...]:
+    """Of its names and its first description."""
+    texts = (*map(spoken, domain.names), domain.about[0].lower())
+    return tuple(dict.fromkeys(word for text in texts for word in content_words(text)))
 
 
 @functools.cache

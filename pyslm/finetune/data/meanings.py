@@ -42,7 +42,7 @@ class Meanings:
         return cls(words, counts, vectors)
 
 
-@functools.lru_cache(maxsize=4096)
+@functools.cache
 def near_words(word: str) -> tuple[str, ...]:
     """Frequent words that have to do with it, the nearest first; none that look like it."""
     meanings = Meanings.load()
@@ -51,7 +51,8 @@ def near_words(word: str) -> tuple[str, ...]:
     except KeyError:
         return ()
     nearness = meanings.vectors[:_FREQUENT] @ meanings.vectors[place]
-    order = np.argsort(-nearness, kind="stable")[: 2 * _MOST_NEAR]
+    order = np.argpartition(-nearness, 2 * _MOST_NEAR)[: 2 * _MOST_NEAR]
+    order = order[np.argsort(-nearness[order])]
     start = word[:_ALIKE]
     found = [
         meanings.words[i] for i in order

@@ -5,7 +5,14 @@ from __future__ import annotations
 import random
 import re
 
-__all__ = ["identifier", "spoken"]
+__all__ = ["content_words", "identifier", "spoken"]
+
+_FUNCTION_WORDS = frozenset(
+    {"the", "and", "for", "with", "from", "that", "this", "into", "one", "any", "all", "its", "are",
+     "was", "has", "have", "been", "who", "what", "when", "where", "how", "your", "our", "their",
+     "them", "they", "you", "her", "his", "can", "not", "now", "out", "off", "get", "use", "each",
+     "every", "some", "which", "there", "will", "per"}
+)  # fmt: skip
 
 
 def identifier(words: list[str], rng: random.Random) -> str:
@@ -31,3 +38,8 @@ def spoken(name: str) -> str:
     """The words of an identifier: "maxResults" and "max_results" are both "max results"."""
     text = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", " ", name)
     return re.sub(r"[_.\-]+", " ", text).strip().lower()
+
+
+def content_words(text: str) -> list[str]:
+    """The words of lower-case `text` that say what it is about, in their order."""
+    return [word for word in re.findall(r"[a-z]{3,}", text) if word not in _FUNCTION_WORDS]

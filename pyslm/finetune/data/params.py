@@ -15,6 +15,8 @@ from pyslm.finetune.data.values import Values
 
 __all__ = ["Params", "distinct"]
 
+_WITH_ANOTHER_WORD = 0.25  # a key that comes a thousand times is remembered and no longer read
+
 
 class Params:
     """Draws arguments; all randomness comes from `rng`."""
@@ -61,6 +63,10 @@ class Params:
         elif domain.kind not in ("bool", "like") and rng.random() < 0.1:
             key = rng.choice(self._kinds[kind]["names"])
         samples = domain.values if domain.kind == "like" else ()
+        if rng.random() < _WITH_ANOTHER_WORD:
+            words = [key, self._values.word()]
+            rng.shuffle(words)
+            key = "_".join(words)
         key = self._styled(key, 0.1)
         return self._param(kind, key, domain.key, schema, domain.required, domain.about, samples)
 

@@ -41,7 +41,7 @@ class Toolbox:
         self._values = values
         self._lexicon = Lexicon.load()
         self._params = Params(rng, values)
-        self._domains = DomainTools(rng, self._params)
+        self._domains = DomainTools(rng, values, self._params)
         actions = load_toml("actions.toml")
         self._asks = [group.split("|") for group in actions["asks"]]
         self._does = [group.split("|") for group in actions["does"]]
