@@ -1,11 +1,9 @@
-"""What a network begins with instead of chance alone: heads that copy, and heads that compare.
+"""What a network begins with instead of chance alone: heads that copy.
 
 A transformer that reads and copies must find two circuits before anything else can be learned: a
 head that sees the token before, and one that looks for where the present token came before and
 writes what followed there (induction: Olsson et al. 2022). On a small budget the search takes a
-tenth of the training. Here they are written down, and two more offered whose outputs begin at zero:
-what the words around a token mean, and which tool's name stands behind words that mean the like.
-Training keeps of it what helps.
+tenth of the training. Here they are written down; training changes of them what it likes.
 """
 
 from __future__ import annotations
@@ -23,38 +21,29 @@ __all__ = ["give_circuits"]
 _CONSTANT = 0.6  # of each token's vector, about a fifth of its length
 _SHARPNESS = 1.6  # of queries and of keys
 _BEFORE = (0.35, 0.25, 0.15, 0.1, 0.08, 0.07)  # shares of the fastest pairs of channels
-_AROUND = (5, 6, 7, 8)  # pairs of channels that turn once in 80 to 350 tokens
-_AROUND_SHARE = 0.25
 _WRITTEN = 0.4  # by layer 0: about as much as a token's own vector
 _COPIED = 1.5  # by layer 1: more than the vector of the present token
-_FLAG = 1.0  # of "behind <|name|>" beside the length of what is compared
 
 
 @torch.no_grad()
-def give_circuits(model: Nano, name_token: int, seed: int) -> None:
-    """Writes them into the first three layers.
+def give_circuits(model: Nano, seed: int) -> None:
+    """Writes them into the first two layers.
 
     Args:
         model: fresh, with its meanings.
-        name_token: the control token behind which a tool's name stands.
         seed: of the random subspaces.
 
     Raises:
         InvalidRequestError: the model has no room for them.
     """
     config = model.config
-    widths = (config.heads * config.head_dim, config.kv_heads * config.head_dim)
-    if (
-        config.layers < 3
-        or config.heads < 4
-        or config.head_dim < 32
-        or set(widths) != {config.hidden}
-    ):
+    has_heads = config.heads == config.kv_heads >= 2 and config.hidden >= 2 * config.head_dim
+    if config.layers < 2 or config.head_dim < 32 or not has_heads:
         raise InvalidRequestError(
-            "circuits need 3 layers, 4 heads of 32 channels, keys for each head, and heads as wide "
-            f"together as the model; this is {config}"
+            "circuits need 2 layers, 2 heads of 32 channels and keys for each head, in a model as "
+            f"wide as 2 heads; this is {config}"
         )
-    _Circuits(model, seed).write(name_token)
+    _Circuits(model, seed).write()
 
 
 class _Circuits:
@@ -69,23 +58,18 @@ class _Circuits:
         self.read = torch.linalg.qr(noise[0])[0].split(self.dim)
         self.written = torch.linalg.qr(noise[1])[0].split(self.dim)
         self.mix = torch.linalg.qr(torch.randn(self.dim, self.dim, generator=generator))[0]
-        half = (
-            self.pairs // 2
-        )  # pairs that hardly turn: their channels compare, wherever tokens are
+        half = self.pairs // 2
+        # Pairs that hardly turn: their channels compare, wherever tokens are.
         self.still = [*range(half, self.pairs), *range(self.pairs + half, self.dim)]
 
-    def write(self, name_token: int) -> None:
-        embedding = self.model.embed_tokens.weight
-        embedding[:, -1] = _CONSTANT
-        for layer in self.model.layers[:3]:
+    def write(self) -> None:
+        self.model.embed_tokens.weight[:, -1] = _CONSTANT
+        for layer in self.model.layers[:2]:
             layer.self_attn.q_norm.weight.fill_(_SHARPNESS)
             layer.self_attn.k_norm.weight.fill_(_SHARPNESS)
         for head in (0, 1):
             self._before(head)
             self._induce(head)
-        self._around(2)
-        self._compare_words(2)
-        self._compare_tools(0, embedding[name_token])
 
     # --- layer 0 ------------------------------------------------------------------------------
 
@@ -102,18 +86,7 @@ class _Circuits:
         self._weight(0, "v_proj", head).copy_(self.read[head])
         self._output(0, head).copy_(_WRITTEN * self.written[head].T)
 
-    def _around(self, head: int) -> None:
-        """Reads the mean of the meanings of the last words."""
-        query, key = torch.zeros(self.dim), torch.zeros(self.dim)
-        for i in _AROUND:
-            query[i] = key[i] = math.sqrt(_AROUND_SHARE / len(_AROUND))
-        query[self.still[0]] = key[self.still[1]] = math.sqrt(1 - _AROUND_SHARE)
-        self._constant(0, "q_proj", head, query)
-        self._constant(0, "k_proj", head, key)
-        self._weight(0, "v_proj", head).copy_(torch.eye(self.dim, self.hidden))
-        self._output(0, head).copy_(_WRITTEN * self.written[head].T)
-
-    # --- layers 1 and 2 -----------------------------------------------------------------------
+    # --- layer 1 ------------------------------------------------------------------------------
 
     def _induce(self, head: int) -> None:
         """Looks for tokens behind one like the present, and writes what they are."""
@@ -122,23 +95,6 @@ class _Circuits:
         self._compared(1, "k_proj", head, few @ self.written[head])
         self._weight(1, "v_proj", head).copy_(self.read[head])
         self._output(1, head).copy_(_COPIED * self.read[head].T)
-
-    def _compare_words(self, head: int) -> None:
-        """Looks for words that mean the like."""
-        meaning = torch.eye(len(self.still), self.hidden)
-        for name in ("q_proj", "k_proj"):
-            self._compared(1, name, head, meaning)
-
-    def _compare_tools(self, head: int, name_vector: Tensor) -> None:
-        """Looks for tools' names behind words that mean the like of the last ones here."""
-        around = self.written[2][: len(self.still) - 1]
-        seen = self.read[0] @ name_vector
-        behind = self.written[0].T @ (seen / seen.norm())
-        constant = torch.zeros(self.hidden)
-        constant[-1] = 1.0
-        self._compared(2, "q_proj", head, torch.cat((around, _FLAG * constant[None])))
-        self._compared(2, "k_proj", head, torch.cat((around, _FLAG * behind[None])))
-        self._weight(2, "v_proj", head).copy_(self.read[head])
 
     # --- weights ------------------------------------------------------------------------------
 

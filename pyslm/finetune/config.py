@@ -49,7 +49,7 @@ class TrainConfig:
     """Most tools in a scene: grows from the first to the second over the first `grow_steps`."""
     grow_steps: int = 2000
     seed: int = 0
-    muon_lr: float = 0.02
+    muon_lr: float = 0.01
     adam_lr: float = 3e-3
     weight_decay: float = 0.01
     warmup_steps: int = 50
@@ -59,8 +59,10 @@ class TrainConfig:
     """Loss of what users and tools say, beside 1 for what the model says."""
     decision_weight: float = 4.0
     """Loss of the first token of what the model says: call, answer or question, and which agent."""
+    source_weight: float = 0.0
+    """Loss of two heads that look elsewhere than at what is to be copied; see `sources`."""
     circuits: bool = False
-    """Whether the model begins with heads that copy and compare; see `circuits`."""
+    """Whether the model begins with heads that copy; see `circuits`."""
     mixed_precision: bool = False
     """Matrix products in bfloat16; fast where GPU or CPU has instructions for them."""
     compiled: bool = False
@@ -73,7 +75,12 @@ PRESETS: dict[str, tuple[ModelConfig, TrainConfig]] = {
     "nano": (
         ModelConfig(),
         TrainConfig(
-            steps=6000, grow_steps=1500, circuits=True, mixed_precision=True, compiled=True
+            steps=12_000,
+            grow_steps=1500,
+            source_weight=0.3,
+            circuits=True,
+            mixed_precision=True,
+            compiled=True,
         ),
     ),
     "nano-gpu": (
@@ -83,6 +90,7 @@ PRESETS: dict[str, tuple[ModelConfig, TrainConfig]] = {
             rows=64,
             row_tokens=1024,
             muon_lr=0.03,
+            source_weight=0.3,
             circuits=True,
             mixed_precision=True,
             compiled=True,
@@ -94,7 +102,7 @@ PRESETS: dict[str, tuple[ModelConfig, TrainConfig]] = {
     ),
     "tiny": (
         ModelConfig(vocab_size=512, hidden=64, layers=2, ffn=96, heads=2, kv_heads=1, head_dim=32),
-        TrainConfig(steps=20, rows=2, row_tokens=256, warmup_steps=2, log_every=5),
+        TrainConfig(steps=20, rows=2, row_tokens=256, muon_lr=0.02, warmup_steps=2, log_every=5),
     ),
 }
 

@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 __all__ = [
+    "CALL",
     "CONTROL",
     "END",
-    "NAME",
     "PAD",
     "Piece",
     "chat_template",
@@ -24,11 +24,10 @@ __all__ = [
 ]
 
 END = "<|end|>"
-NAME = "<|name|>"
+CALL, ARGUMENTS = "[TOOL_CALLS]", "[ARGS]"
 PAD = "<|pad|>"
 CONTROL = (
-    PAD, END, "<|system|>", "<|tool|>", NAME, "<|user|>", "<|assistant|>", "<|result|>",
-    "<tool_call>", "</tool_call>",
+    PAD, END, "<|system|>", "<|tool|>", "<|user|>", "<|assistant|>", "<|result|>", CALL, ARGUMENTS,
 )  # fmt: skip
 """The control tokens, which have the first ids."""
 
@@ -54,12 +53,15 @@ def write_prefix(system: str | None, tools: tuple[dict[str, Any], ...]) -> Itera
         yield Piece("<|system|>", True, False)
         yield Piece(system, False, False)
     for tool in tools:
+        # As it is called, so that who calls it finds what comes next behind what came before. What
+        # it is for stands first: it is known where the name is read.
+        function = tool["function"]
         yield Piece("<|tool|>", True, False)
-        yield Piece(_tool_text(tool["function"]), False, False)
-        # The name comes last: what stands before it is known where it is read, and it is the name
-        # that a call begins with.
-        yield Piece(NAME, True, False)
-        yield Piece(tool["function"]["name"], False, False)
+        yield Piece(function.get("description") or "", False, False)
+        yield Piece(CALL, True, False)
+        yield Piece(function["name"], False, False)
+        yield Piece(ARGUMENTS, True, False)
+        yield Piece(_parameters_text(function.get("parameters") or {}), False, False)
 
 
 def write_messages(messages: tuple[dict[str, Any], ...]) -> Iterator[Piece]:
@@ -80,29 +82,26 @@ def _assistant(message: Mapping[str, Any]) -> Iterator[Piece]:
     yield Piece("<|assistant|>", True, False)
     if message.get("content"):
         yield Piece(message["content"], False, True)
-    for i, call in enumerate(message.get("tool_calls") or ()):
-        if i:
-            yield Piece("\n", False, True)
-        yield Piece("<tool_call>", True, True)
+    for call in message.get("tool_calls") or ():
         function = call["function"]
-        name, arguments = _json(function["name"]), _json(function["arguments"])
-        yield Piece(f'\n{{"name": {name}, "arguments": {arguments}}}\n', False, True)
-        yield Piece("</tool_call>", True, True)
+        yield Piece(CALL, True, True)
+        yield Piece(function["name"], False, True)
+        yield Piece(ARGUMENTS, True, True)
+        yield Piece(_json(function["arguments"]), False, True)
     yield Piece(END, True, True)
 
 
-def _tool_text(function: Mapping[str, Any]) -> str:
-    lines = [function.get("description") or ""]
-    parameters = function.get("parameters") or {}
+def _parameters_text(parameters: Mapping[str, Any]) -> str:
     required = parameters.get("required") or ()
+    texts = []
     for key, schema in (parameters.get("properties") or {}).items():
-        line = f"{key}{'' if key in required else '?'}: {_kind(schema)}"
+        text = f'"{key}": {_kind(schema)}{"" if key in required else "?"}'
         if "default" in schema:
-            line += f" = {_json(schema['default'])}"
+            text += f" = {_json(schema['default'])}"
         if schema.get("description"):
-            line += f" - {schema['description']}"
-        lines.append(line)
-    return "\n".join(lines)
+            text += f" - {schema['description']}"
+        texts.append(text)
+    return f"{{{', '.join(texts)}}}"
 
 
 def _kind(schema: Mapping[str, Any]) -> str:

@@ -50,7 +50,10 @@ class _Attention(nn.Module):
         self.q_norm = nn.RMSNorm(config.head_dim, config.norm_eps)
         self.k_norm = nn.RMSNorm(config.head_dim, config.norm_eps)
 
-    def forward(self, x: Tensor, rope: tuple[Tensor, Tensor], mask: Tensor) -> Tensor:
+    def forward(
+        self, x: Tensor, rope: tuple[Tensor, Tensor], mask: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """What it adds, and queries and keys of its heads, [rows, heads, tokens, head_dim]."""
         rows, tokens, _ = x.shape
 
         def split(y: Tensor) -> Tensor:
@@ -63,7 +66,7 @@ class _Attention(nn.Module):
         k, v = k.repeat_interleave(share, 1), v.repeat_interleave(share, 1)
         y = functional.scaled_dot_product_attention(q.type_as(v), k.type_as(v), v, attn_mask=mask)
         out: Tensor = self.o_proj(y.transpose(1, 2).reshape(rows, tokens, -1))
-        return out
+        return out, q, k
 
 
 class _Mlp(nn.Module):
@@ -86,10 +89,12 @@ class _Layer(nn.Module):
         self.post_attention_layernorm = nn.RMSNorm(config.hidden, config.norm_eps)
         self.mlp = _Mlp(config)
 
-    def forward(self, x: Tensor, rope: tuple[Tensor, Tensor], mask: Tensor) -> Tensor:
-        x = x + self.self_attn(self.input_layernorm(x), rope, mask)
-        out: Tensor = x + self.mlp(self.post_attention_layernorm(x))
-        return out
+    def forward(
+        self, x: Tensor, rope: tuple[Tensor, Tensor], mask: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        added, q, k = self.self_attn(self.input_layernorm(x), rope, mask)
+        x = x + added
+        return x + self.mlp(self.post_attention_layernorm(x)), q, k
 
 
 class Nano(nn.Module):
@@ -125,14 +130,19 @@ class Nano(nn.Module):
         channels = min(meanings.shape[1], self.config.hidden)
         self.embed_tokens.weight[:, :channels] += _MEANING * meanings[:, :channels]
 
-    def forward(self, tokens: Tensor, position: Tensor, mask: Tensor) -> Tensor:
-        """Hidden states after the last norm, [rows, tokens, hidden]."""
+    def forward(
+        self, tokens: Tensor, position: Tensor, mask: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Hidden states after the last norm, [rows, tokens, hidden]; and queries and keys of
+        the last layer but one, [rows, heads, tokens, head_dim]."""
         x = self.embed_tokens(tokens)
         rope = rope_tables(self.config, position)
+        seen = []
         for layer in self.layers:
-            x = layer(x, rope, mask)
-        out: Tensor = self.norm(x)
-        return out
+            x, *looks = layer(x, rope, mask)
+            seen.append(looks)
+        q, k = seen[max(0, len(seen) - 2)]
+        return self.norm(x), q, k
 
     def logits(self, hidden: Tensor) -> Tensor:
         """[..., hidden] -> float32 [..., vocab_size]."""

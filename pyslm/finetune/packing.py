@@ -22,6 +22,7 @@ from pyslm.finetune.config import TrainConfig
 from pyslm.finetune.data import Scene, Scenes
 from pyslm.finetune.data.spec import OwnData
 from pyslm.finetune.dialect import CONTROL, PAD, Piece, write_messages, write_prefix
+from pyslm.finetune.sources import Sources
 from pyslm.finetune.vocabulary import NanoVocabulary
 
 __all__ = ["Batch", "Rows", "batch_of_step", "encode_pieces", "num_tokens"]
@@ -42,6 +43,8 @@ class Batch:
     """Loss of the token that comes after; 0 where it is not to be learned."""
     category: npt.NDArray[np.int32]
     """Index into `categories`, -1 where the model writes nothing."""
+    source: npt.NDArray[np.int32]
+    """Place in the row of the token that is copied as the next one, -1 where none is."""
     categories: tuple[str, ...]
 
 
@@ -88,6 +91,7 @@ class Rows:
         self._branch = np.zeros(shape, np.int32)
         self._weight = np.zeros(shape, np.float32)
         self._category = np.full(shape, -1, np.int32)
+        self._source = np.full(shape, -1, np.int32)
         self._names: list[str] = []
         self._row, self._used, self._num_scenes = 0, 0, 0
 
@@ -97,7 +101,7 @@ class Rows:
             self._add(next(source))
         return Batch(
             self._tokens, self._position, self._scene, self._branch, self._weight, self._category,
-            tuple(self._names),
+            self._source, tuple(self._names),
         )  # fmt: skip
 
     def _add(self, scene: Scene) -> None:
@@ -110,10 +114,18 @@ class Rows:
         if len(prefix) + len(branches[0][1]) > space:
             self._next_row()  # the scene is dropped: keeping it would favour short ones later
             return
+        start = self._used
         self._put(prefix, [False] * len(prefix), 0, 0, "")
+        sources = Sources([encode.tokens[i] for i in prefix])
         for i, (category, ids, by_model) in enumerate(branches, 1):
             if len(ids) <= self._tokens.shape[1] - self._used:
+                begin = self._used
                 self._put(ids, by_model, i, len(prefix), category)
+                texts = [encode.tokens[i] for i in ids]
+                for place, source in sources.find(texts, category == "route"):
+                    # Where the token before it is.
+                    where = start + source if source < len(prefix) else begin + source - len(prefix)
+                    self._source[self._row, begin + place - 1] = where
         self._num_scenes += 1
         if self._tokens.shape[1] - self._used < _MIN_SPACE:
             self._next_row()

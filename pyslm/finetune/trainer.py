@@ -24,7 +24,6 @@ from pyslm.finetune.checkpoint import Checkpoint
 from pyslm.finetune.circuits import give_circuits
 from pyslm.finetune.config import ModelConfig, TrainConfig
 from pyslm.finetune.data.spec import OwnData
-from pyslm.finetune.dialect import CONTROL, NAME
 from pyslm.finetune.model import Nano, attention_mask
 from pyslm.finetune.packing import Batch, batch_of_step
 from pyslm.finetune.vocabulary import NanoVocabulary
@@ -108,7 +107,7 @@ class Trainer:
         elif saved is None:
             self.model.give_meanings(torch.from_numpy(self.vocabulary.meanings()))
             if train.circuits:
-                give_circuits(self.model, CONTROL.index(NAME), train.seed)
+                give_circuits(self.model, train.seed)
         self.model = self.model.to(self.device)
         self.optimizers = _optimizers(self.model, train)
         self.step = 0
@@ -204,9 +203,9 @@ class Trainer:
         for optimizer in self.optimizers:
             for group in optimizer.param_groups:
                 group["lr"] = group["base_lr"] * factor
-        losses, weights, categories = self._losses(batch)
+        losses, weights, categories, looks = self._losses(batch)
         loss = (losses * weights).sum() / weights.sum()
-        loss.backward()
+        (loss + self.train_config.source_weight * looks).backward()
         self._leave_others(batch)
         nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
         for optimizer in self.optimizers:
@@ -226,19 +225,36 @@ class Trainer:
         seen[self._put(batch.tokens[batch.scene >= 0]).long()] = 1
         gradient.mul_(seen)
 
-    def _losses(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
-        """Cross entropy, weight and category of each token that is learned, [learned]."""
+    def _losses(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Cross entropy, weight and category of each token that is learned, [learned]; and the mean
+        loss of looking elsewhere than at what is copied."""
         tokens, position = self._put(batch.tokens), self._put(batch.position)
         mask = attention_mask(self._put(batch.scene), self._put(batch.branch))
         with self._autocast:
-            hidden = self._forward(tokens, position, mask)
+            hidden, q, k = self._forward(tokens, position, mask)
             # The head is half of the work where the vocabulary is large: only where it matters.
             places = self._put(batch.weight)[:, :-1] > 0
             logits = self.model.logits(hidden[:, :-1][places])
         targets = tokens[:, 1:][places].long()
         losses = functional.cross_entropy(logits.float(), targets, reduction="none")
         weights = self._put(batch.weight)[:, :-1][places]
-        return losses, weights, self._put(batch.category)[:, :-1][places]
+        looks = (
+            self._looks(batch, q, k, mask) if self.train_config.source_weight else losses.sum() * 0
+        )
+        return losses, weights, self._put(batch.category)[:, :-1][places], looks
+
+    def _looks(self, batch: Batch, q: Tensor, k: Tensor, mask: Tensor) -> Tensor:
+        """Head 0 is to look at what stands before a conversation, head 1 at what is said in it."""
+        source, branch = self._put(batch.source), self._put(batch.branch)
+        rows, places = torch.nonzero(source >= 0, as_tuple=True)
+        if not len(rows):
+            return q.sum() * 0
+        targets = source[rows, places].long()
+        heads = (branch[rows, targets] > 0).long()
+        scores = torch.einsum("nd,ntd->nt", q[rows, heads, places].float(), k[rows, heads].float())
+        scores = scores / math.sqrt(self.model_config.head_dim)
+        scores = scores.masked_fill(~mask[rows, 0, places], -torch.inf)
+        return functional.cross_entropy(scores, targets)
 
     def _put(self, array: npt.NDArray[Any]) -> Tensor:
         return torch.from_numpy(array).to(self.device, non_blocking=True)

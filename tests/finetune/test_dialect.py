@@ -62,8 +62,8 @@ def test_only_the_models_words_are_learned() -> None:
     assert learned == ["a", END]
 
 
-def test_calls_are_read_as_hermes() -> None:
-    assert detect_tool_format(chat_template()).name == "hermes"
+def test_calls_are_read_as_mistrals() -> None:
+    assert detect_tool_format(chat_template()).name == "mistral11"
 
 
 def test_the_template_can_say_all_that_tools_need() -> None:
@@ -90,14 +90,16 @@ def test_schemas_of_any_kind_are_told() -> None:
     function = {"name": "f", "description": "", "parameters": parameters}
     tools = [{"type": "function", "function": function}]
     text = ChatTemplate(chat_template()).render([{"role": "user", "content": "x"}], tools=tools)
-    described = text.partition("<|user|>")[0].splitlines()
-    assert described[:2] == ["<|tool|>", "box?: {w: number}"]
-    assert json.loads(described[2].removeprefix("any?: ")) == parameters["properties"]["any"]
-    assert described[3:] == ["list?: array", "codes?: 1|2<|name|>f"]
-    assert "".join(piece.text for piece in write_prefix(None, tuple(tools))) == "\n".join(described)
+    described = text.partition("<|user|>")[0]
+    anything = json.dumps(parameters["properties"]["any"])
+    assert described == (
+        '<|tool|>[TOOL_CALLS]f[ARGS]{"box": {w: number}?, '
+        f'"any": {anything}?, "list": array?, "codes": 1|2?}}'
+    )
+    assert "".join(piece.text for piece in write_prefix(None, tuple(tools))) == described
 
 
 def test_a_tool_without_parameters() -> None:
     tools = [{"type": "function", "function": {"name": "now", "description": "It is now."}}]
     text = ChatTemplate(chat_template()).render([{"role": "user", "content": "x"}], tools=tools)
-    assert text == "<|tool|>It is now.<|name|>now<|user|>x<|assistant|>"
+    assert text == "<|tool|>It is now.[TOOL_CALLS]now[ARGS]{}<|user|>x<|assistant|>"

@@ -58,7 +58,7 @@ def test_logits(
     tokens = torch.tensor([ids])
     same = torch.zeros_like(tokens)
     with torch.no_grad():
-        hidden = model(tokens, torch.arange(len(ids))[None], attention_mask(same, same))
+        hidden, *_ = model(tokens, torch.arange(len(ids))[None], attention_mask(same, same))
         expected = model.logits(hidden)[0].numpy()
     assert np.abs(engine - expected).max() < tolerance * np.abs(expected).max()
     if quantization == "F32":

@@ -31,9 +31,9 @@ def _weights(trainer: Any) -> dict[str, Any]:
 
 
 def test_the_loss_falls(vocabulary: NanoVocabulary, tmp_path: Path) -> None:
-    trainer = _trainer(tmp_path, vocabulary)
+    trainer = _trainer(tmp_path, vocabulary, steps=40, log_every=10)
     trainer.run()
-    assert [entry["step"] for entry in trainer.log] == [5, 10, 15, 20]
+    assert [entry["step"] for entry in trainer.log] == [10, 20, 30, 40]
     assert trainer.log[-1]["loss"] < trainer.log[0]["loss"] - 0.5
 
 
@@ -144,13 +144,13 @@ def test_a_packed_conversation_computes_the_same_alone(batch: Batch) -> None:
     put = torch.from_numpy
     with torch.no_grad():
         mask = attention_mask(put(batch.scene), put(batch.branch))
-        packed = model(put(batch.tokens), put(batch.position), mask)[0]
+        packed = model(put(batch.tokens), put(batch.position), mask)[0][0]
         last = int(batch.scene[0].max())
         own = torch.from_numpy((batch.scene[0] == last) & np.isin(batch.branch[0], (0, 2)))
         tokens = put(batch.tokens)[0][own][None]
         zeros = torch.zeros_like(tokens)
         position = torch.arange(tokens.shape[1])[None]
-        alone = model(tokens, position, attention_mask(zeros, zeros))[0]
+        alone = model(tokens, position, attention_mask(zeros, zeros))[0][0]
     torch.testing.assert_close(packed[own], alone, atol=1e-5, rtol=1e-5)
 
 
@@ -201,3 +201,23 @@ def test_one_command_trains_and_writes_all(
     assert len((tmp_path / "log.jsonl").read_text(encoding="utf-8").splitlines()) == 1
     with LLM(tmp_path / "model.gguf") as llm:
         assert llm.info.name == "pyslm-nano"
+
+
+def test_heads_learn_to_look_at_what_is_copied(vocabulary: NanoVocabulary, tmp_path: Path) -> None:
+    """The loss of looking elsewhere falls where it counts, and more than where it does not."""
+
+    def looks(source_weight: float) -> float:
+        folder = tmp_path / str(source_weight)
+        trainer = _trainer(folder, vocabulary, steps=25, source_weight=source_weight, seed=3)
+        trainer.run()
+        batch = batch_of_step(vocabulary, trainer.train_config, 1000)
+        tokens, position = torch.from_numpy(batch.tokens), torch.from_numpy(batch.position)
+        mask = attention_mask(torch.from_numpy(batch.scene), torch.from_numpy(batch.branch))
+        with torch.no_grad():
+            _, q, k = trainer.model(tokens, position, mask)
+            return float(trainer._looks(batch, q, k, mask))
+
+    from pyslm.finetune.model import attention_mask
+
+    told, untold = looks(1.0), looks(0.0)
+    assert told < untold - 0.3
