@@ -2,8 +2,8 @@
 
 A transformer that reads and copies must find two circuits before anything else can be learned: a
 head that sees the token before, and one that looks for where the present token came before and
-writes what followed there (induction: Olsson et al. 2022). On a small budget the search takes a
-tenth of the training. Here they are written down; training changes of them what it likes.
+writes what followed there (induction: Olsson et al. 2022). On a small budget that search is dear.
+Here they are written down; training changes of them what it likes.
 """
 
 from __future__ import annotations

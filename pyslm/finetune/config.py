@@ -71,29 +71,20 @@ class TrainConfig:
     log_every: int = 20
 
 
+_NANO = TrainConfig(
+    steps=12_000,
+    grow_steps=1500,
+    source_weight=0.3,
+    circuits=True,
+    mixed_precision=True,
+    compiled=True,
+)
 PRESETS: dict[str, tuple[ModelConfig, TrainConfig]] = {
-    "nano": (
-        ModelConfig(),
-        TrainConfig(
-            steps=12_000,
-            grow_steps=1500,
-            source_weight=0.3,
-            circuits=True,
-            mixed_precision=True,
-            compiled=True,
-        ),
-    ),
+    "nano": (ModelConfig(), _NANO),
     "nano-gpu": (
         ModelConfig(layers=8),
-        TrainConfig(
-            steps=20_000,
-            rows=64,
-            row_tokens=1024,
-            muon_lr=0.03,
-            source_weight=0.3,
-            circuits=True,
-            mixed_precision=True,
-            compiled=True,
+        dataclasses.replace(
+            _NANO, steps=20_000, rows=64, row_tokens=1024, muon_lr=0.03, grow_steps=2000
         ),
     ),
     "pilot": (

@@ -137,11 +137,11 @@ class Nano(nn.Module):
         the last layer but one, [rows, heads, tokens, head_dim]."""
         x = self.embed_tokens(tokens)
         rope = rope_tables(self.config, position)
-        seen = []
-        for layer in self.layers:
-            x, *looks = layer(x, rope, mask)
-            seen.append(looks)
-        q, k = seen[max(0, len(seen) - 2)]
+        shown = max(0, len(self.layers) - 2)
+        for i, layer in enumerate(self.layers):
+            x, queries, keys = layer(x, rope, mask)
+            if i == shown:
+                q, k = queries, keys
         return self.norm(x), q, k
 
     def logits(self, hidden: Tensor) -> Tensor:

@@ -80,11 +80,14 @@ class Rows:
         row_tokens: int,
         request_weight: float = 0.1,
         decision_weight: float = 1.0,
+        *,
+        with_sources: bool = True,
     ) -> None:
         shape = (num_rows, row_tokens)
         self._vocabulary = vocabulary
         self._request_weight = request_weight
         self._decision_weight = decision_weight
+        self._with_sources = with_sources
         self._tokens = np.full(shape, CONTROL.index(PAD), np.int32)
         self._position = np.zeros(shape, np.int32)
         self._scene = np.full(shape, -1, np.int32)
@@ -116,16 +119,14 @@ class Rows:
             return
         start = self._used
         self._put(prefix, [False] * len(prefix), 0, 0, "")
-        sources = Sources([encode.tokens[i] for i in prefix])
+        sources = Sources([encode.tokens[i] for i in prefix]) if self._with_sources else None
         for i, (category, ids, by_model) in enumerate(branches, 1):
             if len(ids) <= self._tokens.shape[1] - self._used:
                 begin = self._used
                 self._put(ids, by_model, i, len(prefix), category)
-                texts = [encode.tokens[i] for i in ids]
-                for place, source in sources.find(texts, category == "route"):
-                    # Where the token before it is.
-                    where = start + source if source < len(prefix) else begin + source - len(prefix)
-                    self._source[self._row, begin + place - 1] = where
+                if sources is not None:
+                    found = sources.find([encode.tokens[i] for i in ids], category == "route")
+                    self._mark(found, len(prefix), start, begin)
         self._num_scenes += 1
         if self._tokens.shape[1] - self._used < _MIN_SPACE:
             self._next_row()
@@ -151,6 +152,12 @@ class Rows:
         if category not in self._names:
             self._names.append(category)
         self._category[place] = np.where(learned, self._names.index(category), -1)
+
+    def _mark(self, pairs: list[tuple[int, int]], shared: int, start: int, begin: int) -> None:
+        """Notes what is copied from where, at the place of the token before it."""
+        for place, source in pairs:
+            where = start + source if source < shared else begin + source - shared
+            self._source[self._row, begin + place - 1] = where
 
     def _next_row(self) -> None:
         self._row, self._used, self._num_scenes = self._row + 1, 0, 0
@@ -181,5 +188,6 @@ def batch_of_step(
         config.row_tokens * scale,
         config.request_weight,
         config.decision_weight,
+        with_sources=config.source_weight > 0,
     )
     return rows.fill(draw())

@@ -1,7 +1,7 @@
 """Where in a conversation stands what the model is to copy: names, keys and values of calls.
 
-A head that is told where to look learns it in a few hundred steps. One that has to find out takes
-thousands: while a little of every name is better than none, nothing tells it which one to prefer.
+Heads are told to look there: while a little of every name is better than none, the loss of what is
+said hardly tells one of them which to prefer.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ _CALLED = re.compile(rf"{re.escape(CALL)}(.*?){re.escape(ARGUMENTS)}(.*?)(?={_CO
 _STRING = r'"(?:[^"\\]|\\.)*"'
 # Of byte-level tokens: "Ġ" is a space.
 _ARGUMENT = re.compile(rf'[{{,]Ġ?"([^"\\]+)":Ġ?({_STRING}|\[[^\]]*\]|[^,}}]+)')
+_WHOLE = r"(?<![0-9A-Za-z]){}(?![0-9A-Za-z]|\.[0-9])"  # a 5, and not that of 15 or of 5.5
 _ITEM = re.compile(rf"{_STRING}|[^\[\],Ġ]+")
 
 
@@ -52,9 +53,10 @@ class Sources:
     def _route(self, text: str) -> Iterator[tuple[int, int]]:
         begin = text.rindex("<|assistant|>") + len("<|assistant|>")
         name = text[begin:].partition("<|end|>")[0]
-        found = self._text.find(name)
-        if found >= 0:
-            yield begin, found
+        # Where the agent is described, not where another's description has the word.
+        described = re.compile(rf"(?<![0-9A-Za-z_]){re.escape(name)}(?=:|Ġ-|Ġ\()")
+        if found := described.search(self._text):
+            yield begin, found.start()
 
     def _calls(self, text: str) -> Iterator[tuple[int, int]]:
         for call in _CALLED.finditer(text, len(self._text)):
@@ -71,8 +73,9 @@ class Sources:
                 for item in _ITEM.finditer(text, argument.start(2), argument.end(2)):
                     quoted = item[0].startswith('"')
                     begin, value = item.start() + quoted, item[0].strip('"')
-                    found = text.find(value, request, call.start())
-                    if found < 0 and quoted:  # an allowed value, in other words
-                        found = self._text.find(value, key, tool.end(2))
-                    if value and found >= 0:
-                        yield begin, found
+                    whole = re.compile(_WHOLE.format(re.escape(value)))
+                    found = whole.search(text, request, call.start())
+                    if found is None and quoted:  # an allowed value, in other words
+                        found = whole.search(self._text, key, tool.end(2))
+                    if value and found is not None:
+                        yield begin, found.start()

@@ -67,6 +67,24 @@ def test_an_allowed_value_in_other_words_comes_from_the_schema(vocabulary: NanoV
     assert before.endswith("|")
 
 
+def test_a_number_is_no_part_of_another(vocabulary: NanoVocabulary) -> None:
+    found = _found(vocabulary, "not 75, 7.5 or x7, but 7.", {"minutes": 7})
+    assert found["7"].endswith("but ")
+
+
+def test_an_agent_is_named_where_it_is_described(vocabulary: NanoVocabulary) -> None:
+    system = "Choose for taxes and more:\n- law: knows taxes\n- taxes: files them"
+    messages = ({"role": "user", "content": "u"}, {"role": "assistant", "content": "taxes"})
+    ids = [
+        encode_pieces(vocabulary, pieces)[0]
+        for pieces in (write_prefix(system, ()), write_messages(messages))
+    ]
+    prefix, said = ([vocabulary.tokens[i] for i in each] for each in ids)
+    ((place, source),) = Sources(prefix).find(said, is_route=True)
+    assert said[place - 1] == "<|assistant|>"
+    assert "".join(prefix[:source]).endswith("taxesĊ-Ġ")
+
+
 def test_the_items_of_a_list_come_one_by_one(vocabulary: NanoVocabulary) -> None:
     found = _found(vocabulary, "tags are qq, ww", {"tags": ["qq", "ww"]})
     assert sum(before.endswith((" are ", ", ")) for before in found.values()) >= 2, found

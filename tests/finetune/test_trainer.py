@@ -205,19 +205,20 @@ def test_one_command_trains_and_writes_all(
 
 def test_heads_learn_to_look_at_what_is_copied(vocabulary: NanoVocabulary, tmp_path: Path) -> None:
     """The loss of looking elsewhere falls where it counts, and more than where it does not."""
+    from pyslm.finetune.model import attention_mask
+
+    batch = batch_of_step(vocabulary, preset("tiny", source_weight=1.0)[1], 1000)
+    assert (batch.source >= 0).sum() > 20
 
     def looks(source_weight: float) -> float:
         folder = tmp_path / str(source_weight)
         trainer = _trainer(folder, vocabulary, steps=25, source_weight=source_weight, seed=3)
         trainer.run()
-        batch = batch_of_step(vocabulary, trainer.train_config, 1000)
         tokens, position = torch.from_numpy(batch.tokens), torch.from_numpy(batch.position)
         mask = attention_mask(torch.from_numpy(batch.scene), torch.from_numpy(batch.branch))
         with torch.no_grad():
             _, q, k = trainer.model(tokens, position, mask)
             return float(trainer._looks(batch, q, k, mask))
-
-    from pyslm.finetune.model import attention_mask
 
     told, untold = looks(1.0), looks(0.0)
     assert told < untold - 0.3
