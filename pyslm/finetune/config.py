@@ -73,7 +73,8 @@ class TrainConfig:
 
 _NANO = TrainConfig(
     steps=12_000,
-    grow_steps=1500,
+    tools_begin=4,
+    grow_steps=1000,
     source_weight=0.3,
     circuits=True,
     mixed_precision=True,

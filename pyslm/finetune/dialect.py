@@ -7,6 +7,7 @@ against each other.
 from __future__ import annotations
 
 import functools
+import itertools
 import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -16,20 +17,29 @@ __all__ = [
     "CALL",
     "CONTROL",
     "END",
+    "ITEMS",
     "PAD",
+    "START",
     "Piece",
     "chat_template",
     "write_messages",
     "write_prefix",
 ]
 
+START = "<|start|>"
+"""Where heads look that find nothing."""
 END = "<|end|>"
 CALL, ARGUMENTS = "[TOOL_CALLS]", "[ARGS]"
 PAD = "<|pad|>"
+ITEMS = tuple(f"<|{i}|>" for i in range(1, 25))
+"""Begin what can be chosen: tools, and the lines of a list in a system prompt. Each its own, so that
+the words of a description can say which it is that they are of; the 25th begins as the first."""
 CONTROL = (
-    PAD, END, "<|system|>", "<|tool|>", "<|user|>", "<|assistant|>", "<|result|>", CALL, ARGUMENTS,
+    PAD, END, START, "<|system|>", "<|user|>", "<|assistant|>", "<|result|>", CALL, ARGUMENTS, *ITEMS,
 )  # fmt: skip
 """The control tokens, which have the first ids."""
+
+_BULLETS = ("- ", "* ")
 
 
 class Piece(NamedTuple):
@@ -49,19 +59,32 @@ def chat_template() -> str:
 
 def write_prefix(system: str | None, tools: tuple[dict[str, Any], ...]) -> Iterator[Piece]:
     """What all conversations of a scene begin with."""
+    items = itertools.cycle(ITEMS)
+    yield Piece(START, True, False)
     if system is not None:
         yield Piece("<|system|>", True, False)
-        yield Piece(system, False, False)
+        yield from _with_items(system, items)
     for tool in tools:
         # As it is called, so that who calls it finds what comes next behind what came before. What
         # it is for stands first: it is known where the name is read.
         function = tool["function"]
-        yield Piece("<|tool|>", True, False)
+        yield Piece(next(items), True, False)
         yield Piece(function.get("description") or "", False, False)
         yield Piece(CALL, True, False)
         yield Piece(function["name"], False, False)
         yield Piece(ARGUMENTS, True, False)
         yield Piece(_parameters_text(function.get("parameters") or {}), False, False)
+
+
+def _with_items(system: str, items: Iterator[str]) -> Iterator[Piece]:
+    """Lines of a list begin with an item instead of a dash."""
+    for i, line in enumerate(system.split("\n")):
+        if i:
+            yield Piece("\n", False, False)
+        if line.startswith(_BULLETS):
+            yield Piece(next(items), True, False)
+            line = line[2:]
+        yield Piece(line, False, False)
 
 
 def write_messages(messages: tuple[dict[str, Any], ...]) -> Iterator[Piece]:

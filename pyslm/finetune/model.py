@@ -12,6 +12,7 @@ __all__ = ["Nano", "attention_mask"]
 
 _EMBEDDING = 0.16  # what Adam's first steps hardly change: else the meanings would be gone in fifty
 _HEAD = 0.2
+_POINTING = 3  # the layer whose heads are told where to look
 _MEANING = 2.4  # about as long as the random vector of a token
 
 
@@ -134,10 +135,10 @@ class Nano(nn.Module):
         self, tokens: Tensor, position: Tensor, mask: Tensor
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Hidden states after the last norm, [rows, tokens, hidden]; and queries and keys of
-        the last layer but one, [rows, heads, tokens, head_dim]."""
+        the layer that points, [rows, heads, tokens, head_dim]."""
         x = self.embed_tokens(tokens)
         rope = rope_tables(self.config, position)
-        shown = max(0, len(self.layers) - 2)
+        shown = min(_POINTING, len(self.layers) - 1)
         for i, layer in enumerate(self.layers):
             x, queries, keys = layer(x, rope, mask)
             if i == shown:

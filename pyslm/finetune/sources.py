@@ -54,7 +54,7 @@ class Sources:
         begin = text.rindex("<|assistant|>") + len("<|assistant|>")
         name = text[begin:].partition("<|end|>")[0]
         # Where the agent is described, not where another's description has the word.
-        described = re.compile(rf"(?<![0-9A-Za-z_]){re.escape(name)}(?=:|Ġ-|Ġ\()")
+        described = re.compile(rf"(?<![0-9A-Za-z_.]){re.escape(name)}(?=:|Ġ-|Ġ\()")
         if found := described.search(self._text):
             yield begin, found.start()
 

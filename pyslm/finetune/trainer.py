@@ -21,7 +21,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from pyslm.errors import InvalidRequestError
 from pyslm.finetune.checkpoint import Checkpoint
-from pyslm.finetune.circuits import give_circuits
+from pyslm.finetune.circuits import Protection, give_circuits
 from pyslm.finetune.config import ModelConfig, TrainConfig
 from pyslm.finetune.data.spec import OwnData
 from pyslm.finetune.model import Nano, attention_mask
@@ -107,13 +107,15 @@ class Trainer:
         elif saved is None:
             self.model.give_meanings(torch.from_numpy(self.vocabulary.meanings()))
             if train.circuits:
-                give_circuits(self.model, train.seed)
+                information = torch.from_numpy(self.vocabulary.information())
+                give_circuits(self.model, information, train.seed)
         self.model = self.model.to(self.device)
         self.optimizers = _optimizers(self.model, train)
         self.step = 0
         self.log: list[dict[str, Any]] = []
         if saved is not None:
             self._restore(saved)
+        self._protection = Protection(self.model) if train.circuits else None
         self._forward = _compiled(self.model, self.device) if train.compiled else self.model
         self._autocast = (
             torch.autocast(self.device.type, torch.bfloat16)
@@ -211,6 +213,8 @@ class Trainer:
         for optimizer in self.optimizers:
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
+        if self._protection is not None:
+            self._protection.restore()
         meter.add(batch, losses.detach(), categories)
 
     def _leave_others(self, batch: Batch) -> None:
@@ -244,13 +248,16 @@ class Trainer:
         return losses, weights, self._put(batch.category)[:, :-1][places], looks
 
     def _looks(self, batch: Batch, q: Tensor, k: Tensor, mask: Tensor) -> Tensor:
-        """Head 0 is to look at what stands before a conversation, head 1 at what is said in it."""
+        """Heads 0 and 2 are to look at what stands before a conversation, heads 1 and 3 at what is
+        said in it."""
         source, branch = self._put(batch.source), self._put(batch.branch)
         rows, places = torch.nonzero(source >= 0, as_tuple=True)
         if not len(rows):
             return q.sum() * 0
         targets = source[rows, places].long()
+        rows, places, targets = (each.repeat(2) for each in (rows, places, targets))
         heads = (branch[rows, targets] > 0).long()
+        heads[len(heads) // 2 :] += 2
         scores = torch.einsum("nd,ntd->nt", q[rows, heads, places].float(), k[rows, heads].float())
         scores = scores / math.sqrt(self.model_config.head_dim)
         scores = scores.masked_fill(~mask[rows, 0, places], -torch.inf)

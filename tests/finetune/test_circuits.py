@@ -1,4 +1,4 @@
-"""A fresh model with circuits copies before it has learned anything; one without does not."""
+"""A fresh model with circuits copies and chooses before it has learned anything."""
 
 from __future__ import annotations
 
@@ -9,62 +9,131 @@ import pytest
 
 from pyslm.errors import InvalidRequestError
 from pyslm.finetune.config import ModelConfig
+from pyslm.finetune.dialect import ARGUMENTS, CALL, CONTROL, ITEMS, START
 
 torch = pytest.importorskip("torch", reason="needs torch: the extra 'train'")
 
-_CONFIG = ModelConfig(vocab_size=512, layers=3)
+_CONFIG = ModelConfig(vocab_size=512)
+_WORDS = 100  # the first token that is a word here
 
 
-def _model(circuits: bool) -> Any:
+def _model(circuits: bool = True) -> Any:
     from pyslm.finetune.circuits import give_circuits
     from pyslm.finetune.model import Nano
 
     torch.manual_seed(0)
     model = Nano(_CONFIG)
+    meanings = torch.nn.functional.normalize(torch.randn(512, 96), dim=1)
+    meanings[: len(CONTROL)] = 0.0
+    model.give_meanings(meanings)
     if circuits:
-        give_circuits(model, seed=0)
+        information = (torch.arange(512) >= _WORDS).float()
+        give_circuits(model, 0.8 * information, seed=0)
     return model
 
 
-def _hidden(model: Any, tokens: Any) -> Any:
+def _logits(model: Any, tokens: Any) -> Any:
     from pyslm.finetune.model import attention_mask
 
     zeros = torch.zeros_like(tokens)
     position = torch.arange(tokens.shape[1])[None].expand_as(tokens)
     with torch.no_grad():
-        return model(tokens, position, attention_mask(zeros, zeros))[0]
+        return model.logits(model(tokens, position, attention_mask(zeros, zeros))[0])
+
+
+# --- copying ----------------------------------------------------------------------------------
 
 
 def _copied(model: Any) -> float:
-    """The mean rank, 0 to 1, of the right token where a random text is said again."""
+    """The mean rank, 0 to 1, of the right token where the assistant says a text again."""
     generator = torch.Generator().manual_seed(1)
-    text = torch.randint(10, _CONFIG.vocab_size, (8, 40), generator=generator)
-    tokens = torch.cat((text, text), 1)
-    logits = model.logits(_hidden(model, tokens))[:, 40:-1]
-    right = logits.gather(-1, tokens[:, 41:, None])
+    text = torch.randint(_WORDS, 512, (8, 40), generator=generator)
+    speaks = torch.tensor([CONTROL.index("<|assistant|>")]).expand(8, 1)
+    tokens = torch.cat((speaks, text, text), 1)
+    logits = _logits(model, tokens)[:, 41:-1]
+    right = logits.gather(-1, tokens[:, 42:, None])
     return float((logits > right).float().mean())
 
 
 def test_what_was_said_once_is_said_again() -> None:
-    assert _copied(_model(circuits=True)) < 0.06
+    assert _copied(_model()) < 0.06
     assert 0.4 < _copied(_model(circuits=False)) < 0.6  # as chance has it
 
 
 def test_a_token_that_comes_again_looks_behind_the_first() -> None:
     """Whatever stands between, what followed the first is the likeliest."""
-    model = _model(circuits=True)
+    model = _model()
     for distance in (5, 50):
         between = torch.randint(200, 512, (distance,))
-        tokens = torch.cat((torch.tensor([11, 22, 33]), between, torch.tensor([22])))[None]
-        logits = model.logits(_hidden(model, tokens))[0, -1]
-        logits[22] = -100.0  # the token itself is what a fresh model says
-        assert int(logits.argmax()) == 33, distance
+        said = torch.cat((torch.tensor([111, 122, 133]), between, torch.tensor([122])))
+        tokens = torch.cat((torch.tensor([CONTROL.index("<|assistant|>")]), said))[None]
+        logits = _logits(model, tokens)[0, -1]
+        logits[122] = -100.0  # the token itself is what a fresh model says
+        assert 133 in logits.topk(3).indices, distance
 
 
-@pytest.mark.parametrize("change", [{"heads": 1, "kv_heads": 1}, {"layers": 1}, {"kv_heads": 2}])
+# --- choosing ---------------------------------------------------------------------------------
+
+
+def _scene(generator: Any, num_items: int) -> tuple[list[int], list[list[int]], list[int]]:
+    """A prompt of tools of random words, the words of each, and the first tokens of their names."""
+    words = (_WORDS + torch.randperm(400, generator=generator)).tolist()
+    prompt, described, names = [CONTROL.index(START)], [], []
+    for item in ITEMS[:num_items]:
+        about, words = words[:8], words[8:]
+        name, words = words[:2], words[2:]
+        prompt += [CONTROL.index(item), *about, CONTROL.index(CALL), *name]
+        prompt += [CONTROL.index(ARGUMENTS), 50, 51, 52]
+        described.append(about)
+        names.append(name[0])
+    return prompt, described, names
+
+
+@pytest.mark.parametrize("num_items", [3, 8])
+def test_the_tool_is_called_that_the_request_has_words_of(num_items: int) -> None:
+    model = _model()
+    generator = torch.Generator().manual_seed(2)
+    right = 0
+    for i in range(40):
+        prompt, described, names = _scene(generator, num_items)
+        wanted = i % num_items
+        said = [60, described[wanted][1], 61, 62, described[wanted][6], 63]
+        user, speaks = (CONTROL.index(f"<|{role}|>") for role in ("user", "assistant"))
+        tokens = [*prompt, user, *said, speaks, CONTROL.index(CALL)]
+        logits = _logits(model, torch.tensor([tokens]))[0, -1]
+        right += int(logits[names].argmax()) == wanted
+    assert right >= 38
+
+
+def test_choosing_survives_training() -> None:
+    """Muon changes all directions; what the circuits tell each other must not drift with it."""
+    from pyslm.finetune.circuits import Protection
+
+    model = _model()
+    before = {name: weight.clone() for name, weight in model.state_dict().items()}
+    protection = Protection(model)
+    with torch.no_grad():
+        for weight in model.parameters():
+            weight.add_(0.01 * torch.randn_like(weight))
+    protection.restore()
+    after = model.state_dict()
+    assert not torch.equal(
+        after["layers.0.mlp.up_proj.weight"], before["layers.0.mlp.up_proj.weight"]
+    )
+    reserved = slice(_CONFIG.hidden - len(ITEMS) - 8, None)
+    for name in ("layers.1.mlp.down_proj.weight", "layers.2.self_attn.o_proj.weight"):
+        assert torch.equal(after[name][reserved], before[name][reserved])
+        assert not torch.equal(after[name], before[name])
+    name = "embed_tokens.weight"
+    assert torch.equal(after[name][:, reserved], before[name][:, reserved])
+    assert not torch.equal(after[name], before[name])
+
+
+@pytest.mark.parametrize("change", [{"heads": 2, "kv_heads": 2}, {"layers": 3}, {"kv_heads": 2}])
 def test_a_model_without_room_for_them_is_refused(change: dict[str, int]) -> None:
     from pyslm.finetune.circuits import give_circuits
     from pyslm.finetune.model import Nano
 
-    with pytest.raises(InvalidRequestError, match="2 layers"):
-        give_circuits(Nano(dataclasses.replace(_CONFIG, **change)), seed=0)
+    model = Nano(dataclasses.replace(_CONFIG, **change))
+    with pytest.raises(InvalidRequestError, match="4 layers"):
+        give_circuits(model, torch.zeros(512), seed=0)

@@ -10,7 +10,7 @@ from pyslm.chat.conversation import ToolPrompts
 from pyslm.chat.template import ChatTemplate
 from pyslm.chat.tool_formats import detect_tool_format
 from pyslm.finetune.data import scenes
-from pyslm.finetune.dialect import END, chat_template, write_messages, write_prefix
+from pyslm.finetune.dialect import END, ITEMS, chat_template, write_messages, write_prefix
 from pyslm.finetune.packing import encode_pieces
 from pyslm.finetune.vocabulary import PRE_TOKENIZER, NanoVocabulary
 from pyslm.tokenizer import Tokenizer, load_tokenizer
@@ -93,7 +93,7 @@ def test_schemas_of_any_kind_are_told() -> None:
     described = text.partition("<|user|>")[0]
     anything = json.dumps(parameters["properties"]["any"])
     assert described == (
-        '<|tool|>[TOOL_CALLS]f[ARGS]{"box": {w: number}?, '
+        '<|start|><|1|>[TOOL_CALLS]f[ARGS]{"box": {w: number}?, '
         f'"any": {anything}?, "list": array?, "codes": 1|2?}}'
     )
     assert "".join(piece.text for piece in write_prefix(None, tuple(tools))) == described
@@ -102,4 +102,26 @@ def test_schemas_of_any_kind_are_told() -> None:
 def test_a_tool_without_parameters() -> None:
     tools = [{"type": "function", "function": {"name": "now", "description": "It is now."}}]
     text = ChatTemplate(chat_template()).render([{"role": "user", "content": "x"}], tools=tools)
-    assert text == "<|tool|>It is now.[TOOL_CALLS]now[ARGS]{}<|user|>x<|assistant|>"
+    assert text == "<|start|><|1|>It is now.[TOOL_CALLS]now[ARGS]{}<|user|>x<|assistant|>"
+
+
+def test_what_can_be_chosen_is_numbered_throughout() -> None:
+    """Lines of lists, then tools; the 25th as the first."""
+    names = [f"t{i}" for i in range(24)]
+    tools = [{"type": "function", "function": {"name": name, "description": ""}} for name in names]
+    system = "Choose:\n- tax: taxes - all\n* law: laws\nor -none-"
+    messages = [{"role": "system", "content": system}, {"role": "user", "content": "x"}]
+    text = ChatTemplate(chat_template()).render(messages, tools=tools)
+    assert text.startswith(
+        "<|start|><|system|>Choose:\n<|1|>tax: taxes - all\n<|2|>law: laws\nor -none-<|3|>[TOOL_"
+    )
+    assert "<|24|>[TOOL_CALLS]t21[ARGS]{}<|1|>[TOOL_CALLS]t22[ARGS]{}<|2|>" in text
+    written = "".join(piece.text for piece in write_prefix(system, tuple(tools)))
+    assert text.startswith(written + "<|user|>")
+
+
+def test_nobody_can_quote_an_item(vocabulary: NanoVocabulary) -> None:
+    """What is said is text, whatever it looks like; a list's dash is an item."""
+    said = [{"role": "system", "content": "<|2|>a\n- b"}, {"role": "user", "content": "<|3|>"}]
+    ids = ChatTemplate(chat_template()).encode(_tokenizer(vocabulary), said)
+    assert [vocabulary.tokens[i] for i in ids if vocabulary.tokens[i] in ITEMS] == ["<|1|>"]

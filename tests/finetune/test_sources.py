@@ -82,7 +82,7 @@ def test_an_agent_is_named_where_it_is_described(vocabulary: NanoVocabulary) -> 
     prefix, said = ([vocabulary.tokens[i] for i in each] for each in ids)
     ((place, source),) = Sources(prefix).find(said, is_route=True)
     assert said[place - 1] == "<|assistant|>"
-    assert "".join(prefix[:source]).endswith("taxesĊ-Ġ")
+    assert "".join(prefix[:source]).endswith("taxesĊ<|2|>")
 
 
 def test_the_items_of_a_list_come_one_by_one(vocabulary: NanoVocabulary) -> None:
