@@ -131,6 +131,7 @@ def _about(saved: Any, data: bytes, quantization: str) -> dict[str, Any]:
     train = saved.train
     return {
         "model": _NAME,
+        "license": "Apache-2.0",
         "pyslm": __version__,
         "bytes": len(data),
         "sha256": hashlib.sha256(data).hexdigest(),

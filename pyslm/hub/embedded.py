@@ -95,13 +95,14 @@ def embedded_model() -> StoredModel | None:
 
 
 def embedded_report() -> dict[str, Any] | None:
-    """How the package's model was made and how well it does; None where nothing is told."""
+    """How the model was made and how well it does; None where nothing is told of this file."""
     try:
         text = (embedded_folder() / REPORT).read_text(encoding="utf-8")
     except OSError:
         return None
     report: dict[str, Any] = json.loads(text)
-    return report
+    model = embedded_model()
+    return report if model is not None and model.digest == report["sha256"] else None
 
 
 @functools.lru_cache(maxsize=4)

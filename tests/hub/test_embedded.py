@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import subprocess
 import sys
@@ -137,6 +138,23 @@ def test_a_file_that_is_not_there_is_told(
             ask()
 
 
+def test_it_says_how_well_it_does(
+    embedded: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture
+) -> None:
+    monkeypatch.setattr("pyslm.hub.embedded.embedded_folder", lambda: tmp_path)
+    measures = {"routing": {"wanted": 0.95, "constrained": [9, 10], "free": [8, 10]}}
+    told = {
+        "sha256": hashlib.sha256(embedded.read_bytes()).hexdigest(), "license": "Apache-2.0",
+        "evaluation": {"measures": measures},
+    }  # fmt: skip
+    (tmp_path / "report.json").write_text(json.dumps(told))
+    assert invoke(["show", "nano"]) == 0
+    assert "routing 90%" in capsys.readouterr().out
+    (tmp_path / "report.json").write_text(json.dumps(told | {"sha256": "of another"}))
+    assert invoke(["show", "nano"]) == 0
+    assert "routing" not in capsys.readouterr().out
+
+
 # --- without a name ---------------------------------------------------------------------------
 
 
@@ -190,6 +208,17 @@ def test_agents(how: str) -> None:
         return f"rain in {city} {day}"
 
     assert agent.chat(QUESTION) == "It will be made up in Oslo."
+
+
+def test_finetuning_begins_with_it(embedded: Path, tmp_path: Path, capsys: Capture) -> None:
+    tools = tmp_path / "tools.json"
+    tools.write_text("[]")
+    line = ["finetune", str(tools), "--out", str(tmp_path / "my.gguf")]
+    assert invoke([*line, "--lora"]) == 2
+    assert "--lora is for larger models" in capsys.readouterr().err
+    pytest.importorskip("torch", reason="needs torch: the extra 'train'")
+    assert invoke(line) == 2
+    assert f"{embedded} is no model of `pyslm.finetune`" in capsys.readouterr().err
 
 
 @pytest.fixture
