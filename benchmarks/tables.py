@@ -99,6 +99,7 @@ def nano() -> str:
     for name, measure in asked["measures"].items():
         shares = (_share(*measure[how]) for how in ("constrained", "free"))
         rows.append(f"| {name} | {measure['wanted']:.0%} | {' | '.join(shares)} |")
+    begun = "an earlier one" if told["begun_with"] else "nothing"
     table, size = "\n".join(rows), f"{told['bytes'] / 1e6:.1f} MB"
     return f"""\
 ## nano
@@ -110,7 +111,7 @@ is missing, tells what a result says, and chooses among described agents: tools 
 has never seen. It is no general chat model: it knows nothing of the world, writes no texts, and
 reads English alone. `pyslm pull` brings larger ones.
 
-`pyslm.finetune` [made it](pyslm/finetune/README.md) from nothing, with seed {told["seed"]}, in
+`pyslm.finetune` [made it](pyslm/finetune/README.md) from {begun}, with seed {told["seed"]}, in
 {told["steps"]:,} steps of {told["tokens"] / told["steps"]:,.0f} tokens
 ([report](pyslm/hub/nano/report.json), [loss](pyslm/hub/nano/loss.svg)). What it makes of
 {asked["cases"]:,} requests with tools, values, phrasings and schemas that its training never draws

@@ -59,8 +59,9 @@ def test_the_model_in_the_package_is_told_by_its_report(
         "two calls": {"wanted": 0.85, "constrained": [0, 0], "free": [0, 0]},
     }
     told = {
-        "parameters": 5_344_640, "bytes": 5_880_992, "context": 4096, "seed": 7, "steps": 100,
-        "tokens": 409_600, "evaluation": {"cases": 12, "measures": measures},
+        "parameters": 5_344_640, "bytes": 5_880_992, "context": 4096, "begun_with": None,
+        "seed": 7, "steps": 100, "tokens": 409_600,
+        "evaluation": {"cases": 12, "measures": measures},
     }  # fmt: skip
     tables.REPORT.write_text(json.dumps(told))
     written = tables.updated(without)

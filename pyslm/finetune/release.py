@@ -26,6 +26,7 @@ from pyslm.errors import InvalidRequestError, ModelNotFoundError, PyslmError
 from pyslm.finetune.evaluate import table
 from pyslm.finetune.evaluation import Case, Report, evaluate, held_out_cases
 from pyslm.finetune.evaluation.cases import MEASURES
+from pyslm.finetune.train import START
 from pyslm.hub.embedded import FILE, LOSS_PLOT, REPORT, embedded_folder
 from pyslm.new_file import replacing
 
@@ -98,7 +99,10 @@ def release(
                 f"{MOST_BYTES:,}; train a smaller one, or give another quantization"
             )
         evaluations = _evaluated(made, cases, threads)
-        report = _about(saved, data, quantization) | {"evaluation": drawn | _told(evaluations)}
+        report = _about(saved, data, quantization) | {
+            "begun_with": _begun_with(run),
+            "evaluation": drawn | _told(evaluations),
+        }
         if not force:
             _refuse_worse(report, into, drawn, cases, threads)
         with (
@@ -147,6 +151,12 @@ def _about(saved: Any, data: bytes, quantization: str) -> dict[str, Any]:
     }
 
 
+def _begun_with(run: Path) -> str | None:
+    """SHA-256 of the model that a training began with; None: it began from nothing."""
+    path = run / START
+    return path.read_text(encoding="utf-8").strip() if path.is_file() else None
+
+
 def _told(evaluations: tuple[Report, Report]) -> dict[str, Any]:
     """Measure -> what is wanted, and how many cases were right of how many."""
     constrained, free = (evaluation.shares() for evaluation in evaluations)
@@ -182,7 +192,7 @@ def _refuse_worse(
 
 def _mean(evaluation: Mapping[str, Any]) -> float:
     """Of the shares that were right, over all measures that came up, held to the grammar or not."""
-    shares = [
+    shares: list[float] = [
         right / total
         for measure in evaluation["measures"].values()
         for right, total in (measure["constrained"], measure["free"])

@@ -9,6 +9,7 @@ writes into the folder: vocabulary.json, checkpoint.pt, log.jsonl, loss.svg and 
 from __future__ import annotations
 
 import argparse
+import hashlib
 import os
 import sys
 from collections.abc import Sequence
@@ -18,7 +19,10 @@ from typing import Any
 from pyslm.errors import PyslmError
 from pyslm.finetune.config import PRESETS, preset
 
-__all__ = ["main", "train"]
+__all__ = ["START", "main", "train"]
+
+START = "start.sha256"
+"""In the folder of a training that began with another model: of that file."""
 
 
 def train(
@@ -74,10 +78,14 @@ def train(
         from pyslm.finetune.restore import restore
         from pyslm.hub import resolve
 
-        restored = restore(resolve(start))
+        source = resolve(start)
+        restored = restore(source)
         model_config = restored.config
         given = {"vocabulary": restored.vocabulary, "start": restored.weights}
     trainer = Trainer(out, model_config, train_config, device, **given)
+    if start is not None and trainer.step == 0:  # for the report of what comes of it
+        digest = hashlib.sha256(source.read_bytes()).hexdigest()
+        (out / START).write_text(f"{digest}\n", encoding="utf-8")
     with training_progress(trainer) as report:
         trainer.run(report, until=until, workers=workers, minutes=minutes)
     plot_losses(trainer.log, out / "loss.svg")

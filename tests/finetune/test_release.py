@@ -64,6 +64,7 @@ def test_the_report_says_how_it_was_made(package: Path, cases: list[Case]) -> No
     assert report["sha256"] == hashlib.sha256(data).hexdigest()
     assert (report["bytes"], report["quantization"]) == (len(data), "Q8_0")
     assert (report["seed"], report["steps"], report["tokens"]) == (0, 4, 4 * 2 * 256)
+    assert report["begun_with"] is None
     assert report["recipe"]["warmup_steps"] == 2
     assert report["architecture"]["layers"] == 2
     evaluation = report["evaluation"]
@@ -111,14 +112,15 @@ def test_what_is_no_training_is_told(tmp_path: Path, capsys: pytest.CaptureFixtu
 
 
 def test_a_training_begins_with_what_was_released(
-    package: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    package: Path, cases: list[Case], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from pyslm.finetune.checkpoint import Checkpoint
     from pyslm.finetune.restore import restore
     from pyslm.finetune.train import train
 
-    monkeypatch.setenv("PYSLM_NANO", str(package / "pyslm-nano.gguf"))
-    restored = restore(package / "pyslm-nano.gguf")
+    nano = package / "pyslm-nano.gguf"
+    monkeypatch.setenv("PYSLM_NANO", str(nano))
+    restored = restore(nano)
     out = tmp_path / "on"
     train(out, "tiny", start="nano", steps=3, until=1, threads=1)
     saved = Checkpoint.load(out / "checkpoint.pt")
@@ -127,6 +129,9 @@ def test_a_training_begins_with_what_was_released(
     for name, weight in restored.weights.items():  # one step away, and not where a fresh one is
         assert torch.allclose(saved.weights[name], weight, atol=0.05), name
     made = train(out, "tiny", start="nano", steps=3, threads=1)  # goes on
+    module.release(out, tmp_path / "next", cases=cases[:1])
+    report = json.loads((tmp_path / "next" / "report.json").read_text())
+    assert report["begun_with"] == hashlib.sha256(nano.read_bytes()).hexdigest()
     assert Checkpoint.load(out / "checkpoint.pt").step == 3
     assert made == out / "model.gguf"
 
