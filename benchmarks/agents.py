@@ -2,6 +2,7 @@
 
     python benchmarks/agents.py MODEL.gguf [--peer-python PYTHON] [--threads 2] [--rounds 3]
     python benchmarks/agents.py MODEL.gguf --only loop routing overhead start
+    python benchmarks/agents.py nano --only start
 
 loop      One request of ten turns, with five tools and results that make the history grow. Every
           prompt must be found in the prefix cache but for what is new in it. PYTHON is an
@@ -14,7 +15,8 @@ overhead  A turn of an agent whose model answers at once.
 start     On one core: from a loaded model to the first call of a tool, and from the start of
           Python to it.
 
-Calls are required, so that any model makes them, also one with random weights.
+Calls are required, so that any model makes them, also one with random weights; only nano, the model
+that comes with the package, must see by itself that there is one to make at the start.
 """
 
 from __future__ import annotations
@@ -38,6 +40,7 @@ from pyslm.agents import Agent, Config, LocalModel, ModelRequest, SessionStore
 from pyslm.agents.models.model import Finished, ModelEvent
 from pyslm.agents.teams.routing import by_intent
 from pyslm.chat.events import ContentDelta, ToolCallArguments, ToolCallStart
+from pyslm.hub.embedded import is_embedded
 from pyslm.request import Usage
 
 PARTS = ("loop", "routing", "overhead", "start")
@@ -213,8 +216,8 @@ imported = time.time()
 
 class Caller(LocalModel):
     def stream(self, request):
-        required = ToolChoice("required")
-        return super().stream(dataclasses.replace(request, tool_choice=required))
+        choice = ToolChoice(sys.argv[3])
+        return super().stream(dataclasses.replace(request, tool_choice=choice))
 
 class Called(Exception):
     pass
@@ -244,14 +247,16 @@ llm.close()
 """
 
 
-def measure_start(model: str, options: argparse.Namespace) -> dict[str, Any]:
+def measure_start(options: argparse.Namespace) -> dict[str, Any]:
     def on_one_core() -> None:
         if hasattr(os, "sched_setaffinity"):
             os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
 
+    # By its name, if that is what is given: to look it up is part of the start.
+    model, choice = str(options.model), "auto" if is_embedded(options.model) else "required"
     runs = []
     for _ in range(options.rounds + 1):  # the first packs the weights
-        command = [sys.executable, "-P", "-c", CHILD, model, repr(time.time())]
+        command = [sys.executable, "-P", "-c", CHILD, model, repr(time.time()), choice]
         done = subprocess.run(command, stdout=subprocess.PIPE, preexec_fn=on_one_core)
         if done.returncode:
             raise SystemExit("no first call; what went wrong is told above")
@@ -259,8 +264,8 @@ def measure_start(model: str, options: argparse.Namespace) -> dict[str, Any]:
     report = {key: statistics.median(run[key] for run in runs[1:]) * 1e3 for key in runs[0]}
     print(
         f"first call on one core: {report['warm']:.0f} ms from a loaded model, target 150; "
-        f"{report['first_call']:.0f} ms from the start of Python, target 1500 (imports "
-        f"{report['import']:.0f}, loading {report['load']:.0f}); targets are those of nano"
+        f"{report['first_call'] / 1e3:.2f} s from the start of a fresh Python, target 1.5 (imports "
+        f"{report['import']:.0f} ms, loading {report['load']:.0f}); targets are those of nano"
     )
     return report
 
@@ -269,7 +274,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("model", help="a GGUF file with a chat template, or a name")
+    parser.add_argument("model", help="a GGUF file with a chat template, or a name: nano")
     parser.add_argument("--peer-python", default=os.environ.get("PYSLM_PEER_PYTHON"))
     parser.add_argument("--threads", type=int)
     parser.add_argument("--context", type=int, default=8192, help="tokens, of the loop")
@@ -288,7 +293,7 @@ def main() -> None:
     if "overhead" in options.only:
         report["overhead"] = measure_overhead(options)
     if "start" in options.only:
-        report["start"] = measure_start(model, options)
+        report["start"] = measure_start(options)
     if options.json:
         options.json.write_text(json.dumps(report, indent=2) + "\n")
 

@@ -1,22 +1,26 @@
-"""The tables of the README, from the code itself.
+"""The tables of the README, from the code itself, and what it says of the model in the package.
 
 python benchmarks/tables.py            prints them
 python benchmarks/tables.py --write    puts them into README.md, between its markers
+
+What is said of nano comes from the report that `python -m pyslm.finetune.release` writes beside it.
+Where there is none, the README says nothing of it.
 """
 
 from __future__ import annotations
 
+import json
 import re
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from pyslm import _native
 
 ROOT = Path(__file__).resolve().parent.parent
 README = ROOT / "README.md"
-MARKERS = re.compile(
-    r"(?<=<!-- tables: python benchmarks/tables.py --write -->\n).*?(?=<!-- end)", re.S
-)
+REPORT = ROOT / "pyslm" / "hub" / "nano" / "report.json"
 PROCESSORS = {"x86_64": "x86-64", "aarch64": "ARM64"}
 
 
@@ -58,19 +62,109 @@ def _tier_names(cmake: str) -> list[str]:
 
 
 def tables() -> str:
-    """All of it, in Markdown."""
+    """What pyslm runs."""
     return "\n\n".join((architectures(), formats(), tiers())) + "\n"
 
 
+# --- the model in the package ---------------------------------------------------------------------
+
+
+def report() -> dict[str, Any] | None:
+    """Of nano; None where the package has no model."""
+    if not REPORT.is_file():
+        return None
+    found: dict[str, Any] = json.loads(REPORT.read_text(encoding="utf-8"))
+    return found
+
+
+def first_command() -> str:
+    """What a new user types, and who answers."""
+    if report() is None:
+        return '    pip install . && pyslm run MODEL.gguf "Why is the sky blue?"\n'
+    return (
+        '    pip install . && pyslm run "What is the weather in Oslo tomorrow?" --tools demo\n\n'
+        "The model that calls the tool comes with pyslm: [nano](#nano). "
+        '`pyslm run MODEL.gguf "Why is the sky blue?"` runs\nany other.\n'
+    )
+
+
+def nano() -> str:
+    """The chapter about it."""
+    told = report()
+    if told is None:
+        return ""
+    asked = told["evaluation"]
+    rows = ["| Held-out requests that are right | Wanted | Calls by the grammar | Free |",
+            "|---|---:|---:|---:|"]  # fmt: skip
+    for name, measure in asked["measures"].items():
+        shares = (_share(*measure[how]) for how in ("constrained", "free"))
+        rows.append(f"| {name} | {measure['wanted']:.0%} | {' | '.join(shares)} |")
+    begun = "an earlier one" if told["begun_with"] else "nothing"
+    table, size = "\n".join(rows), f"{told['bytes'] / 1e6:.1f} MB"
+    return f"""\
+## nano
+
+The model that comes with pyslm, and what `pyslm run`, `pyslm serve` and `Agent` take where none is
+named: {told["parameters"] / 1e6:.1f} million parameters, {size}, a context of {told["context"]:,}
+tokens. It reads described tools, calls the right one or none, copies the arguments, asks for what
+is missing, tells what a result says, and chooses among described agents: tools and agents that it
+has never seen. It is no general chat model: it knows nothing of the world, writes no texts, and
+reads English alone. `pyslm pull` brings larger ones.
+
+`pyslm.finetune` [made it](pyslm/finetune/README.md) from {begun}, with seed {told["seed"]}, in
+{told["steps"]:,} steps of {told["tokens"] / told["steps"]:,.0f} tokens
+([report](pyslm/hub/nano/report.json), [loss](pyslm/hub/nano/loss.svg)). What it makes of
+{asked["cases"]:,} requests with tools, values, phrasings and schemas that its training never draws
+(`python -m pyslm.finetune.evaluate nano`):
+
+{table}
+
+`PYSLM_NANO=my.gguf` puts another file in its place, as `pyslm finetune TOOLS.json --out my.gguf`
+writes one.
+"""
+
+
+def _share(right: int, total: int) -> str:
+    return f"{right / total:.1%} of {total}" if total else "none"
+
+
+def trained() -> str:
+    """Whether what the training makes is here."""
+    if report() is None:
+        return (
+            "No trained model comes with pyslm yet: what two cores made so far calls the right one "
+            "of held-out tools too seldom.\n"
+        )
+    return (
+        "`python -m pyslm.finetune.release nano` makes the model of a training the one that comes "
+        "with\npyslm; `--start nano` begins a training with that, as `pyslm finetune` does by "
+        "itself.\n"
+    )
+
+
+MARKED: dict[str, Callable[[], str]] = {
+    "first command": first_command, "nano": nano, "trained": trained, "tables": tables,
+}  # fmt: skip
+"""What stands between the README's markers of these names."""
+
+
 def updated(readme: str) -> str:
-    """The README's text with its tables made anew."""
-    if not MARKERS.search(readme):
-        raise SystemExit("README.md has lost the markers of its tables")
-    return MARKERS.sub(lambda _: tables(), readme)
+    """The README's text with all of it made anew."""
+    for name, make in MARKED.items():
+        begin, end = (
+            f"<!-- {name}: python benchmarks/tables.py --write -->\n",
+            f"<!-- end of {name} -->",
+        )
+        before, opening, rest = readme.partition(begin)
+        _, closing, after = rest.partition(end)
+        if not opening or not closing:
+            raise SystemExit(f"README.md has lost its markers of {name}")
+        readme = before + opening + make() + closing + after
+    return readme
 
 
 if __name__ == "__main__":
     if sys.argv[1:] == ["--write"]:
         README.write_text(updated(README.read_text(encoding="utf-8")), encoding="utf-8")
     else:
-        print(tables())
+        print("\n".join(make() for make in MARKED.values()))

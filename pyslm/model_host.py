@@ -245,7 +245,7 @@ class ModelHost:
 def _file_of(model: str | os.PathLike[str]) -> Path:
     """The file, of a path or of a name; names need the hub, which takes time to import."""
     path = Path(model)
-    if isinstance(model, Path) or os.path.exists(path):
+    if isinstance(model, Path) or os.path.isfile(path):
         return path
     from pyslm.hub import resolve
 

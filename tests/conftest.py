@@ -7,8 +7,14 @@ from pathlib import Path
 
 import pytest
 
+from pyslm.hub.embedded import FILE, embedded_folder
+
 # The processes that tests start must find the installed package, not the source tree they run in.
 os.environ.setdefault("PYTHONSAFEPATH", "1")
+# Tests have no model but their own; those of the model in the package ask for it by a fixture. (The
+# second variable is for the processes of pytest-xdist, which find the first already changed.)
+os.environ.setdefault("PYSLM_TEST_NANO", os.environ.get("PYSLM_NANO", ""))
+os.environ["PYSLM_NANO"] = "none"
 
 
 @pytest.fixture(scope="session")
@@ -19,3 +25,20 @@ def shared() -> Path:
     if not path.is_dir():
         pytest.skip(f"needs the folder of sample models; set PYSLM_SHARED (looked at {path.name})")
     return path
+
+
+@pytest.fixture(scope="session")
+def nano_file() -> Path:
+    """The model that comes with the package, or the one of PYSLM_NANO in its place."""
+    chosen = os.environ["PYSLM_TEST_NANO"]
+    path = Path(chosen) if chosen else embedded_folder() / FILE
+    if not path.is_file():
+        pytest.skip(f"this pyslm comes without its model ({path.name} is not in the package)")
+    return path
+
+
+@pytest.fixture
+def nano(nano_file: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The same, known by its name."""
+    monkeypatch.setenv("PYSLM_NANO", str(nano_file))
+    return nano_file

@@ -11,6 +11,7 @@ import pytest
 
 import pyslm
 from pyslm import _native
+from pyslm.hub.embedded import FILE, LOSS_PLOT, REPORT
 
 PACKAGE = Path(pyslm.__file__).parent
 
@@ -80,6 +81,18 @@ def test_wheel_holds_the_package_and_nothing_else() -> None:
     assert not strangers
     tops = {file.split("/")[0] for file in files if not file.startswith("..")}
     assert {top.split("-")[0] for top in tops} == {"pyslm"}
+
+
+def test_wheel_holds_the_model_of_the_source_tree() -> None:
+    """Where the tests lie beside a source tree that has one, what was built of it has it, too."""
+    folder = Path(__file__).resolve().parent.parent / "pyslm" / "hub" / "nano"
+    if not (folder / FILE).is_file():
+        pytest.skip(f"the source tree comes without its model ({FILE})")
+    files = installed_files()
+    for name in (FILE, REPORT, LOSS_PLOT):
+        assert f"pyslm/hub/nano/{name}" in files
+        built = PACKAGE / "hub" / "nano" / name
+        assert built.read_bytes() == (folder / name).read_bytes(), "install the package anew"
 
 
 def test_version_is_that_of_the_metadata() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import re
 from pathlib import Path
 from types import ModuleType
@@ -43,3 +44,34 @@ def test_verbs_of_the_readme_exist() -> None:
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     listed = readme.partition("lists the other verbs:")[2].partition(".")[0]
     assert set(re.findall(r"`(\w+)`", listed)) | {"run"} == verbs
+
+
+def test_the_model_in_the_package_is_told_by_its_report(
+    tables: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    monkeypatch.setattr(tables, "REPORT", tmp_path / "report.json")
+    without = tables.updated(readme)
+    assert "## nano" not in without
+    assert "pyslm run MODEL.gguf" in without.partition("## Run")[2][:200]
+    measures = {
+        "routing": {"wanted": 0.95, "constrained": [9, 10], "free": [8, 10]},
+        "two calls": {"wanted": 0.85, "constrained": [0, 0], "free": [0, 0]},
+    }
+    told = {
+        "parameters": 5_344_640, "bytes": 5_880_992, "context": 4096, "begun_with": None,
+        "seed": 7, "steps": 100, "tokens": 409_600,
+        "evaluation": {"cases": 12, "measures": measures},
+    }  # fmt: skip
+    tables.REPORT.write_text(json.dumps(told))
+    written = tables.updated(without)
+    assert (
+        "| routing | 95% | 90.0% of 10 | 80.0% of 10 |\n| two calls | 85% | none | none |"
+        in written
+    )
+    for fact in ("5.3 million parameters, 5.9 MB", "12 requests", "100 steps of 4,096 tokens"):
+        assert fact in written
+    assert "--tools demo" in written.partition("## Run")[2][:200]
+    assert tables.updated(written) == written
+    tables.REPORT.unlink()
+    assert tables.updated(written) == without

@@ -84,7 +84,7 @@ class Config:
     given, else as "pyslm"."""
     model_alias: str | None = None
     """A name that `pyslm list` or the server knows, or the path of a GGUF file. None: at a server,
-    the first model that it has."""
+    the first model that it has; in this process `nano`, which comes with the package."""
     model_id: str | None = None
     """The same, as an exact id; it goes before the alias."""
     fallback_models: Sequence[str] = ()

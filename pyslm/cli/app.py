@@ -31,6 +31,7 @@ from pyslm.cli import (
     service,
     text,
 )
+from pyslm.hub.embedded import default_model
 
 __all__ = ["build_app"]
 
@@ -71,7 +72,7 @@ def build_app() -> typer.Typer:
     app = typer.Typer(
         name="pyslm",
         help="Run small language models from GGUF files, on the CPU you have.",
-        epilog="[dim]Begin with[/dim]  pyslm pull qwen2.5:0.5b && pyslm run qwen2.5:0.5b",
+        epilog=f"[dim]Begin with[/dim]  {_begin()}",
         rich_markup_mode="rich",
         context_settings={"help_option_names": ["-h", "--help"]},
         pretty_exceptions_enable=False,
@@ -93,6 +94,13 @@ def build_app() -> typer.Typer:
         app.add_typer(group, rich_help_panel="Agents")
     app.add_typer(_model_app(), rich_help_panel="Models")
     return app
+
+
+def _begin() -> str:
+    """The first command of a new user."""
+    if default_model() is None:
+        return "pyslm pull qwen2.5:0.5b && pyslm run qwen2.5:0.5b"
+    return 'pyslm run "What is the weather in Oslo tomorrow?" --tools demo'
 
 
 def _model_app() -> typer.Typer:

@@ -13,7 +13,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
-from pyslm.errors import InvalidRequestError
+from pyslm.errors import InvalidRequestError, ModelNotFoundError
 
 if TYPE_CHECKING:
     from pyslm.llm import LLM
@@ -26,7 +26,9 @@ __all__ = [
     "ThreadsOption",
     "WeightCacheOption",
     "error_console",
+    "is_default",
     "load_model",
+    "model_and_prompt",
     "model_path",
     "output_console",
     "progress_bar",
@@ -43,6 +45,35 @@ def model_path(text: str) -> Path:
         return resolve(text)
     except InvalidRequestError as error:
         raise typer.BadParameter(str(error)) from None
+
+
+def model_and_prompt(model: str | None, prompt: str | None) -> tuple[Path, str | None]:
+    """What the words of `pyslm run [MODEL] [PROMPT]` mean: a file, and a prompt if there is one.
+
+    Where no model is named, be it that nothing is said or only a sentence, it is the one that comes
+    with the package.
+    """
+    from pyslm.hub.embedded import default_model
+    from pyslm.hub.names import is_sentence
+
+    default = default_model()
+    if model is None:
+        if default is None:
+            raise InvalidRequestError(
+                "no model is named, and this pyslm comes without nano; give a GGUF file, or a name "
+                "of `pyslm list`"
+            )
+        return model_path(default), None
+    if default is None or prompt is not None:
+        return model_path(model), prompt
+    if is_sentence(model):
+        return model_path(default), model
+    try:
+        return model_path(model), None
+    except ModelNotFoundError as error:
+        if not model.isalpha():
+            raise
+        raise ModelNotFoundError(f'{error}; a prompt is: pyslm run {default} "{model}"') from None
 
 
 ModelArgument = Annotated[
@@ -69,6 +100,12 @@ WeightCacheOption = Annotated[
     ),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Write JSON to stdout.")]
+
+
+def is_default(context: typer.Context, name: str) -> bool:
+    """Whether the command line leaves a parameter as it is."""
+    source = context.get_parameter_source(name)
+    return source is None or source.name == "DEFAULT"
 
 
 def error_console() -> Console:

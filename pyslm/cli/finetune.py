@@ -24,15 +24,13 @@ def finetune(
             "agent export` writes them.",
         ),
     ],
-    base: Annotated[
-        str,
-        typer.Option(
-            "--base", help="A model of pyslm.finetune; it stays as it is.", show_default=False
-        ),
-    ],
     out: Annotated[
         Path, typer.Option("--out", "-o", help="The GGUF file to write.", show_default=False)
     ],
+    base: Annotated[
+        str,
+        typer.Option("--base", help="A model of pyslm.finetune, as nano is; it stays as it is."),
+    ] = "nano",
     lora: Annotated[
         bool,
         typer.Option("--lora", help="Write a LoRA adapter for BASE, which is a larger model then."),
@@ -47,14 +45,18 @@ def finetune(
 
     [dim]Examples:[/dim]
 
-      pyslm finetune tools.json --base nano.gguf --out my.gguf
+      pyslm finetune tools.json --out my.gguf
 
       pyslm finetune tools.json --lora --base qwen2.5:0.5b --out my-lora.gguf
 
       pyslm agent export office > office.jsonl
 
-      pyslm finetune office.jsonl --base nano.gguf --out my.gguf
+      pyslm finetune office.jsonl --out my.gguf
     """
+    if lora and base == "nano":
+        raise InvalidRequestError(
+            "--lora is for larger models: name one by --base; without --lora nano itself is trained"
+        )
     if lora:
         check_extra("lora", "pyslm finetune --lora")
     check_extra("train", "pyslm finetune")

@@ -76,6 +76,7 @@ def facts_table(about: CatalogModel | None, here: StoredModel | None) -> Table:
 
 def _of_file(model: StoredModel) -> dict[str, str]:
     """What the file itself says, of a model that the catalog does not know."""
+    from pyslm.hub.embedded import embedded_report
     from pyslm.inspect_model import inspect_model
 
     summary = inspect_model(model.path)
@@ -86,6 +87,13 @@ def _of_file(model: StoredModel) -> dict[str, str]:
         "parameters": f"{summary.parameters:,}",
         "context": f"{context:,} tokens" if context else "not said",
     }
+    report = embedded_report() if model.origin == "package" else None
+    if report is not None:
+        rows["for"] = "agents: tools, answers from their results, routing; no general chat"
+        measures = report["evaluation"]["measures"].items()
+        shares = [(name, *measure["constrained"]) for name, measure in measures]
+        rows["right"] = ", ".join(f"{name} {n / of:.0%}" for name, n, of in shares if of)
+        rows["license"] = report["license"]
     return rows | (
         {"from": f"https://huggingface.co/{model.repository}"} if model.repository else {}
     )

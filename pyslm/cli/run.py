@@ -16,13 +16,15 @@ from pyslm.cli.console import (
     ContextOption,
     JsonOption,
     KvTypeOption,
-    ModelArgument,
     ThreadsOption,
     WeightCacheOption,
+    is_default,
     load_model,
+    model_and_prompt,
 )
 from pyslm.cli.output import finish, show, show_stats
 from pyslm.errors import InvalidRequestError
+from pyslm.hub.embedded import embedded_path
 from pyslm.request import GenerationResult, SamplingParams, StreamChunk
 
 if TYPE_CHECKING:
@@ -31,6 +33,15 @@ if TYPE_CHECKING:
 __all__ = ["run"]
 
 
+ModelOrPromptArgument = Annotated[
+    str | None,
+    typer.Argument(
+        metavar="MODEL",
+        help="A GGUF file, or a name: see `pyslm list`. Default: nano, which comes with pyslm; a "
+        "sentence alone is a prompt for it.",
+        show_default=False,
+    ),
+]
 PromptArgument = Annotated[
     str | None, typer.Argument(metavar="PROMPT", help="Text; - reads it from stdin.")
 ]
@@ -45,7 +56,10 @@ MaxTokensOption = Annotated[
     typer.Option("--max-tokens", "-n", min=1, help="Default: what the context has room for."),
 ]
 TemperatureOption = Annotated[
-    float, typer.Option("--temperature", min=0, help="0: always the most likely token.")
+    float,
+    typer.Option(
+        "--temperature", min=0, help="0: always the most likely token, as nano does by itself."
+    ),
 ]
 TopKOption = Annotated[int, typer.Option("--top-k", min=0, help="0: all tokens.")]
 TopPOption = Annotated[float, typer.Option("--top-p", help="1: all tokens.")]
@@ -86,7 +100,7 @@ StatsOption = Annotated[
 
 def run(
     context: typer.Context,
-    model: ModelArgument,
+    model: ModelOrPromptArgument = None,
     prompt: PromptArgument = None,
     tools: ToolsOption = None,
     raw: RawOption = False,
@@ -113,7 +127,11 @@ def run(
     A model with a chat template gets the prompt as a message; one without, or with --raw,
     continues it. Without a prompt this is a conversation, or the prompt comes from a pipe.
 
+    Without a model this is nano, which is good at calling tools and at nothing else.
+
     [dim]Examples:[/dim]
+
+      pyslm run "What is the weather in Oslo tomorrow?" --tools demo
 
       pyslm run model.gguf
 
@@ -121,19 +139,20 @@ def run(
 
       pyslm run model.gguf "Once upon a time" --raw --temperature 0
 
-      pyslm run model.gguf "What is the weather in Oslo tomorrow?" --tools demo
-
       pyslm run model.gguf "Is Paris in France?" --choice yes --choice no
 
       pyslm run model.gguf --system "Summarise the text." --json < letter.txt
     """
+    path, prompt = model_and_prompt(model, prompt)
     talk = prompt is None and sys.stdin.isatty() and not as_json
     if tools:
         from pyslm.cli.run_tools import run_tools
 
         text = "-" if prompt is None and not talk else prompt
-        run_tools(context, model, text, tools)
+        run_tools(context, path, text, tools)
         return
+    if is_default(context, "temperature") and path == embedded_path():
+        temperature = 0.0  # what it does is right or wrong
     params = SamplingParams(
         max_tokens=2**31 - 1 if max_tokens is None else max_tokens,
         temperature=temperature,
@@ -150,7 +169,7 @@ def run(
         prompt = sys.stdin.read()
     started = time.perf_counter()
     with load_model(
-        model,
+        path,
         context_length=ctx,
         threads=threads,
         kv_type=kv_type,

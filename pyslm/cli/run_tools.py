@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from pyslm.cli.agent_talk import prompt_text, run_agent, show_answer, typed_lines
-from pyslm.cli.console import load_model
+from pyslm.cli.console import is_default, load_model
 from pyslm.errors import InvalidRequestError
 
 if TYPE_CHECKING:
@@ -43,12 +43,12 @@ def run_tools(context: typer.Context, path: Path, prompt: str | None, names: Seq
 
     given = context.params
     for name in _NOT_OF_AGENTS:
-        if not _is_default(context, name):
+        if not is_default(context, name):
             raise InvalidRequestError(f"--{name.replace('_', '-')} does not go with --tools")
     config = Config(
         name="run",
         context=given["system"] or "",
-        temperature=_TEMPERATURE if _is_default(context, "temperature") else given["temperature"],
+        temperature=_TEMPERATURE if is_default(context, "temperature") else given["temperature"],
         max_tokens=given["max_tokens"] or _MAX_TOKENS,
         seed=given["seed"],
         timeout=_TIMEOUT,
@@ -71,11 +71,6 @@ def run_tools(context: typer.Context, path: Path, prompt: str | None, names: Seq
             result = show_answer(agent, each, session="cli")
             if given["stats"]:
                 _show_stats(result)
-
-
-def _is_default(context: typer.Context, name: str) -> bool:
-    source = context.get_parameter_source(name)
-    return source is None or source.name == "DEFAULT"
 
 
 def _show_stats(result: AgentResult) -> None:

@@ -57,6 +57,8 @@ def serve(
 
     [dim]Examples:[/dim]
 
+      pyslm serve
+
       pyslm serve model.gguf
 
       pyslm serve model.gguf --name tiny --ctx 8192 --port 8080

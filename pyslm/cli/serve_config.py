@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from pyslm.errors import InvalidRequestError
+from pyslm.hub.embedded import default_model
 from pyslm.serve.config import ServeConfig
 from pyslm.serve.durations import keep_alive_seconds
 from pyslm.serve.keys import default_keys_path
@@ -21,13 +22,14 @@ def serve_config(given: Mapping[str, Any]) -> ServeConfig:
     Raises:
         InvalidRequestError: an option that is not allowed.
     """
+    models = _models(given)
     seconds, budget = keep_alive_seconds(given["keep_alive"]), given["memory_budget"]
     return ServeConfig(
-        models=tuple(given["models"] or ()),
+        models=models,
         served_names=tuple(given["name"] or ()),
         adapters=_adapters(given["lora"] or ()),
         store=not given["models"] if given["store"] is None else given["store"],
-        max_loaded_models=max(given["max_loaded"], len(given["models"] or ())),
+        max_loaded_models=max(given["max_loaded"], len(models)),
         keep_alive=300.0 if seconds is None else seconds,
         memory_budget=None if budget is None else parse_bytes(budget),
         load_on_demand=given["load_on_demand"],
@@ -59,6 +61,15 @@ def serve_config(given: Mapping[str, Any]) -> ServeConfig:
         otel_endpoint=given["otel"],
         vllm_metrics=given["vllm_metrics"],
     )
+
+
+def _models(given: Mapping[str, Any]) -> tuple[str, ...]:
+    """Those to serve from the start: the package's own where options speak of a first model, or of
+    no others, and none is named."""
+    default = default_model()
+    if given["models"] or default is None:
+        return tuple(given["models"] or ())
+    return (default,) if given["name"] or given["lora"] or given["store"] is False else ()
 
 
 def _responses_path(given: str | None) -> Path | None:

@@ -63,7 +63,8 @@ Models = Annotated[
     typer.Argument(
         metavar="[MODEL]...",
         help="Names or GGUF files. The first answers requests that name none; all stay "
-        "loaded. Without any, every model of `pyslm list` can be asked for.",
+        "loaded. Without any, every model of `pyslm list` can be asked for, and nano, which comes "
+        "with pyslm, answers requests that name none.",
         show_default=False,
     ),
 ]

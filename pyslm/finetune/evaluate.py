@@ -16,7 +16,7 @@ from pyslm.errors import PyslmError
 from pyslm.finetune.evaluation import Report, evaluate, held_out_cases
 from pyslm.finetune.evaluation.cases import MEASURES
 
-__all__ = ["main"]
+__all__ = ["main", "table"]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -46,7 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if given.json:
         console.print_json(json.dumps(_numbers(reports)))
     else:
-        console.print(_table(reports))
+        console.print(table(reports))
     for measure in MEASURES if given.wrong else ():
         _show_wrong(console, reports[-1], measure, given.wrong)
     return 0
@@ -63,20 +63,21 @@ def _numbers(reports: Sequence[Report]) -> dict[str, dict[str, list[int]]]:
     }
 
 
-def _table(reports: Sequence[Report]) -> Table:
-    table = Table(title=Path(reports[0].model).name)
-    table.add_column("held-out cases that are right")
-    table.add_column("wanted", justify="right")
+def table(reports: Sequence[Report]) -> Table:
+    """For people: a row for each measure."""
+    shown = Table(title=Path(reports[0].model).name)
+    shown.add_column("held-out cases that are right")
+    shown.add_column("wanted", justify="right")
     for report in reports:
-        table.add_column(_column(report), justify="right")
+        shown.add_column(_column(report), justify="right")
     shares = [report.shares() for report in reports]
     for measure, wanted in MEASURES.items():
         cells = [
             f"{good / total:.1%} of {total}" if total else "none" for good, total in
             (share[measure] for share in shares)
         ]  # fmt: skip
-        table.add_row(measure, f"{wanted:.0%}", *cells)
-    return table
+        shown.add_row(measure, f"{wanted:.0%}", *cells)
+    return shown
 
 
 def _show_wrong(console: Console, report: Report, measure: str, count: int) -> None:

@@ -2,12 +2,14 @@
 
     python -m pyslm.finetune.train --preset nano --out runs/nano --seed 0
 
-writes into the folder: vocabulary.json, checkpoint.pt, log.jsonl, loss.svg and model.gguf.
+writes into the folder: vocabulary.json, checkpoint.pt, log.jsonl, loss.svg and model.gguf. With
+--start nano, or another GGUF file of ours, it begins with that model's weights and vocabulary.
 """
 
 from __future__ import annotations
 
 import argparse
+import hashlib
 import os
 import sys
 from collections.abc import Sequence
@@ -17,13 +19,17 @@ from typing import Any
 from pyslm.errors import PyslmError
 from pyslm.finetune.config import PRESETS, preset
 
-__all__ = ["main", "train"]
+__all__ = ["START", "main", "train"]
+
+START = "start.sha256"
+"""In the folder of a training that began with another model: of that file."""
 
 
 def train(
     out: Path,
     preset_name: str = "nano",
     *,
+    start: str | None = None,
     device: str | None = None,
     threads: int | None = None,
     workers: int | None = None,
@@ -37,6 +43,8 @@ def train(
     Args:
         out: the folder of the training; one with a checkpoint goes on.
         preset_name: one of `PRESETS`.
+        start: a model that `export` wrote, by name or path, to begin with: its shape, weights and
+            vocabulary; None: from scratch. A folder with a checkpoint goes on with that instead.
         device: "cpu", "cuda", ...; None: a GPU where there is one.
         threads: of torch on the CPU; None: as torch likes.
         workers: processes that make data; None: none on a CPU, which has no core to spare.
@@ -48,7 +56,8 @@ def train(
     Raises:
         InvalidRequestError: an unknown preset or quantization, or a folder with a training of
             another model.
-        ModelFileError: a damaged checkpoint.
+        ModelNotFoundError, ModelFileError, GGUFError, UnsupportedModelError: `start` cannot be
+            read, or is no model of ours; or a damaged checkpoint.
     """
     import torch
 
@@ -64,7 +73,19 @@ def train(
     if workers is None:
         workers = 0 if device == "cpu" else max(1, (os.cpu_count() or 2) - 2)
     model_config, train_config = preset(preset_name, **changes)
-    trainer = Trainer(out, model_config, train_config, device)
+    given: dict[str, Any] = {}
+    if start is not None:
+        from pyslm.finetune.restore import restore
+        from pyslm.hub import resolve
+
+        source = resolve(start)
+        restored = restore(source)
+        model_config = restored.config
+        given = {"vocabulary": restored.vocabulary, "start": restored.weights}
+    trainer = Trainer(out, model_config, train_config, device, **given)
+    if start is not None and trainer.step == 0:  # for the report of what comes of it
+        digest = hashlib.sha256(source.read_bytes()).hexdigest()
+        (out / START).write_text(f"{digest}\n", encoding="utf-8")
     with training_progress(trainer) as report:
         trainer.run(report, until=until, workers=workers, minutes=minutes)
     plot_losses(trainer.log, out / "loss.svg")
@@ -76,6 +97,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m pyslm.finetune.train", description=__doc__)
     parser.add_argument("--preset", default="nano", choices=list(PRESETS))
     parser.add_argument("--out", type=Path, required=True, help="folder of the training")
+    parser.add_argument("--start", help="begin with this model: nano, or a GGUF file of ours")
     parser.add_argument("--seed", type=int)
     parser.add_argument("--steps", type=int)
     parser.add_argument("--until", type=int, help="stop after this step")

@@ -8,11 +8,16 @@ where it lies.
 
 from __future__ import annotations
 
-from pyslm.hub.catalog import CatalogModel, ModelCatalog
-from pyslm.hub.choice import Choice, Hardware, choose_variant
-from pyslm.hub.names import HubName, TagName, parse_name
-from pyslm.hub.progress import PullProgress, pull_events
-from pyslm.hub.store import ModelStore, StoredModel, resolve
+from typing import TYPE_CHECKING
+
+from pyslm.lazy import lazy_names
+
+if TYPE_CHECKING:
+    from pyslm.hub.catalog import CatalogModel, ModelCatalog
+    from pyslm.hub.choice import Choice, Hardware, choose_variant
+    from pyslm.hub.names import HubName, TagName, parse_name
+    from pyslm.hub.progress import PullProgress, pull_events
+    from pyslm.hub.store import ModelStore, StoredModel, resolve
 
 __all__ = [
     "CatalogModel",
@@ -29,3 +34,22 @@ __all__ = [
     "pull_events",
     "resolve",
 ]
+
+# Loaded on first use: whether there is a default model is asked at each start of the command.
+_LAZY = {
+    "CatalogModel": "pyslm.hub.catalog",
+    "Choice": "pyslm.hub.choice",
+    "Hardware": "pyslm.hub.choice",
+    "HubName": "pyslm.hub.names",
+    "ModelCatalog": "pyslm.hub.catalog",
+    "ModelStore": "pyslm.hub.store",
+    "PullProgress": "pyslm.hub.progress",
+    "StoredModel": "pyslm.hub.store",
+    "TagName": "pyslm.hub.names",
+    "choose_variant": "pyslm.hub.choice",
+    "parse_name": "pyslm.hub.names",
+    "pull_events": "pyslm.hub.progress",
+    "resolve": "pyslm.hub.store",
+}
+
+__getattr__, __dir__ = lazy_names(__name__, _LAZY)

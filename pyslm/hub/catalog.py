@@ -124,10 +124,10 @@ class ModelCatalog:
                 continue
         return None
 
-    def similar(self, name: str) -> list[str]:
-        """Names that may have been meant."""
+    def similar(self, name: str, others: Iterable[str] = ()) -> list[str]:
+        """Names that may have been meant, of the catalog's and `others`."""
         known = {own for model in self.models for own in (model.name, *model.aliases)}
-        known |= {model.family for model in self.models}
+        known |= {model.family for model in self.models} | set(others)
         return difflib.get_close_matches(name.lower(), sorted(known), n=3, cutoff=0.6)
 
 

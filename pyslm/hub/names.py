@@ -15,11 +15,13 @@ from pathlib import Path
 
 from pyslm.errors import ModelNameError
 
-__all__ = ["HubName", "TagName", "is_path", "parse_name"]
+__all__ = ["EMBEDDED", "HubName", "TagName", "is_path", "is_sentence", "parse_name"]
 
 HOST = "registry.ollama.ai"
 NAMESPACE = "library"
 HUB_HOST = "hf.co"
+EMBEDDED = ("nano", "pyslm-nano")
+"""What the model that comes with the package is called: see `pyslm.hub.embedded`."""
 
 _MAX_CHARS = 350
 _PART = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,79}")
@@ -97,9 +99,19 @@ def is_path(text: str) -> bool:
     ):
         return True
     try:
-        return Path(text).exists()
+        path = Path(text)
+        # A folder of that name is that of a training, which is no model.
+        return path.is_file() if text.lower() in EMBEDDED else path.exists()
     except (OSError, ValueError):  # too long, or with a NUL
         return False
+
+
+def is_sentence(text: str) -> bool:
+    """Whether a text can be no name, not even a mistyped one, and no path either: it has several
+    words, or signs that no name has. "-" stands for a text that comes from a pipe."""
+    if not text.strip() or is_path(text):
+        return False
+    return len(text.split()) > 1 or not text.isascii() or text[-1] in "?!" or text == "-"
 
 
 def _hub_name(text: str, rest: str) -> HubName:

@@ -27,8 +27,9 @@ from pyslm.errors import (
 )
 from pyslm.hub import hf_cache, hf_download
 from pyslm.hub.catalog import CatalogModel, ModelCatalog
+from pyslm.hub.embedded import embedded_model, embedded_path, is_embedded
 from pyslm.hub.manifests import Manifests, ollama_directory, sha256_of
-from pyslm.hub.names import HubName, TagName, is_path, parse_name
+from pyslm.hub.names import EMBEDDED, HubName, TagName, is_path, parse_name
 from pyslm.hub.pick import pick_cached, pick_remote
 from pyslm.hub.progress import PullProgress
 from pyslm.hub.stored import StoredModel, of_cache
@@ -63,14 +64,19 @@ class ModelStore:
     # --- what there is ------------------------------------------------------------------------
 
     def list(self) -> list[StoredModel]:
-        """All, the newest first; files that have a name of ours are not told again by theirs."""
+        """All, the newest first; files that have a name of ours are not told again by theirs.
+        The model that comes with the package is the last."""
         found = [*self._own, *self._ollama]
         named = {model.path.resolve() for model in found}
         taken = {model.name.lower() for model in found}
         for model in map(of_cache, hf_cache.cached_files()):
             if model.path.resolve() not in named and model.name.lower() not in taken:
                 found.append(model)
-        return sorted(found, key=lambda model: model.modified, reverse=True)
+        found.sort(key=lambda model: model.modified, reverse=True)
+        embedded = embedded_model()
+        if embedded is not None:
+            found = [model for model in found if not is_embedded(model.name)] + [embedded]
+        return found
 
     def find(self, name: str) -> StoredModel:
         """The model that a name means, if it is here. Paths are no names.
@@ -87,7 +93,8 @@ class ModelStore:
                 raise _not_here(str(parsed), str(parsed))
             tag = parsed.tag_name(parsed.quant or cached.quant or "latest")
             return self._by_manifest(tag) or of_cache(cached)
-        return self._by_manifest(parsed) or self._by_catalog(name, parsed)
+        embedded = embedded_model() if is_embedded(str(parsed)) else None
+        return embedded or self._by_manifest(parsed) or self._by_catalog(name, parsed)
 
     def describe(self, name: str) -> CatalogModel | None:
         """What the catalog says of a name; None where it says nothing."""
@@ -134,7 +141,7 @@ class ModelStore:
         token: str | None = None,
     ) -> StoredModel:
         """Downloads a model and keeps it under this name. Where the hub cannot be asked, or knows
-        no such model, what is here already will do.
+        no such model, what is here already will do. What comes with the package is always here.
 
         Args:
             tell: hears how far it is; what it raises stops the download.
@@ -148,6 +155,8 @@ class ModelStore:
         """
         tell(PullProgress("resolving"))
         parsed = parse_name(name)
+        if is_embedded(str(parsed)):
+            return _told_as_here(self.find(name), tell)
         try:
             repo, quant, model = self._source(name, parsed)
             files = hf_download.list_files(repo, token)
@@ -156,9 +165,7 @@ class ModelStore:
             if here is None:
                 raise
             _log.warning("%s is here and stays as it is: %s", here.name, error)
-            size = here.size_bytes
-            tell(PullProgress("success", here.digest or "", size, size, model=here))
-            return here
+            return _told_as_here(here, tell)
         remote = pick_remote(files, repo, quant, model)
         path = hf_download.fetch(remote, tell, token=token, force=force)
         if isinstance(parsed, HubName):
@@ -182,9 +189,12 @@ class ModelStore:
 
         Raises:
             ModelNameError, ModelNotFoundError: as `find`.
+            InvalidRequestError: the further name is that of the package's model.
         """
         new = _own_name(destination)
         model = self.find(source)
+        if model.origin == "package":  # the next version of the package may bring another
+            return self.adopt(model.path, destination)
         digest = model.digest or sha256_of(model.path)
         about = f"{model.repository}:{model.file}" if model.repository else ""
         return self._own.write(new, digest, model.size_bytes, model.path, about)
@@ -194,6 +204,7 @@ class ModelStore:
 
         Raises:
             ModelNameError: it is no name.
+            InvalidRequestError: the name is that of the package's model.
             ModelFileError, GGUFError: the file cannot be read, or is of another kind.
         """
         new = _own_name(name)
@@ -206,9 +217,14 @@ class ModelStore:
 
         Raises:
             ModelNotFoundError: there is none.
-            InvalidRequestError: it is Ollama's, to which we do no harm.
+            InvalidRequestError: it is Ollama's, to which we do no harm, or comes with the package.
         """
         model = self.find(name)
+        if model.origin == "package":
+            raise InvalidRequestError(
+                f"{model.name} comes with pyslm and goes with it ({model.path}); it cannot be "
+                "removed"
+            )
         if model.origin == "ollama":
             raise InvalidRequestError(
                 f"{model.name} belongs to Ollama ({model.path}); remove it with `ollama rm`"
@@ -238,7 +254,7 @@ class ModelStore:
         return known[0].repository, known[1], known[0]
 
     def _unknown(self, name: TagName) -> ModelNotFoundError:
-        similar = self.catalog.similar(str(name))
+        similar = self.catalog.similar(str(name), () if embedded_path() is None else EMBEDDED)
         hint = f"did you mean {' or '.join(similar)}? Else g" if similar else "g"
         return ModelNotFoundError(
             f"there is no model {str(name)!r} here or in the catalog; {hint}ive a path, "
@@ -267,6 +283,9 @@ def resolve(name: str | os.PathLike[str], store: ModelStore | None = None) -> Pa
         return Path(name)
     if is_path(name):
         return Path(name).expanduser()
+    embedded = embedded_path() if is_embedded(name) else None
+    if embedded is not None:  # without a look at the stores
+        return embedded
     return (store or ModelStore()).find(name).path
 
 
@@ -274,7 +293,15 @@ def _own_name(text: str) -> TagName:
     name = parse_name(text)
     if isinstance(name, HubName):
         raise ModelNameError(f"{text!r} is Hugging Face's; name it as model[:tag]")
+    if is_embedded(str(name)):
+        raise InvalidRequestError(f"{text!r} is the model that comes with pyslm; give another name")
     return name
+
+
+def _told_as_here(model: StoredModel, tell: Tell) -> StoredModel:
+    size = model.size_bytes
+    tell(PullProgress("success", model.digest, size, size, model=model))
+    return model
 
 
 def _not_here(name: str, source: str) -> ModelNotDownloadedError:

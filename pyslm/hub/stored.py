@@ -24,8 +24,8 @@ class StoredModel:
     size_bytes: int
     modified: float
     """Seconds since 1970."""
-    origin: Literal["pyslm", "ollama", "huggingface"]
-    """Whose it is."""
+    origin: Literal["pyslm", "ollama", "huggingface", "package"]
+    """Whose it is; "package": it comes with pyslm."""
     repository: str = ""
     """Of Hugging Face, where it came from there."""
     file: str = ""

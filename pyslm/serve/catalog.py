@@ -15,6 +15,7 @@ from pyslm._native import GGUFReader
 from pyslm.chat.reasoning import detect_reasoning
 from pyslm.errors import InvalidRequestError, ModelNameError, ModelNotFoundError, PyslmError
 from pyslm.hub import ModelStore, StoredModel, resolve
+from pyslm.hub.embedded import default_model
 from pyslm.inspect_model import ModelSummary, inspect_model
 from pyslm.model_info import check_model_path
 from pyslm.serve.infill import find_infill
@@ -51,7 +52,8 @@ class Catalog:
             models: paths of GGUF files, or names of models on this machine.
             served_names: names of the first in place of its file's.
             adapters: LoRA adapters of the first, as name -> path.
-            store: models that may be asked for besides these.
+            store: models that may be asked for besides these; where none of these is named, the
+                one that comes with the package is the default.
             aliases: of any of `models`: its path or name there -> names, as `served_names`.
         """
         self._models = tuple(models)
@@ -98,8 +100,13 @@ class Catalog:
         for name in (card.id, *card.aliases):
             self._by_name.setdefault(name, card)
 
+    def _default(self) -> str:
+        """The model of requests that name none, where it is not the first; "": none."""
+        return "" if self._models or self._store is None else default_model() or ""
+
     async def learn(self, name: str) -> None:
         """Looks for a model in the store, so that `find` knows it, or knows that it is gone."""
+        name = name or self._default()
         if self._store is None or not name:
             return
         card = self._by_name.get(name)
@@ -157,7 +164,8 @@ class Catalog:
 
     def cards(self) -> list[ModelCard]:
         """All of them, the default one first."""
-        return list(self._cards.values())
+        default = self._default()
+        return sorted(self._cards.values(), key=lambda card: card.id != default)
 
     def find(self, name: str) -> ModelCard:
         """What a client means by a name; "" is the default model.
@@ -165,6 +173,7 @@ class Catalog:
         Raises:
             ServeError: "model_not_found".
         """
+        name = name or self._default()
         if not name and self._cards:
             return next(iter(self._cards.values()))
         for spelling in (name, name.removesuffix(":latest")):

@@ -58,3 +58,14 @@ def test_an_empty_prompt_is_told(model: str, capsys: Capture) -> None:
 def test_unknown_tools(model: str, capsys: Capture) -> None:
     assert invoke(["run", model, "what is it?", "--tools", "demmo"]) == 2
     assert "did you mean demo?" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("nano")
+def test_the_first_command_of_a_new_user(capsys: Capture) -> None:
+    asked = ["run", "What is the weather in Oslo tomorrow?", "--tools", "demo"]
+    assert invoke([*asked, "--json"]) == 0
+    record = json.loads(capsys.readouterr().out)
+    (call,) = record["tools"]
+    assert call["name"] == "get_weather"
+    assert json.loads(call["arguments"]) == {"city": "Oslo", "day": "tomorrow"}
+    assert json.loads(call["content"])["weather"] in record["text"]

@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 import importlib
 import json
+import subprocess
+import sys
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
@@ -20,10 +22,8 @@ from pyslm.agents import Agent, LocalModel, ModelRequest
 from pyslm.agents.models.model import ModelEvent
 from pyslm.agents.security.audit import default_audit
 from pyslm.chat.request import ToolChoice
-from pyslm.errors import PyslmError
-from pyslm.examples import EXAMPLES, healthcare
-from pyslm.examples.command import DEFAULT_MODEL, answer
-from pyslm.hub import resolve
+from pyslm.examples import EXAMPLES, customer_service, healthcare
+from pyslm.examples.command import answer, chosen_model
 
 OF: dict[str, dict[str, Any]] = {
     "healthcare": {"user": healthcare.PATIENT}, "scheduling": {"session": "today"},
@@ -76,18 +76,35 @@ def test_calls_are_valid_whatever_the_model(babbling_llm: LLM, example: str) -> 
     assert num_whole > 0
 
 
-@pytest.fixture(scope="module")
-def nano() -> Path:
-    try:
-        return resolve(DEFAULT_MODEL)
-    except PyslmError:
-        pytest.skip(f"the model {DEFAULT_MODEL} is not on this machine")
-
-
-def test_on_nano(nano: Path, expected: Expected) -> None:
-    agent = expected.module.build(nano)
+@pytest.mark.usefixtures("nano")
+def test_on_nano(expected: Expected) -> None:
+    agent = expected.module.build(chosen_model(None, None))
     of = OF.get(expected.example, {})
     if "session" in of:  # what is said before belongs to it
         for question in expected.module.QUESTIONS[: expected.number]:
             answer(agent, question, **of)
     expected.check(answer(agent, expected.question, **of))
+
+
+# --- customer service: who answers ------------------------------------------------------------
+
+AGENTS = ["scheduling-agent", "support-agent", "support-agent", "support-agent"]
+
+
+@pytest.mark.usefixtures("nano")
+def test_nano_routes_between_agents() -> None:
+    team = customer_service.build(chosen_model(None, None))
+    results = [answer(team, question) for question in customer_service.QUESTIONS]
+    assert [result.agent for result in results] == AGENTS
+
+
+@pytest.mark.usefixtures("nano")
+def test_one_command_on_nano() -> None:
+    """Nothing is named and nothing fetched: what a new user types first."""
+    line = [sys.executable, "-m", "pyslm.examples.first_agent"]
+    done = subprocess.run(line, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stderr) == (0, "")
+    _, call, said = done.stdout.splitlines()
+    name, _, time = call.partition(" -> ")
+    assert name.strip() == "get_current_time({})"
+    assert time in said

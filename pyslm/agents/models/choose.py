@@ -16,6 +16,7 @@ from pyslm.agents.models.model import ChatModel
 from pyslm.agents.models.pool import ModelPool, shared_pool
 from pyslm.async_llm import AsyncLLM
 from pyslm.errors import AccessDeniedError, AgentConfigError
+from pyslm.hub.embedded import default_model
 from pyslm.llm import LLM
 
 __all__ = ["as_model", "check_reach", "choose_model"]
@@ -66,7 +67,7 @@ def choose_model(config: Config, pool: ModelPool | None = None) -> ChatModel:
     """The model; nothing is loaded or asked yet, except whether a service runs.
 
     Raises:
-        AgentConfigError: no model and no server is named or found.
+        AgentConfigError: no model and no server is named or found, and the package has no model.
         AccessDeniedError: it is beyond this machine, and the config forbids that.
     """
     model = _chosen(config, pool or shared_pool())
@@ -99,12 +100,13 @@ def _chosen(config: Config, pool: ModelPool) -> ChatModel:
         if running is not None:
             key = config.api_key or os.environ.get("PYSLM_API_KEY")
             return EndpointModel(f"{running.url}/v1", config.model, key)
-    if config.model is None:
+    name = config.model or default_model()
+    if name is None:
         raise AgentConfigError(
             f"the agent {config.name} has no model: none is named, and no service runs; name one "
             "by model_alias, give an endpoint, or run `pyslm service start`"
         )
-    return LocalModel(_lease(config.model, pool), config.model)
+    return LocalModel(_lease(name, pool), name)
 
 
 def _lease(name: str, pool: ModelPool) -> Callable[[], AbstractContextManager[LLM]]:

@@ -1,0 +1,232 @@
+"""Makes a trained model the one that comes with the package.
+
+    python -m pyslm.finetune.release runs/nano
+
+exports the model of a training folder, sees whether it is small enough, lets it do the held-out
+evaluation, and writes it into the package with the report of both and the loss curve. A model that
+does better is not replaced.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import hashlib
+import json
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from pyslm import LLM, __version__
+from pyslm.errors import InvalidRequestError, ModelNotFoundError, PyslmError
+from pyslm.finetune.evaluate import table
+from pyslm.finetune.evaluation import Case, Report, evaluate, held_out_cases
+from pyslm.finetune.evaluation.cases import MEASURES
+from pyslm.finetune.train import START
+from pyslm.hub.embedded import FILE, LOSS_PLOT, REPORT, embedded_folder
+from pyslm.new_file import replacing
+
+__all__ = ["MOST_BYTES", "Released", "main", "release"]
+
+MOST_BYTES = 8_000_000
+_NAME = "pyslm-nano"
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Released:
+    """What was written, and how well it does."""
+
+    folder: Path
+    report: dict[str, Any]
+    """As report.json has it."""
+    evaluations: tuple[Report, ...]
+    """With the grammar of the calls, and without."""
+
+
+def release(
+    run: Path,
+    into: Path | None = None,
+    *,
+    quantization: str = "Q8_0",
+    rounds: int = 3,
+    seed: int = 0,
+    threads: int | None = None,
+    force: bool = False,
+    cases: Sequence[Case] | None = None,
+) -> Released:
+    """Exports, evaluates, and replaces the model of the package, its report and its loss curve.
+
+    Args:
+        run: folder of a training.
+        into: folder of the model; None: the package's own.
+        quantization: of the weights; see `pyslm.quant_mix.MIXES`.
+        rounds, seed: of the held-out cases.
+        threads: None: the physical cores.
+        force: also where the model that is there does better.
+        cases: others than the held-out ones.
+
+    Raises:
+        ModelNotFoundError, ModelFileError: `run` holds no training, or a damaged one.
+        InvalidRequestError: the file is too large, or does less well than the one that is there.
+    """
+    from pyslm.finetune.checkpoint import Checkpoint
+    from pyslm.finetune.export import export
+    from pyslm.finetune.model import Nano
+    from pyslm.finetune.plot import plot_losses
+    from pyslm.finetune.vocabulary import NanoVocabulary
+
+    for name in ("checkpoint.pt", "vocabulary.json"):
+        if not (run / name).is_file():
+            raise ModelNotFoundError(f"{run} holds no training: there is no {name} in it")
+    into = embedded_folder() if into is None else into
+    into.mkdir(parents=True, exist_ok=True)
+    cases = held_out_cases(seed, rounds) if cases is None else cases
+    drawn = {"held_out": _fingerprint(cases), "rounds": rounds, "seed": seed}
+    saved = Checkpoint.load(run / "checkpoint.pt")
+    model = Nano(saved.model)
+    model.load_state_dict(saved.weights)
+    with tempfile.TemporaryDirectory(dir=into, prefix=".release-") as folder:
+        vocabulary = NanoVocabulary.load(run / "vocabulary.json")
+        made = export(model, vocabulary, Path(folder) / FILE, quantization)
+        data = made.read_bytes()
+        if len(data) > MOST_BYTES:
+            raise InvalidRequestError(
+                f"the model takes {len(data):,} bytes in {quantization}, and may take "
+                f"{MOST_BYTES:,}; train a smaller one, or give another quantization"
+            )
+        evaluations = _evaluated(made, cases, threads)
+        report = _about(saved, data, quantization) | {
+            "begun_with": _begun_with(run),
+            "evaluation": drawn | _told(evaluations),
+        }
+        if not force:
+            _refuse_worse(report, into, drawn, cases, threads)
+        with (
+            replacing(into / FILE) as file,
+            replacing(into / REPORT) as text,
+            replacing(into / LOSS_PLOT) as plot,
+        ):
+            file.write_bytes(data)
+            text.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+            plot_losses(saved.log, plot)
+    return Released(into, report, evaluations)
+
+
+def _fingerprint(cases: Sequence[Case]) -> str:
+    """Of what a model is asked: figures of other questions are not compared."""
+    text = json.dumps([dataclasses.asdict(case) for case in cases], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _evaluated(model: Path, cases: Sequence[Case], threads: int | None) -> tuple[Report, Report]:
+    with LLM(model, threads=threads, weight_cache=False) as llm:
+        return (
+            evaluate(llm, cases, constrained=True),
+            evaluate(llm, cases, constrained=False),
+        )
+
+
+def _about(saved: Any, data: bytes, quantization: str) -> dict[str, Any]:
+    """How the model was made."""
+    train = saved.train
+    return {
+        "model": _NAME,
+        "license": "Apache-2.0",
+        "pyslm": __version__,
+        "bytes": len(data),
+        "sha256": hashlib.sha256(data).hexdigest(),
+        "quantization": quantization,
+        "parameters": saved.model.num_parameters,
+        "context": saved.model.context_length,
+        "seed": train.seed,
+        "steps": saved.step,
+        "tokens": saved.step * train.rows * train.row_tokens,  # padding among them
+        "loss": saved.log[-1]["loss"] if saved.log else None,
+        "architecture": dataclasses.asdict(saved.model),
+        "recipe": dataclasses.asdict(train),
+    }
+
+
+def _begun_with(run: Path) -> str | None:
+    """SHA-256 of the model that a training began with; None: it began from nothing."""
+    path = run / START
+    return path.read_text(encoding="utf-8").strip() if path.is_file() else None
+
+
+def _told(evaluations: tuple[Report, Report]) -> dict[str, Any]:
+    """Measure -> what is wanted, and how many cases were right of how many."""
+    constrained, free = (evaluation.shares() for evaluation in evaluations)
+    measures = {
+        name: {"wanted": wanted, "constrained": list(constrained[name]), "free": list(free[name])}
+        for name, wanted in MEASURES.items()
+    }
+    return {"cases": len(evaluations[0].outcomes), "measures": measures}
+
+
+def _refuse_worse(
+    report: Mapping[str, Any],
+    into: Path,
+    drawn: Mapping[str, Any],
+    cases: Sequence[Case],
+    threads: int | None,
+) -> None:
+    """An InvalidRequestError where the model that is there does better at the same questions."""
+    if not (into / FILE).is_file():
+        return
+    there: dict[str, Any] = {}
+    if (into / REPORT).is_file():
+        there = json.loads((into / REPORT).read_text(encoding="utf-8"))["evaluation"]
+    if there.get("held_out") != drawn["held_out"]:  # it was asked others, or nobody says
+        there = _told(_evaluated(into / FILE, cases, threads))
+    before, after = _mean(there), _mean(report["evaluation"])
+    if after < before:
+        raise InvalidRequestError(
+            f"the model that is there does better: {before:.1%} of the cases, the new one "
+            f"{after:.1%}, all measures alike; --force replaces it nevertheless"
+        )
+
+
+def _mean(evaluation: Mapping[str, Any]) -> float:
+    """Of the shares that were right, over all measures that came up, held to the grammar or not."""
+    shares: list[float] = [
+        right / total
+        for measure in evaluation["measures"].values()
+        for right, total in (measure["constrained"], measure["free"])
+        if total
+    ]
+    return sum(shares) / max(len(shares), 1)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command line; returns the exit status."""
+    parser = argparse.ArgumentParser(prog="python -m pyslm.finetune.release", description=__doc__)
+    parser.add_argument("run", type=Path, help="folder of a training")
+    parser.add_argument("--into", type=Path, help="folder of the model; default: the package's")
+    parser.add_argument("--quantization", default="Q8_0")
+    parser.add_argument("--rounds", type=int, default=3, help="how often each case comes")
+    parser.add_argument("--seed", type=int, default=0, help="of the cases")
+    parser.add_argument("--threads", type=int)
+    parser.add_argument("--force", action="store_true", help="also where the old one does better")
+    given = vars(parser.parse_args(arguments))
+    try:
+        released = release(given.pop("run"), **given)
+    except ModuleNotFoundError as error:
+        if error.name not in ("torch", "matplotlib"):
+            raise
+        print(f"releasing needs {error.name}: pip install 'pyslm[train]'", file=sys.stderr)
+        return 1
+    except PyslmError as error:
+        print(error, file=sys.stderr)
+        return 1
+    Console().print(table(released.evaluations))
+    print(f"{released.folder / FILE}: {released.report['bytes']:,} bytes")
+    print("now: python benchmarks/tables.py --write")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

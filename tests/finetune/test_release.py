@@ -1,0 +1,144 @@
+"""How a trained model gets into the package, and out of it into the next training."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pyslm.errors import InvalidRequestError, ModelNotFoundError, UnsupportedModelError
+from pyslm.finetune import release as module
+from pyslm.finetune.config import preset
+from pyslm.finetune.evaluation import Case, held_out_cases
+from pyslm.finetune.evaluation.cases import MEASURES
+from pyslm.finetune.vocabulary import NanoVocabulary
+
+torch = pytest.importorskip("torch", reason="needs torch: the extra 'train'")
+pytest.importorskip("matplotlib", reason="needs matplotlib: the extra 'train'")
+
+FILES = {"pyslm-nano.gguf", "report.json", "loss.svg"}
+
+
+@pytest.fixture(scope="module")
+def run(vocabulary: NanoVocabulary, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a training, which was over before it learned much."""
+    from pyslm.finetune.trainer import Trainer
+
+    folder = tmp_path_factory.mktemp("run")
+    model, train = preset("tiny", steps=4)
+    Trainer(folder, model, train, vocabulary=vocabulary).run()
+    return folder
+
+
+@pytest.fixture(scope="module")
+def cases() -> list[Case]:
+    """One of each measure but "arguments", which comes with others."""
+    found = {case.measure: case for case in held_out_cases(rounds=1)}
+    return [found[measure] for measure in MEASURES if measure in found]
+
+
+@pytest.fixture
+def package(tmp_path: Path, run: Path, cases: list[Case]) -> Path:
+    """With a model that was released."""
+    folder = tmp_path / "nano"
+    module.release(run, folder, cases=cases)
+    return folder
+
+
+def claim(package: Path, right: int) -> dict[str, Any]:
+    """Has the report say that in each measure so many of 10 cases were right."""
+    report: dict[str, Any] = json.loads((package / "report.json").read_text())
+    for measure in report["evaluation"]["measures"].values():
+        measure |= {"constrained": [right, 10], "free": [right, 10]}
+    (package / "report.json").write_text(json.dumps(report))
+    return report
+
+
+def test_the_report_says_how_it_was_made(package: Path, cases: list[Case]) -> None:
+    assert {path.name for path in package.iterdir()} == FILES
+    report = json.loads((package / "report.json").read_text())
+    data = (package / "pyslm-nano.gguf").read_bytes()
+    assert report["sha256"] == hashlib.sha256(data).hexdigest()
+    assert (report["bytes"], report["quantization"]) == (len(data), "Q8_0")
+    assert (report["seed"], report["steps"], report["tokens"]) == (0, 4, 4 * 2 * 256)
+    assert report["begun_with"] is None
+    assert report["recipe"]["warmup_steps"] == 2
+    assert report["architecture"]["layers"] == 2
+    evaluation = report["evaluation"]
+    assert evaluation["cases"] == len(cases)
+    assert list(evaluation["measures"]) == list(MEASURES)
+    for name, measure in evaluation["measures"].items():
+        assert measure["wanted"] == MEASURES[name]
+        if name != "arguments":
+            assert measure["constrained"][1] == measure["free"][1] == 1
+
+
+def test_a_better_one_stays(package: Path, run: Path, cases: list[Case]) -> None:
+    claim(package, 10)
+    before = {path.name: path.read_bytes() for path in package.iterdir()}
+    with pytest.raises(InvalidRequestError, match=r"does better: 100\.0% of the cases"):
+        module.release(run, package, cases=cases)
+    assert {path.name: path.read_bytes() for path in package.iterdir()} == before
+    module.release(run, package, cases=cases, force=True)
+    assert (package / "report.json").read_bytes() != before["report.json"]
+
+
+def test_a_claim_about_other_questions_is_not_believed(
+    package: Path, run: Path, cases: list[Case]
+) -> None:
+    claim(package, 10)
+    module.release(run, package, cases=cases[:2])  # the same model: no worse
+    report = json.loads((package / "report.json").read_text())
+    assert report["evaluation"]["cases"] == 2
+
+
+def test_one_that_is_too_large_is_refused(
+    run: Path, cases: list[Case], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "MOST_BYTES", 10_000)
+    with pytest.raises(InvalidRequestError, match=r"may take 10,000"):
+        module.release(run, tmp_path, cases=cases)
+    assert not list(tmp_path.iterdir())
+
+
+def test_what_is_no_training_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(ModelNotFoundError, match=r"no checkpoint\.pt"):
+        module.release(tmp_path, tmp_path)
+    assert module.main([str(tmp_path), "--into", str(tmp_path)]) == 1
+    assert "holds no training" in capsys.readouterr().err
+
+
+def test_a_training_begins_with_what_was_released(
+    package: Path, cases: list[Case], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from pyslm.finetune.checkpoint import Checkpoint
+    from pyslm.finetune.restore import restore
+    from pyslm.finetune.train import train
+
+    nano = package / "pyslm-nano.gguf"
+    monkeypatch.setenv("PYSLM_NANO", str(nano))
+    restored = restore(nano)
+    out = tmp_path / "on"
+    train(out, "tiny", start="nano", steps=3, until=1, threads=1)
+    saved = Checkpoint.load(out / "checkpoint.pt")
+    assert saved.model == restored.config
+    assert NanoVocabulary.load(out / "vocabulary.json").tokens == restored.vocabulary.tokens
+    for name, weight in restored.weights.items():  # one step away, and not where a fresh one is
+        assert torch.allclose(saved.weights[name], weight, atol=0.05), name
+    made = train(out, "tiny", start="nano", steps=3, threads=1)  # goes on
+    module.release(out, tmp_path / "next", cases=cases[:1])
+    report = json.loads((tmp_path / "next" / "report.json").read_text())
+    assert report["begun_with"] == hashlib.sha256(nano.read_bytes()).hexdigest()
+    assert Checkpoint.load(out / "checkpoint.pt").step == 3
+    assert made == out / "model.gguf"
+
+
+def test_it_begins_with_no_other_model(shared: Path, tmp_path: Path) -> None:
+    from pyslm.finetune.train import train
+
+    with pytest.raises(UnsupportedModelError, match=r"no model of `pyslm\.finetune`"):
+        train(tmp_path / "x", start=str(shared / "models" / "stories260K.gguf"))
+    assert not (tmp_path / "x").exists()
