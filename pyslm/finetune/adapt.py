@@ -92,7 +92,7 @@ def adapt(
     config = TrainConfig(
         steps=steps, rows=1 if own.conversations else 4,
         row_tokens=_LONG_ROW_TOKENS if own.conversations else _ROW_TOKENS, long_row_every=0,
-        tools_begin=4, tools_end=4, seed=seed,
+        tools_begin=4, tools_end=4, seed=seed, source_weight=0.3,
         muon_lr=0.004, adam_lr=5e-4, warmup_steps=min(20, steps), decay_share=0.6,
     )  # fmt: skip
     with tempfile.TemporaryDirectory(dir=out.parent, prefix=".finetune-") as folder:

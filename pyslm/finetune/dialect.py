@@ -32,10 +32,11 @@ END = "<|end|>"
 CALL, ARGUMENTS = "[TOOL_CALLS]", "[ARGS]"
 PAD = "<|pad|>"
 ITEMS = tuple(f"<|{i}|>" for i in range(1, 25))
-"""Begin what can be chosen: tools, and the lines of a list in a system prompt. Each its own, so that
-the words of a description can say which it is that they are of; the 25th begins as the first."""
+"""Begin what can be chosen: tools, and the lines of a list in a system prompt. Each its own, so
+that the words of a description can say of which they are; the 25th begins as the first."""
 CONTROL = (
-    PAD, END, START, "<|system|>", "<|user|>", "<|assistant|>", "<|result|>", CALL, ARGUMENTS, *ITEMS,
+    PAD, END, START, "<|system|>", "<|user|>", "<|assistant|>", "<|result|>", CALL, ARGUMENTS,
+    *ITEMS,
 )  # fmt: skip
 """The control tokens, which have the first ids."""
 

@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor, nn
@@ -21,7 +22,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from pyslm.errors import InvalidRequestError
 from pyslm.finetune.checkpoint import Checkpoint
-from pyslm.finetune.circuits import Protection, give_circuits
+from pyslm.finetune.circuits import Protection, give_circuits, has_circuits
 from pyslm.finetune.config import ModelConfig, TrainConfig
 from pyslm.finetune.data.spec import OwnData
 from pyslm.finetune.model import Nano, attention_mask
@@ -115,7 +116,7 @@ class Trainer:
         self.log: list[dict[str, Any]] = []
         if saved is not None:
             self._restore(saved)
-        self._protection = Protection(self.model) if train.circuits else None
+        self._protection = Protection(self.model) if has_circuits(self.model) else None
         self._forward = _compiled(self.model, self.device) if train.compiled else self.model
         self._autocast = (
             torch.autocast(self.device.type, torch.bfloat16)
@@ -250,18 +251,23 @@ class Trainer:
     def _looks(self, batch: Batch, q: Tensor, k: Tensor, mask: Tensor) -> Tensor:
         """Heads 0 and 2 are to look at what stands before a conversation, heads 1 and 3 at what is
         said in it."""
-        source, branch = self._put(batch.source), self._put(batch.branch)
-        rows, places = torch.nonzero(source >= 0, as_tuple=True)
-        if not len(rows):
-            return q.sum() * 0
-        targets = source[rows, places].long()
-        rows, places, targets = (each.repeat(2) for each in (rows, places, targets))
-        heads = (branch[rows, targets] > 0).long()
-        heads[len(heads) // 2 :] += 2
-        scores = torch.einsum("nd,ntd->nt", q[rows, heads, places].float(), k[rows, heads].float())
-        scores = scores / math.sqrt(self.model_config.head_dim)
-        scores = scores.masked_fill(~mask[rows, 0, places], -torch.inf)
-        return functional.cross_entropy(scores, targets)
+        losses = []
+        for row, source in enumerate(batch.source):
+            places = np.nonzero(source >= 0)[0]
+            said = batch.branch[row, source[places]] > 0
+            for chosen, first in ((places[~said], 0), (places[said], 1)):
+                heads = list(range(first, min(4, q.shape[1]), 2))
+                if not len(chosen) or not heads:
+                    continue
+                of, targets = self._put(chosen), self._put(source[chosen]).long()
+                queries, keys = q[row, heads, :][:, of].float(), k[row, heads, :].float()
+                scores = queries @ keys.transpose(-1, -2) / math.sqrt(self.model_config.head_dim)
+                scores = scores.masked_fill(~mask[row, 0, of], -torch.inf)
+                wanted = targets.expand(len(heads), -1).flatten()
+                losses.append(
+                    functional.cross_entropy(scores.flatten(0, 1), wanted, reduction="none")
+                )
+        return torch.cat(losses).mean() if losses else q.sum() * 0
 
     def _put(self, array: npt.NDArray[Any]) -> Tensor:
         return torch.from_numpy(array).to(self.device, non_blocking=True)

@@ -129,6 +129,15 @@ def test_choosing_survives_training() -> None:
     assert not torch.equal(after[name], before[name])
 
 
+def test_a_model_tells_whether_it_has_them() -> None:
+    from pyslm.finetune.circuits import has_circuits
+    from pyslm.finetune.model import Nano
+
+    assert has_circuits(_model())
+    assert not has_circuits(_model(circuits=False))
+    assert not has_circuits(Nano(ModelConfig(512, 64, 2, 96, 2, 1, 32)))
+
+
 @pytest.mark.parametrize("change", [{"heads": 2, "kv_heads": 2}, {"layers": 3}, {"kv_heads": 2}])
 def test_a_model_without_room_for_them_is_refused(change: dict[str, int]) -> None:
     from pyslm.finetune.circuits import give_circuits

@@ -17,7 +17,7 @@ from pyslm.finetune.circuits.protection import Protection
 from pyslm.finetune.circuits.writer import RESERVED, Writer
 from pyslm.finetune.model import Nano
 
-__all__ = ["Protection", "give_circuits"]
+__all__ = ["Protection", "give_circuits", "has_circuits"]
 
 
 @torch.no_grad()
@@ -33,18 +33,23 @@ def give_circuits(model: Nano, information: Tensor, seed: int) -> None:
         InvalidRequestError: the model has no room for them.
     """
     config = model.config
-    wanted = 3 * config.head_dim + RESERVED
+    width = config.hidden - RESERVED
     if (
         config.layers < 4
         or config.head_dim < 64
         or not config.heads == config.kv_heads >= 4
-        or config.hidden < wanted
+        or not 3 * config.head_dim <= width <= 4 * config.head_dim
     ):
         raise InvalidRequestError(
-            "circuits need 4 layers, 4 heads of 64 channels with keys of their own, and a model of "
-            f"3 heads' width and {RESERVED}; this is {config}"
+            "circuits need 4 layers, 4 heads of 64 channels with keys of their own, and a model as "
+            f"wide as 3 to 4 heads and {RESERVED} more; this is {config}"
         )
     writer = Writer(model, seed)
     writer.give_channels(information)
     Copying(writer).write()
     Choosing(writer).write()
+
+
+def has_circuits(model: Nano) -> bool:
+    """Whether a model, perhaps trained since, began with them."""
+    return model.config.hidden > RESERVED and Writer(model, 0).is_written()

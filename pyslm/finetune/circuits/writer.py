@@ -79,6 +79,12 @@ class Writer:
         for name, channel in self.roles.items():
             weight[CONTROL.index(name), [channel, self.turn_begins]] = _ROLE
 
+    def is_written(self) -> bool:
+        """Whether the model has them: nothing else tells the start from all other tokens so."""
+        start = self.model.embed_tokens.weight[CONTROL.index(START)].detach()
+        wanted = (start[self.turn_begins], start[self.item_begins])
+        return all(abs(abs(float(value)) - _ROLE) < _ROLE / 10 for value in wanted)
+
     # --- heads --------------------------------------------------------------------------------
 
     def weight(self, layer: int, name: str, head: int) -> Tensor:

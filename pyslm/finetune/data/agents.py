@@ -22,7 +22,10 @@ _DESCRIPTIONS = (
 )  # fmt: skip
 _TEAMS = 0.75
 _MIXED = 0.4
-_LISTS = ("- {name}: {about}", "{name}: {about}", "* {name} - {about}", "- {name} ({about})")
+_LISTS = (
+    "- {name}: {about}", "- {name}: {about}", "- {name} - {about}", "* {name} - {about}",
+    "- {name} ({about})", "{name}: {about}",
+)  # fmt: skip
 
 
 class Routing:
