@@ -14,7 +14,7 @@ __all__ = ["PRESETS", "ModelConfig", "TrainConfig", "preset"]
 class ModelConfig:
     """A qwen3-shaped decoder; sizes in elements, context in tokens."""
 
-    vocab_size: int = 6144
+    vocab_size: int = 8192
     hidden: int = 256
     layers: int = 5
     ffn: int = 640
@@ -72,9 +72,10 @@ class TrainConfig:
 
 
 _NANO = TrainConfig(
-    steps=12_000,
+    steps=4200,
     tools_begin=4,
     grow_steps=1000,
+    decay_share=0.8,
     source_weight=0.3,
     circuits=True,
     mixed_precision=True,

