@@ -100,6 +100,7 @@ def nano() -> str:
         shares = (_share(*measure[how]) for how in ("constrained", "free"))
         rows.append(f"| {name} | {measure['wanted']:.0%} | {' | '.join(shares)} |")
     begun = "an earlier one" if told["begun_with"] else "nothing"
+    code = f" (commit {told['commit'][:7]})" if told["commit"] else ""
     table, size = "\n".join(rows), f"{told['bytes'] / 1e6:.1f} MB"
     return f"""\
 ## nano
@@ -109,9 +110,10 @@ named: {told["parameters"] / 1e6:.1f} million parameters, {size}, a context of {
 tokens. It reads described tools, calls the right one or none, copies the arguments, asks for what
 is missing, tells what a result says, and chooses among described agents: tools and agents that it
 has never seen. It is no general chat model: it knows nothing of the world, writes no texts, and
-reads English alone. `pyslm pull` brings larger ones.
+reads English alone. Wanted is what we hold it to; where it falls short, it is not there yet.
+`pyslm pull` brings larger ones.
 
-`pyslm.finetune` [made it](pyslm/finetune/README.md) from {begun}, with seed {told["seed"]}, in
+`pyslm.finetune` [made it](pyslm/finetune/README.md) from {begun}, seed {told["seed"]}{code}, in
 {told["steps"]:,} steps of {told["tokens"] / told["steps"]:,.0f} tokens
 ([report](pyslm/hub/nano/report.json), [loss](pyslm/hub/nano/loss.svg)). What it makes of
 {asked["cases"]:,} requests with tools, values, phrasings and schemas that its training never draws

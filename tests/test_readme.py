@@ -60,6 +60,7 @@ def test_the_model_in_the_package_is_told_by_its_report(
     }
     told = {
         "parameters": 5_344_640, "bytes": 5_880_992, "context": 4096, "begun_with": None,
+        "commit": "abcdef0123",
         "seed": 7, "steps": 100, "tokens": 409_600,
         "evaluation": {"cases": 12, "measures": measures},
     }  # fmt: skip

@@ -26,7 +26,7 @@ from pyslm.errors import InvalidRequestError, ModelNotFoundError, PyslmError
 from pyslm.finetune.evaluate import table
 from pyslm.finetune.evaluation import Case, Report, evaluate, held_out_cases
 from pyslm.finetune.evaluation.cases import MEASURES
-from pyslm.finetune.train import START
+from pyslm.finetune.train import COMMIT, START
 from pyslm.hub.embedded import FILE, LOSS_PLOT, REPORT, embedded_folder
 from pyslm.new_file import replacing
 
@@ -100,7 +100,8 @@ def release(
             )
         evaluations = _evaluated(made, cases, threads)
         report = _about(saved, data, quantization) | {
-            "begun_with": _begun_with(run),
+            "begun_with": _noted(run, START),  # SHA-256 of a model; None: nothing
+            "commit": _noted(run, COMMIT),  # of the code; None: nobody knows
             "evaluation": drawn | _told(evaluations),
         }
         if not force:
@@ -151,9 +152,9 @@ def _about(saved: Any, data: bytes, quantization: str) -> dict[str, Any]:
     }
 
 
-def _begun_with(run: Path) -> str | None:
-    """SHA-256 of the model that a training began with; None: it began from nothing."""
-    path = run / START
+def _noted(run: Path, name: str) -> str | None:
+    """What a training wrote down as it began."""
+    path = run / name
     return path.read_text(encoding="utf-8").strip() if path.is_file() else None
 
 

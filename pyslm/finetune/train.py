@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import os
+import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,10 +20,12 @@ from typing import Any
 from pyslm.errors import PyslmError
 from pyslm.finetune.config import PRESETS, preset
 
-__all__ = ["START", "main", "train"]
+__all__ = ["COMMIT", "START", "main", "train"]
 
 START = "start.sha256"
 """In the folder of a training that began with another model: of that file."""
+COMMIT = "commit"
+"""In the folder of a training from a git checkout: what was checked out as it began."""
 
 
 def train(
@@ -86,10 +89,26 @@ def train(
     if start is not None and trainer.step == 0:  # for the report of what comes of it
         digest = hashlib.sha256(source.read_bytes()).hexdigest()
         (out / START).write_text(f"{digest}\n", encoding="utf-8")
+    if trainer.step == 0 and (commit := _commit()):
+        (out / COMMIT).write_text(f"{commit}\n", encoding="utf-8")
     with training_progress(trainer) as report:
         trainer.run(report, until=until, workers=workers, minutes=minutes)
     plot_losses(trainer.log, out / "loss.svg")
     return export(trainer.model, trainer.vocabulary, out / "model.gguf", quantization)
+
+
+def _commit() -> str | None:
+    """Of the checkout that this file belongs to; None: it belongs to none, or there is no git."""
+    here = Path(__file__)
+    git = ["git", "-C", str(here.parent)]
+    try:
+        tracked, commit = (
+            subprocess.run([*git, *given], capture_output=True, text=True, check=True, timeout=10)
+            for given in (["ls-files", here.name], ["rev-parse", "HEAD"])
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return commit.stdout.strip() if tracked.stdout else None
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
