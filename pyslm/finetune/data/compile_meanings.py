@@ -59,7 +59,7 @@ def main(source: Path, sentence_model: Path) -> None:
     kept = [i for i, word in enumerate(words) if not UNFIT.search(word)][:_KEPT_WORDS]
     pairs = _reduced(_association(texts, words))[kept]
     often = np.log1p([counts[words[i]] for i in kept])
-    alone = _centred(_embedded([words[i] for i in kept], sentence_model), often)
+    alone = _centred(_embedded([words[i] for i in kept], sentence_model), np.asarray(often))
     vectors = _joined(_WEIGHT_OF_PAIRS * _of_length_1(pairs), alone)
     largest = np.abs(vectors).max(1, keepdims=True)
     np.savez_compressed(
@@ -163,7 +163,8 @@ def _embedded(words: Sequence[str], sentence_model: Path) -> Vectors:
 
 def _centred(vectors: Vectors, weights: npt.NDArray[np.float64]) -> Vectors:
     """Without what all have in common, of length 1."""
-    return _of_length_1(vectors - np.average(vectors, axis=0, weights=weights).astype(np.float32))
+    common = np.average(vectors, axis=0, weights=weights).astype(np.float32)
+    return _of_length_1((vectors - common).astype(np.float32))
 
 
 def _joined(*parts: Vectors) -> Vectors:
@@ -176,7 +177,8 @@ def _joined(*parts: Vectors) -> Vectors:
 
 def _of_length_1(vectors: Vectors) -> Vectors:
     lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
-    return (vectors / np.maximum(lengths, 1e-9)).astype(np.float32)
+    unit: Vectors = (vectors / np.maximum(lengths, 1e-9)).astype(np.float32)
+    return unit
 
 
 if __name__ == "__main__":
