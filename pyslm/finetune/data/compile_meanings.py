@@ -172,7 +172,7 @@ def _joined(*parts: Vectors) -> Vectors:
     both = np.concatenate(parts, 1)
     directions, strength, _ = np.linalg.svd(both.T @ both / len(both))
     kept = directions[:, :_DIMENSIONS] / strength[:_DIMENSIONS] ** 0.25
-    return _of_length_1(both @ kept)
+    return _of_length_1((both @ kept).astype(np.float32))
 
 
 def _of_length_1(vectors: Vectors) -> Vectors:
