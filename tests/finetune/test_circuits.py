@@ -72,6 +72,17 @@ def test_a_token_that_comes_again_looks_behind_the_first() -> None:
         assert 133 in logits.topk(3).indices, distance
 
 
+def test_two_tokens_tell_more_than_one() -> None:
+    """Where a token came several times, the one that came behind the same token counts."""
+    model = _model()
+    speaks = CONTROL.index("<|assistant|>")
+    value = [140, 150, 141, 150, 142, 150, 143]
+    tokens = torch.tensor([[speaks, 200, *value, 201, 202, *value[:-1]]])
+    for length in (2, 4, 6):
+        logits = _logits(model, tokens[:, : 11 + length])[0, -1]
+        assert int(logits[[141, 142, 143]].argmax()) == length // 2 - 1
+
+
 # --- choosing ---------------------------------------------------------------------------------
 
 
@@ -103,6 +114,19 @@ def test_the_tool_is_called_that_the_request_has_words_of(num_items: int) -> Non
         logits = _logits(model, torch.tensor([tokens]))[0, -1]
         right += int(logits[names].argmax()) == wanted
     assert right >= 38
+
+
+def test_who_calls_once_more_calls_another_tool() -> None:
+    model = _model()
+    generator = torch.Generator().manual_seed(3)
+    user, speaks = (CONTROL.index(f"<|{role}|>") for role in ("user", "assistant"))
+    for first, second in ((0, 2), (2, 0), (1, 3), (3, 1)):
+        prompt, described, names = _scene(generator, 4)
+        said = [60, *described[first][2:4], 61, *described[second][2:4]]
+        call = [CONTROL.index(CALL), names[first], CONTROL.index(ARGUMENTS), 50, 52]
+        tokens = [*prompt, user, *said, speaks, *call, CONTROL.index(CALL)]
+        logits = _logits(model, torch.tensor([tokens]))[0, -1]
+        assert int(logits[names].argmax()) == second
 
 
 def test_choosing_survives_training() -> None:

@@ -32,11 +32,12 @@ _MATCHED = 0.2
 _POOL_SHARPNESS = 1.6
 _POOLED = 3.0
 _POINT_SHARPNESS = 2.2
+_FORGOTTEN = 2.0
 _POINTED = 3.0
 
 
 class Choosing:
-    """Head 2 of layer 0, heads 2 and 3 of layer 1, head 0 of layer 2, heads 0 and 2 of layer 3."""
+    """Head 2 of layer 0, heads 2 and 3 of layer 1, 0 and 1 of layer 2, heads 0 and 2 of layer 3."""
 
     def __init__(self, writer: Writer) -> None:
         self._writer = writer
@@ -51,6 +52,7 @@ class Choosing:
             self._match(head, meanings[(head - 2) * size : (head - 1) * size])
         to.sharpness(2, _POOL_SHARPNESS)
         self._pool()
+        self._called()
         to.sharpness(3, _POINT_SHARPNESS)
         for head in (0, 2):
             self._point(head)
@@ -117,6 +119,30 @@ class Choosing:
             weight.mul_(_FIRM)
         to.carry(layer, head, [*to.items], _POOLED)
 
+    def _called(self) -> None:
+        """Who calls once more looks at the names that were called, and forgets their items."""
+        to = self._writer
+        layer, head = 2, 1
+        name, nothing, other, *_ = to.still
+        query, key = (to.cleared(layer, name_, head) for name_ in ("q_proj", "k_proj"))
+        query[name] = 2.0 * to.token(CALL) / to.token(CALL).norm()
+        query[nothing, [to.constant, to.item_role]] = 2.0
+        key[name] = self._behind(CALL)
+        key[name, to.constant] = -3.0
+        key[name, to.item_role] = -15.0  # not where they are described
+        key[nothing, to.turn_begins] = 4.0
+        key[other, to.constant] = 4.0
+        for weight in (query, key):
+            weight.mul_(_FIRM)
+        to.carry(layer, head, [*to.items], -_FORGOTTEN)
+
+    def _behind(self, token: str) -> torch.Tensor:
+        """What layer 0 notes where that is the token before, [hidden]."""
+        to = self._writer
+        both = zip(to.read, to.written, strict=True)
+        noted = [written.T @ (read @ to.token(token)) for read, written in both]
+        return sum((2.0 * each / each.norm() for each in noted), torch.zeros(to.hidden))
+
     def _point(self, head: int) -> None:
         """Looks at what stands behind the beginning of the item's name."""
         to = self._writer
@@ -127,15 +153,13 @@ class Choosing:
         for i, channel in zip(rest, to.items, strict=False):
             query[i, channel] = 3.0
             key[i, channel] = 1.5
-        for channel, asks, before in (
-            (first, CALL, CALL),
-            (listed, "<|assistant|>", ITEMS[0]),
+        for channel, asks, before, strength in (
+            (first, CALL, CALL, 16.0),
+            (listed, "<|assistant|>", ITEMS[0], 8.0),
         ):
             key[channel, to.constant] = -6.0
             key[channel, [*to.roles.values()]] = -6.0  # a name stands in an item
-            query[channel] += 8.0 * to.token(asks) / to.token(asks).norm()
-            for read, written in zip(to.read, to.written, strict=True):
-                noted = written.T @ (read @ to.token(before))
-                key[channel] += 2.0 * noted / noted.norm()
+            query[channel] += strength * to.token(asks) / to.token(asks).norm()
+            key[channel] += self._behind(before)
         for weight in (query, key):
             weight.mul_(_FIRM_POINT)

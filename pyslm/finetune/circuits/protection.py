@@ -16,7 +16,7 @@ from pyslm.finetune.model import Nano
 __all__ = ["Protection"]
 
 _LAYERS = 3  # after which nobody reads the reserved channels
-_CARRIERS = {0: (2,), 1: (2, 3), 2: (0,)}  # heads of a layer that bring items and roles
+_CARRIERS = {0: (2,), 1: (2, 3), 2: (0, 1)}  # heads of a layer that bring items and roles
 _FIXED = {0: (2,)}  # heads that look at what has only to do with places
 
 

@@ -26,6 +26,7 @@ class Writer:
     Attributes:
         read: two parts of a token's vector, [head_dim, hidden] each, orthogonal.
         written: as many other parts, where layer 0 notes the token before; none of the meanings.
+        earlier: one more, for the token before that.
         still: channels of a head that compare, wherever tokens are.
         items, roles: channels that say which item a token is of, and whose turn it stands in.
     """
@@ -38,7 +39,8 @@ class Writer:
         self.generator = torch.Generator().manual_seed(seed)
         free = self.hidden - RESERVED
         half = free // 2
-        self.read, self.written = self._parts(0, half), self._parts(half, half)
+        self.read = self._parts(0, half, 2)
+        *self.written, self.earlier = self._parts(half, half, 3)
         self.still = [*range(_STILL, self.pairs), *range(self.pairs + _STILL, self.dim)]
         self.items = range(free, free + len(ITEMS))
         after = free + len(ITEMS)
@@ -48,11 +50,11 @@ class Writer:
         self.information = after + 6
         self.constant = after + 7
 
-    def _parts(self, first: int, size: int) -> list[Tensor]:
-        """Takes `size` channels apart, for two heads."""
+    def _parts(self, first: int, size: int, count: int) -> list[Tensor]:
+        """Takes `size` channels apart, for as many heads as `count`."""
         noise = torch.randn(size, size, generator=self.generator)
         parts = []
-        for rows in torch.linalg.qr(noise)[0].split(size // 2):
+        for rows in torch.linalg.qr(noise)[0].split(size // count)[:count]:
             wide = torch.zeros(self.dim, self.hidden)
             wide[: len(rows), first : first + size] = rows
             parts.append(wide)
@@ -61,7 +63,8 @@ class Writer:
     def give_channels(self, information: Tensor) -> None:
         """What the vectors of tokens hold for the circuits."""
         weight = self.model.embed_tokens.weight
-        weight[:, self.items[0] :] = 0.0
+        # Nor is there anything of the token itself where those before it are noted.
+        weight[:, self.items[0] // 2 :] = 0.0
         self.model.norm.weight[self.items[0] :] = 0.0  # they are no part of what is said
         weight[:, self.constant] = _CONSTANT
         weight[:, self.information] = information
@@ -115,7 +118,7 @@ class Writer:
             out[channel, i] = gain
 
     def token(self, name: str) -> Tensor:
-        """A control token's own vector, [hidden], without what the circuits tell each other."""
+        """The part of a control token's vector that is read, [hidden]."""
         row = self.model.embed_tokens.weight[CONTROL.index(name)].clone()
-        row[self.items[0] :] = 0.0
+        row[self.items[0] // 2 :] = 0.0
         return row
