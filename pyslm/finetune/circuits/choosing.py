@@ -3,7 +3,8 @@
 layer 0   each token learns of which item it is, or in whose turn it stands
 layer 1   each word of a request looks for words near in meaning, and learns of which items
           these are
-layer 2   who is to answer learns what all words of the request have learned
+layer 2   who is to answer learns what all words of the request have learned; who calls once more
+          forgets what was called
 layer 3   who calls looks at the name of that item, and writes its first token
 """
 
@@ -20,24 +21,27 @@ __all__ = ["Choosing"]
 
 # Shares of pairs of channels; together they fall off with distance nearly in a straight line.
 _RECENT = {5: 0.03, 6: 0.05, 7: 0.09, 9: 0.18, 10: 0.28, 11: 0.08, 12: 0.29}
-_RECENT_SHARPNESS = 4.5
-_NO_BEGIN = 0.5  # how far from looked at is what begins nothing
-_OWN = 0.3
+# All that follows was found by trying on a fresh model, as `benchmarks/circuits.py` does.
+_RECENT_SHARPNESS = 4.5  # of queries and of keys, as those below
 _MATCH_SHARPNESS = 2.15
-# Queries and keys are normalized: what is large stays as it is for longer.
-_FIRM = 6.0
-_FIRM_POINT = 1.5
-_UNTOLD = 4.0
-_MATCHED = 0.2
 _POOL_SHARPNESS = 1.6
-_POOLED = 3.0
 _POINT_SHARPNESS = 2.2
+_NO_BEGIN = 0.5  # how far from looked at is what begins nothing
+_UNTOLD = 4.0  # how much sooner a word that tells little finds nothing
+# How much of what they bring heads write.
+_OWN = 0.3
+_MATCHED = 0.2
+_POOLED = 3.0
 _FORGOTTEN = 2.0
 _POINTED = 3.0
+# Queries and keys are normalized, so that only their directions count: large weights turn slowly.
+_FIRM = 6.0
+_FIRM_POINT = 1.5
 
 
 class Choosing:
-    """Head 2 of layer 0, heads 2 and 3 of layer 1, 0 and 1 of layer 2, heads 0 and 2 of layer 3."""
+    """Head 2 of layer 0, heads 2 and 3 of layer 1, 0 and 1 of layer 2, 0 and 2 of layer 3; what
+    heads 1 and 3 of layer 3 write."""
 
     def __init__(self, writer: Writer) -> None:
         self._writer = writer
@@ -124,7 +128,7 @@ class Choosing:
         to = self._writer
         layer, head = 2, 1
         name, nothing, other, *_ = to.still
-        query, key = (to.cleared(layer, name_, head) for name_ in ("q_proj", "k_proj"))
+        query, key = (to.cleared(layer, part, head) for part in ("q_proj", "k_proj"))
         query[name] = 2.0 * to.token(CALL) / to.token(CALL).norm()
         query[nothing, [to.constant, to.item_role]] = 2.0
         key[name] = self._behind(CALL)

@@ -24,9 +24,7 @@ class Protection:
     """Holds the weights that stay as they are; `restore` puts them back after a step."""
 
     def __init__(self, model: Nano) -> None:
-        self._kept = [
-            (weight, mask, weight.detach().clone()) for weight, mask in _masks(model)
-        ]  # fmt: skip
+        self._kept = [(weight, mask, weight.detach().clone()) for weight, mask in _masks(model)]
 
     @torch.no_grad()
     def restore(self) -> None:
