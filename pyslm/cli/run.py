@@ -146,16 +146,11 @@ def run(
     path, prompt = model_and_prompt(model, prompt)
     talk = prompt is None and sys.stdin.isatty() and not as_json
     if tools:
-        from pyslm.cli.run_tools import run_tools
-
-        text = "-" if prompt is None and not talk else prompt
-        run_tools(context, path, text, tools)
+        _run_tools(context, path, "-" if prompt is None and not talk else prompt, tools)
         return
-    if is_default(context, "temperature") and path == embedded_path():
-        temperature = 0.0  # what it does is right or wrong
     params = SamplingParams(
         max_tokens=2**31 - 1 if max_tokens is None else max_tokens,
-        temperature=temperature,
+        temperature=_temperature(context, path, temperature),
         top_k=top_k,
         top_p=top_p,
         min_p=min_p,
@@ -184,6 +179,17 @@ def run(
             return
         chunks = answer(llm, prompt, params, system=system, raw=raw)
         _tell(llm, chunks, load_seconds, as_json=as_json, stats=stats)
+
+
+def _run_tools(context: typer.Context, path: Path, text: str | None, tools: list[str]) -> None:
+    from pyslm.cli.run_tools import run_tools
+
+    run_tools(context, path, text, tools)
+
+
+def _temperature(context: typer.Context, path: Path, given: float) -> float:
+    """0 for nano where none is asked for: what it does is right or wrong."""
+    return 0.0 if is_default(context, "temperature") and path == embedded_path() else given
 
 
 def _converse(

@@ -62,7 +62,7 @@ class TrainConfig:
     source_weight: float = 0.0
     """Loss of two heads that look elsewhere than at what is to be copied; see `sources`."""
     circuits: bool = False
-    """Whether the model begins with heads that copy; see `circuits`."""
+    """Whether the model begins with heads that copy and that choose; see `circuits`."""
     mixed_precision: bool = False
     """Matrix products in bfloat16; fast where GPU or CPU has instructions for them."""
     compiled: bool = False

@@ -8,11 +8,12 @@ from torch.nn import functional
 
 from pyslm.finetune.config import ModelConfig
 
-__all__ = ["Nano", "attention_mask"]
+__all__ = ["POINTING", "Nano", "attention_mask"]
 
 _EMBEDDING = 0.16  # what Adam's first steps hardly change: else the meanings would be gone in fifty
 _HEAD = 0.2
-_POINTING = 3  # the layer whose heads are told where to look
+POINTING = 3
+"""The layer whose heads look at what is to be copied, and are told where that is."""
 _MEANING = 2.4  # about as long as the random vector of a token
 
 
@@ -138,7 +139,7 @@ class Nano(nn.Module):
         the layer that points, [rows, heads, tokens, head_dim]."""
         x = self.embed_tokens(tokens)
         rope = rope_tables(self.config, position)
-        shown = min(_POINTING, len(self.layers) - 1)
+        shown = min(POINTING, len(self.layers) - 1)
         for i, layer in enumerate(self.layers):
             x, queries, keys = layer(x, rope, mask)
             if i == shown:

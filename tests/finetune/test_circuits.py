@@ -41,6 +41,13 @@ def _logits(model: Any, tokens: Any) -> Any:
         return model.logits(model(tokens, position, attention_mask(zeros, zeros))[0])
 
 
+def test_circuits_read_all_channels_of_the_meanings() -> None:
+    from pyslm.finetune.circuits.writer import MEANINGS
+    from pyslm.finetune.data.meanings import Meanings
+
+    assert Meanings.load().vectors.shape[1] == MEANINGS
+
+
 # --- copying ----------------------------------------------------------------------------------
 
 

@@ -16,6 +16,7 @@ import torch
 
 from pyslm.finetune.circuits.writer import MEANINGS, Writer
 from pyslm.finetune.dialect import CALL, ITEMS
+from pyslm.finetune.model import POINTING
 
 __all__ = ["Choosing"]
 
@@ -57,13 +58,13 @@ class Choosing:
         to.sharpness(2, _POOL_SHARPNESS)
         self._pool()
         self._called()
-        to.sharpness(3, _POINT_SHARPNESS)
+        to.sharpness(POINTING, _POINT_SHARPNESS)
         for head in (0, 2):
             self._point(head)
         for head in range(4):  # 1 and 3 are told in training where to look; see `sources`
             part = to.read[head // 2]
-            to.weight(3, "v_proj", head).copy_(part)
-            to.output(3, head).copy_(_POINTED * part.T)
+            to.weight(POINTING, "v_proj", head).copy_(part)
+            to.output(POINTING, head).copy_(_POINTED * part.T)
 
     def _begin(self) -> None:
         """Looks at the last token that begins an item or a turn."""
@@ -150,7 +151,7 @@ class Choosing:
     def _point(self, head: int) -> None:
         """Looks at what stands behind the beginning of the item's name."""
         to = self._writer
-        layer = 3
+        layer = POINTING
         query, key = (to.cleared(layer, name, head) for name in ("q_proj", "k_proj"))
         first, listed, other, *rest = to.still
         key[other, to.constant] = 4.0
