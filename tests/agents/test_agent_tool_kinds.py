@@ -79,8 +79,8 @@ def test_what_cannot_be_a_tool_is_said_so(function: Any, told: str) -> None:
 
 
 def test_two_of_one_name() -> None:
+    made = Tool(lambda: 1, name="stars")
     with pytest.raises(AgentConfigError, match="two tools are named stars"):
-        made = Tool(lambda: 1, name="stars")
         Toolbox([made, made])
 
 
