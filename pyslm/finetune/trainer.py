@@ -118,6 +118,10 @@ class Trainer:
             self._restore(saved)
         self._protection = Protection(self.model) if has_circuits(self.model) else None
         self._forward = _compiled(self.model, self.device) if train.compiled else self.model
+        # What is learned differs from step to step in length: compiled once for all of them.
+        self._cross_entropy = (
+            torch.compile(self._of_logits, dynamic=True) if train.compiled else self._of_logits
+        )
         self._autocast = (
             torch.autocast(self.device.type, torch.bfloat16)
             if train.mixed_precision
@@ -239,28 +243,34 @@ class Trainer:
             hidden, q, k = self._forward(tokens, position, mask)
             # The head is half of the work where the vocabulary is large: only where it matters.
             places = self._put(batch.weight)[:, :-1] > 0
-            logits = self.model.logits(hidden[:, :-1][places])
-        targets = tokens[:, 1:][places].long()
-        losses = functional.cross_entropy(logits.float(), targets, reduction="none")
+            targets = tokens[:, 1:][places].long()
+            losses = self._cross_entropy(hidden[:, :-1][places], targets)
         weights = self._put(batch.weight)[:, :-1][places]
         looks = (
             self._looks(batch, q, k, mask) if self.train_config.source_weight else losses.sum() * 0
         )
         return losses, weights, self._put(batch.category)[:, :-1][places], looks
 
+    def _of_logits(self, hidden: Tensor, targets: Tensor) -> Tensor:
+        logits = self.model.logits(hidden).float()
+        return functional.cross_entropy(logits, targets, reduction="none")
+
     def _looks(self, batch: Batch, q: Tensor, k: Tensor, mask: Tensor) -> Tensor:
         """Heads 0 and 2 are to look at what stands before a conversation, heads 1 and 3 at what is
         said in it."""
         losses = []
-        for row, source in enumerate(batch.source):
+        # Apart at once: each row taken by its number would cost a gradient as large as all rows'.
+        for row, (q_row, k_row, source) in enumerate(
+            zip(q.unbind(), k.unbind(), batch.source, strict=True)
+        ):
             places = np.nonzero(source >= 0)[0]
             said = batch.branch[row, source[places]] > 0
             for chosen, first in ((places[~said], 0), (places[said], 1)):
-                heads = list(range(first, min(4, q.shape[1]), 2))
+                heads = list(range(first, min(4, len(q_row)), 2))
                 if not len(chosen) or not heads:
                     continue
                 of, targets = self._put(chosen), self._put(source[chosen]).long()
-                queries, keys = q[row, heads, :][:, of].float(), k[row, heads, :].float()
+                queries, keys = q_row[heads][:, of].float(), k_row[heads].float()
                 scores = queries @ keys.transpose(-1, -2) / math.sqrt(self.model_config.head_dim)
                 scores = scores.masked_fill(~mask[row, 0, of], -torch.inf)
                 wanted = targets.expand(len(heads), -1).flatten()
