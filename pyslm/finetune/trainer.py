@@ -117,11 +117,12 @@ class Trainer:
         if saved is not None:
             self._restore(saved)
         self._protection = Protection(self.model) if has_circuits(self.model) else None
-        self._forward = _compiled(self.model, self.device) if train.compiled else self.model
-        # What is learned differs from step to step in length: compiled once for all of them.
-        self._cross_entropy = (
-            torch.compile(self._of_logits, dynamic=True) if train.compiled else self._of_logits
-        )
+        self._forward: Any = self.model
+        self._cross_entropy: Any = self._of_logits
+        if train.compiled and _can_compile(self.device):
+            self._forward = torch.compile(self.model)
+            # What is learned differs from step to step in length: compiled once for all of them.
+            self._cross_entropy = torch.compile(self._of_logits, dynamic=True)
         self._autocast = (
             torch.autocast(self.device.type, torch.bfloat16)
             if train.mixed_precision
@@ -283,16 +284,16 @@ class Trainer:
         return torch.from_numpy(array).to(self.device, non_blocking=True)
 
 
-def _compiled(model: Nano, device: torch.device) -> Any:
-    """The model, faster; as it is, with a warning, where there is nothing to compile it with."""
+def _can_compile(device: torch.device) -> bool:
+    """Whether there is something to compile with; warns where not."""
     compiler = os.environ.get("CXX", "g++")
     if device.type == "cpu" and shutil.which(compiler) is None:
         warnings.warn(
             f"there is no C++ compiler ({compiler}): the model is not compiled, and trains slower",
             stacklevel=2,
         )
-        return model
-    return torch.compile(model)
+        return False
+    return True
 
 
 class _Meter:
