@@ -25,22 +25,16 @@ from pyslm.finetune.checkpoint import Checkpoint
 from pyslm.finetune.circuits import Protection, give_circuits, has_circuits
 from pyslm.finetune.config import ModelConfig, TrainConfig
 from pyslm.finetune.data.spec import OwnData
+from pyslm.finetune.meter import Meter
 from pyslm.finetune.model import Nano, attention_mask
+from pyslm.finetune.optimizers import learning_rate_factor, make_optimizers
 from pyslm.finetune.packing import Batch, batch_of_step
 from pyslm.finetune.vocabulary import NanoVocabulary
 
-__all__ = ["Trainer", "learning_rate_factor"]
+__all__ = ["Trainer"]
 
 Report = Callable[[int, dict[str, Any]], None]
 """Called after each step with its number and, each `log_every`, the measurements."""
-
-
-def learning_rate_factor(config: TrainConfig, step: int) -> float:
-    """Warm-up, a plateau, and a fall to zero in a straight line (WSD: Hu et al. 2024)."""
-    decay_steps = max(1, round(config.steps * config.decay_share))
-    rise = (step + 1) / max(1, config.warmup_steps)
-    fall = (config.steps - step) / decay_steps
-    return max(0.0, min(1.0, rise, fall))
 
 
 class _Batches(Dataset[Batch]):
@@ -111,7 +105,7 @@ class Trainer:
                 information = torch.from_numpy(self.vocabulary.information())
                 give_circuits(self.model, information, train.seed)
         self.model = self.model.to(self.device)
-        self.optimizers = _optimizers(self.model, train)
+        self.optimizers = make_optimizers(self.model, train)
         self.step = 0
         self.log: list[dict[str, Any]] = []
         if saved is not None:
@@ -168,7 +162,7 @@ class Trainer:
             prefetch_factor=4 if workers else None,
         )
         deadline = math.inf if minutes is None else time.monotonic() + 60 * minutes
-        meter, saved_at = _Meter(), time.monotonic()
+        meter, saved_at = Meter(), time.monotonic()
         try:
             for batch in loader:
                 self._train_step(batch, meter)
@@ -185,7 +179,7 @@ class Trainer:
             self.save()
         return self.step >= config.steps
 
-    def _measure(self, meter: _Meter) -> dict[str, Any]:
+    def _measure(self, meter: Meter) -> dict[str, Any]:
         if self.step % self.train_config.log_every:
             return {}
         entry = {"step": self.step, **meter.take()}
@@ -206,7 +200,7 @@ class Trainer:
         text = "".join(json.dumps(entry) + "\n" for entry in self.log)
         (self.folder / "log.jsonl").write_text(text, encoding="utf-8")
 
-    def _train_step(self, batch: Batch, meter: _Meter) -> None:
+    def _train_step(self, batch: Batch, meter: Meter) -> None:
         factor = learning_rate_factor(self.train_config, self.step)
         for optimizer in self.optimizers:
             for group in optimizer.param_groups:
@@ -294,54 +288,3 @@ def _can_compile(device: torch.device) -> bool:
         )
         return False
     return True
-
-
-class _Meter:
-    """Losses by category since the last look, and tokens a second."""
-
-    def __init__(self) -> None:
-        self._clear()
-
-    def _clear(self) -> None:
-        self._sums: dict[str, list[Tensor]] = {}
-        self._num_tokens = 0
-        self._since = time.monotonic()
-
-    def add(self, batch: Batch, losses: Tensor, categories: Tensor) -> None:
-        self._num_tokens += int((batch.scene >= 0).sum())
-        for i, name in enumerate(batch.categories):
-            chosen = (categories == i).float()
-            self._sums.setdefault(name, []).append(torch.stack((losses @ chosen, chosen.sum())))
-
-    def take(self) -> dict[str, Any]:
-        totals = {name: torch.stack(parts).sum(0).tolist() for name, parts in self._sums.items()}
-        loss = sum(total for total, _ in totals.values()) / max(
-            1.0, sum(n for _, n in totals.values())
-        )
-        by_category = {name: round(total / max(n, 1.0), 4) for name, (total, n) in totals.items()}
-        rate = self._num_tokens / max(time.monotonic() - self._since, 1e-9)
-        self._clear()
-        if not math.isfinite(loss):
-            raise InvalidRequestError(
-                "the loss is no number any more: begin again with a smaller learning rate"
-            )
-        return {
-            "loss": round(loss, 4),
-            "tokens_per_second": round(rate),
-            "by_category": by_category,
-        }
-
-
-def _optimizers(model: Nano, config: TrainConfig) -> list[torch.optim.Optimizer]:
-    """Muon (Jordan 2024) for the layers' matrices, AdamW for the embedding and the norms."""
-    matrices = [p for name, p in model.named_parameters() if p.dim() == 2 and "embed" not in name]
-    others = [p for name, p in model.named_parameters() if p.dim() != 2 or "embed" in name]
-    muon = torch.optim.Muon(
-        matrices, lr=config.muon_lr, weight_decay=config.weight_decay, momentum=0.95
-    )
-    adam = torch.optim.AdamW(others, lr=config.adam_lr, betas=(0.9, 0.95), weight_decay=0.0)
-    optimizers: list[torch.optim.Optimizer] = [muon, adam]
-    for optimizer, rate in zip(optimizers, (config.muon_lr, config.adam_lr), strict=True):
-        for group in optimizer.param_groups:
-            group["base_lr"] = rate
-    return optimizers
