@@ -47,6 +47,8 @@ class Requests:
             return Value(on, "on" if on else "off")
         if param.samples and rng.random() < 0.65:
             text = rng.choice(param.samples)
+            if rng.random() < 0.1:
+                text = self._values.odd(text)
             return Value(text, text)
         return self._values.draw(param.maker)
 
@@ -184,9 +186,8 @@ class Requests:
 
     def _inline(self, given: Given) -> str:
         said = given.value.said
-        if given.param.is_text and (said[-1] in "!?." or self._rng.random() < 0.4):
-            return self._quoted(said)
-        return said
+        share = 0.4 if given.param.is_text else 0.08 if isinstance(given.value.data, str) else 0.0
+        return self._quoted(said) if said[-1] in "!?." or self._rng.random() < share else said
 
     def _quoted(self, said: str) -> str:
         forms = [form for form in _QUOTES if form[0] not in said]
@@ -215,7 +216,7 @@ class Requests:
         carriers = (
             self._frames["details"] if plain and own else param.carriers or self._frames["details"]
         )
-        needs_quotes = param.is_text and said[-1] in "!?."
+        needs_quotes = said[-1] in "!?."
         if needs_quotes:
             carriers = [c for c in param.carriers if "{q}" in c] or ["with {n} {q}"]
         carrier = rng.choice(list(carriers))

@@ -15,8 +15,13 @@ from typing import Any
 from pyslm.finetune.data.files import Lexicon, load_toml
 from pyslm.finetune.data.identifiers import Identifiers
 from pyslm.finetune.data.meanings import Meanings
+from pyslm.finetune.data.oddities import Oddities
 
 __all__ = ["Value", "Values", "listed"]
+
+_FREE = frozenset({"city", "person", "title", "sentence", "query", "thing", "word", "data", "code"})
+"""What may be any text."""
+_ODD = 0.35  # of these
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -46,6 +51,7 @@ class Values:
             name: text.split("|") if "|" in text else text.split() for name, text in words.items()
         }
         self._identifiers = Identifiers(rng, self.pick, self.word, self.invented)
+        self._oddities = Oddities(rng, self.word)
         self._makers: dict[str, Callable[[], Value]] = {
             name.removeprefix("_make_"): getattr(self, name)
             for name in dir(self)
@@ -59,7 +65,14 @@ class Values:
 
     def draw(self, maker: str) -> Value:
         """A value by the name of its maker, as `kinds.toml` has it."""
-        return self._makers[maker]()
+        value = self._makers[maker]()
+        if maker in _FREE and self.rng.random() < _ODD:
+            return self._text(self.odd(value.said))
+        return value
+
+    def odd(self, text: str) -> str:
+        """A text with things in it that are rarely seen."""
+        return self._oddities.of(text)
 
     def pick(self, name: str) -> str:
         """A word of `words.toml`."""
@@ -258,7 +271,10 @@ class Values:
 
     def _make_money(self) -> Value:
         rng = self.rng
-        if rng.random() < 0.5:
+        draw = rng.random()
+        if draw < 0.15:
+            return Value(number := rng.randint(1, 999) * 10 ** rng.randint(1, 4), str(number))
+        if draw < 0.5:
             return Value(number := rng.randint(1, 10 ** rng.randint(2, 4)), str(number))
         return self._decimal(rng.randint(100, 10 ** rng.randint(3, 6)), 2)
 
@@ -282,13 +298,21 @@ class Values:
         return Value([v.data for v in values], listed([v.said for v in values], self.rng))
 
     def _make_things(self) -> Value:
-        return self._list(lambda: self._text(self.word()))
+        return self._list(lambda: self._listed(self.word()))
 
     def _make_words(self) -> Value:
-        return self._list(lambda: self._text(self.word()), 3)
+        return self._list(lambda: self._listed(self.word()), 3)
 
     def _make_persons(self) -> Value:
-        return self._list(lambda: self._text(self.pick("first")), 3)
+        return self._list(lambda: self._listed(self.pick("first")), 3)
+
+    def _listed(self, text: str) -> Value:
+        """With nothing inside that ends a part of a list."""
+        if self.rng.random() < _ODD:
+            odd = self.odd(text)
+            if "," not in odd and " and " not in odd:
+                text = odd
+        return self._text(text)
 
     def _make_integers(self) -> Value:
         def number() -> Value:
