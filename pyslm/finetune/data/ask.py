@@ -10,7 +10,8 @@ from collections.abc import Mapping, Sequence
 from pyslm.finetune.data.files import load_toml
 from pyslm.finetune.data.orders import begins_with_verb, is_order
 from pyslm.finetune.data.spec import Param, Template, ToolSpec
-from pyslm.finetune.data.values import Value, Values
+from pyslm.finetune.data.value import Value
+from pyslm.finetune.data.values import Values
 
 __all__ = ["Given", "Requests"]
 

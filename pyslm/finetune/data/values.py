@@ -6,38 +6,22 @@ model could know, so that looking them up in the request is the only way to get 
 
 from __future__ import annotations
 
-import dataclasses
 import random
 from collections.abc import Callable
 from functools import partial
-from typing import Any
 
+from pyslm.finetune.data.amounts import Amounts
 from pyslm.finetune.data.files import Lexicon, load_toml
 from pyslm.finetune.data.identifiers import Identifiers
 from pyslm.finetune.data.meanings import Meanings
 from pyslm.finetune.data.oddities import Oddities
+from pyslm.finetune.data.value import Value, listed
 
-__all__ = ["Value", "Values", "listed"]
+__all__ = ["Values"]
 
 _FREE = frozenset({"city", "person", "title", "sentence", "query", "thing", "word", "data", "code"})
 """What may be any text."""
 _ODD = 0.35  # of these
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Value:
-    """`data` as JSON has it, `said` as the request has it."""
-
-    data: Any
-    said: str
-
-
-def listed(words: list[str], rng: random.Random) -> str:
-    """a, b and c."""
-    if len(words) == 1:
-        return words[0]
-    last = rng.choice((" and ", " and ", ", ", ", and "))
-    return ", ".join(words[:-1]) + last + words[-1]
 
 
 class Values:
@@ -59,6 +43,9 @@ class Values:
         }
         for name in ("code", "email", "phone", "url", "path"):
             self._makers[name] = partial(self._identifier, name)
+        amounts = Amounts(rng, self._lists["number"])
+        for name in ("count", "integer", "money", "decimal"):
+            self._makers[name] = getattr(amounts, name)
 
     def _identifier(self, name: str) -> Value:
         return self._text(getattr(self._identifiers, name)())
@@ -254,42 +241,6 @@ class Values:
         return self._text(
             f"SELECT {self.rng.choice(('*', column, 'COUNT(*)'))} FROM {table}{where}"
         )
-
-    # --- numbers ------------------------------------------------------------------------------
-
-    def _make_count(self) -> Value:
-        number = self.rng.choice((self.rng.randint(1, 12), self.rng.randint(2, 99)))
-        return self._integer(number)
-
-    def _integer(self, number: int) -> Value:
-        if number <= 20 and self.rng.random() < 0.25:
-            return Value(number, self._lists["number"][number])
-        return Value(number, str(number))
-
-    def _make_integer(self) -> Value:
-        return self._integer(self.rng.randint(0, 10 ** self.rng.randint(1, 5)))
-
-    def _make_money(self) -> Value:
-        rng = self.rng
-        draw = rng.random()
-        if draw < 0.15:
-            return Value(number := rng.randint(1, 999) * 10 ** rng.randint(1, 4), str(number))
-        if draw < 0.5:
-            return Value(number := rng.randint(1, 10 ** rng.randint(2, 4)), str(number))
-        return self._decimal(rng.randint(100, 10 ** rng.randint(3, 6)), 2)
-
-    def _decimal(self, scaled: int, places: int) -> Value:
-        """scaled / 10^places, as JSON writes it: no zeros at its end."""
-        number = round(scaled / 10**places, places)
-        data = int(number) if number == int(number) else number
-        return Value(data, str(data))
-
-    def _make_decimal(self) -> Value:
-        rng = self.rng
-        value = self._decimal(rng.randint(1, 10 ** rng.randint(2, 4)), rng.choice((0, 1, 1, 2)))
-        if rng.random() < 0.12:
-            return Value(-value.data, str(-value.data))
-        return value
 
     # --- lists --------------------------------------------------------------------------------
 
