@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable, Iterator
-from pathlib import Path
+from collections.abc import Awaitable, Callable
 from typing import Any, Literal
 
 import numpy as np
 import pydantic
 import pytest
-from reference.scripted import write_scripted
-from stories import stories
+from reference.framework_script import ANSWER, QUESTION
 
 from pyslm import LLM, AsyncLLM
 from pyslm.errors import AgentConfigError, InvalidRequestError
@@ -21,15 +19,10 @@ pytest.importorskip("agent_framework", reason="needs the extra 'agent-framework'
 
 from agent_framework import (
     Agent,
-    AgentExecutor,
     Content,
-    Executor,
     Message,
     SupportsChatGetResponse,
     TokenizerProtocol,
-    WorkflowBuilder,
-    WorkflowContext,
-    handler,
     tool,
 )
 from agent_framework.exceptions import (
@@ -41,90 +34,9 @@ from pyslm.agents.agent_framework import (
     PySLMChatClient,
     PySLMEmbeddingClient,
     PySLMTokenizer,
-    constrain_ledger,
 )
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # the framework's own
-
-QUESTION = "How will the weather be in Oslo?"
-CALL = ["<tool_call>\n", '{"name": "get_weather", "arguments": {"city": "Oslo", ', '"days": 2}}',
-        "\n</tool_call>"]  # fmt: skip
-HANDOFF = ["<tool_call>", '\n{"name": "handoff_to_expert", "arguments": {}}', "\n</tool", "_call>"]
-ANSWER = ["It will be ", "sunny ", "in Oslo."]
-NEXT = ['{"terminate": false, "reason": "ask",',
-        ' "next_speaker": "expert", "final_message": null}']  # fmt: skip
-END = ['{"terminate": true, "reason": "done",',
-       ' "next_speaker": null, "final_message": "That was all."}']  # fmt: skip
-PLAN = ["We ", "ask ", "the expert."]
-
-
-def ledger(done: bool) -> list[str]:
-    """Two pieces, unlike those of the other ledger."""
-    word = "yes" if done else "no"
-    answers = {
-        "is_request_satisfied": done, "is_in_loop": False, "is_progress_being_made": True,
-        "next_speaker": "expert", "instruction_or_question": f"{word}: tell the weather",
-    }  # fmt: skip
-    text = json.dumps({key: {"reason": word, "answer": a} for key, a in answers.items()})
-    return [text[:60], text[60:]]
-
-
-CUES = """
-{%- set said = messages | map(attribute='content') | select('string') | join(' ') -%}
-{%- set last = messages[-1].content or '' -%}
-{%- if 'You are the manager' in said -%}
-  {%- if 'is_in_loop' in last and 'sunny in Oslo' in said -%}<|ledger_end|>
-  {%- elif 'is_in_loop' in last -%}<|ledger_next|>
-  {%- elif 'sunny in Oslo' in said -%}<|answer|>
-  {%- else -%}<|plan|>{%- endif -%}
-{%- elif 'You are the chair' in said -%}
-  {%- if 'It will be sunny in Oslo' in said -%}<|end_it|>{%- else -%}<|next|>{%- endif -%}
-{%- elif messages[-1].role == 'tool' and 'sunny' in messages[-1].content -%}<|answer|>
-{%- elif 'You are the desk' in said -%}<|handoff|>
-{%- elif tools -%}<|call|>
-{%- else -%}<|answer|>
-{%- endif -%}"""
-
-
-@pytest.fixture(scope="module")
-def llm(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LLM]:
-    """A model that asks for the weather and then tells it; as a desk it hands over, as a chair it
-    gives the word to the expert once, and as a manager it plans and keeps the ledger."""
-    template = (shared / "templates" / "Qwen-Qwen2.5-7B-Instruct.jinja").read_text()
-    replies = {
-        "<|call|>": CALL, "<|answer|>": ANSWER, "<|handoff|>": HANDOFF, "<|next|>": NEXT,
-        "<|end_it|>": END, "<|plan|>": PLAN, "<|ledger_next|>": ledger(False),
-        "<|ledger_end|>": ledger(True),
-    }  # fmt: skip
-    folder = tmp_path_factory.mktemp("framework")
-    with LLM(write_scripted(stories(shared), folder / "m.gguf", replies, template + CUES)) as llm:
-        yield llm
-
-
-@pytest.fixture
-def client(llm: LLM) -> PySLMChatClient:
-    return PySLMChatClient(llm)
-
-
-@pytest.fixture
-def asked() -> list[tuple[str, int]]:
-    """What the tool was called with."""
-    return []
-
-
-@pytest.fixture
-def weather(asked: list[tuple[str, int]]) -> Any:
-    @tool(approval_mode="never_require")
-    def get_weather(city: str, days: int) -> str:
-        """Tells the weather."""
-        asked.append((city, days))
-        return f"sunny in {city}"
-
-    return get_weather
-
-
-def outputs(result: Any) -> str:
-    return str([str(getattr(output, "text", output)) for output in result.get_outputs()])
 
 
 # --- the client -------------------------------------------------------------------------------
@@ -370,107 +282,6 @@ def test_tokenizer(llm: LLM) -> None:
     tokenizer = PySLMTokenizer(llm)
     assert isinstance(tokenizer, TokenizerProtocol)
     assert tokenizer.count_tokens("Once upon a time") == len(llm.tokenize("Once upon a time"))
-
-
-# --- workflows and orchestrations -------------------------------------------------------------
-
-
-def test_a_workflow(client: PySLMChatClient, weather: Any, asked: list[Any]) -> None:
-    class Shout(Executor):
-        @handler
-        async def shout(self, answer: Any, context: WorkflowContext[Any, str]) -> None:
-            await context.yield_output(answer.agent_response.text.upper())
-
-    agent = AgentExecutor(Agent(client, name="weather", tools=[weather]), id="weather")
-    shout = Shout(id="shout")
-    flow = WorkflowBuilder(start_executor=agent, output_from=[shout]).add_edge(agent, shout).build()
-    result = asyncio.run(flow.run(QUESTION))
-    assert result.get_outputs() == ["IT WILL BE SUNNY IN OSLO."]
-    assert asked == [("Oslo", 2)]
-
-
-@pytest.fixture(scope="module")
-def flows() -> Any:
-    return pytest.importorskip(
-        "agent_framework_orchestrations", reason="needs agent-framework-orchestrations"
-    )
-
-
-def test_sequential(client: PySLMChatClient, weather: Any, flows: Any, asked: list[Any]) -> None:
-    first = Agent(client, name="expert", tools=[weather])
-    then = Agent(client, name="writer", instructions="Say it again.")
-    result = asyncio.run(flows.SequentialBuilder(participants=[first, then]).build().run(QUESTION))
-    assert asked == [("Oslo", 2)]
-    assert "".join(ANSWER) in outputs(result)
-
-
-def test_concurrent(client: PySLMChatClient, weather: Any, flows: Any, asked: list[Any]) -> None:
-    """Three agents at once on one engine."""
-    agents = [Agent(client, name=name, tools=[weather]) for name in ("one", "two", "three")]
-    joined = flows.ConcurrentBuilder(participants=agents).with_aggregator(
-        lambda results: [each.agent_response.text for each in results]
-    )
-    result = asyncio.run(joined.build().run(QUESTION))
-    assert result.get_outputs() == [["".join(ANSWER)] * 3]
-    assert asked == [("Oslo", 2)] * 3
-
-
-def test_handoff(client: PySLMChatClient, weather: Any, flows: Any, asked: list[Any]) -> None:
-    alone = {"require_per_service_call_history_persistence": True}
-    desk = Agent(client, instructions="You are the desk.", name="desk", **alone)
-    expert = Agent(client, instructions="Tell it.", name="expert", tools=[weather], **alone)
-    flow = (
-        flows.HandoffBuilder(name="help", participants=[desk, expert])
-        .with_start_agent(desk)
-        .add_handoff(desk, [expert])
-        .build()
-    )
-    events = list(asyncio.run(flow.run(QUESTION)))
-    said = [event for event in events if event.type == "output"]
-    assert [event.executor_id for event in said] == ["desk", "expert"]
-    assert said[-1].data.text == "".join(ANSWER)
-    assert asked == [("Oslo", 2)]
-
-
-def test_group_chat(client: PySLMChatClient, flows: Any) -> None:
-    """The chair's answers are under a schema; it gives the word to the expert, and then ends."""
-    chair = Agent(client, instructions="You are the chair.", name="chair")
-    expert = Agent(client, instructions="Tell it.", name="expert", description="knows weather")
-    flow = flows.GroupChatBuilder(
-        participants=[expert], orchestrator_agent=chair, max_rounds=4
-    ).build()
-    assert "That was all." in outputs(asyncio.run(flow.run(QUESTION)))
-
-
-def test_magentic(client: PySLMChatClient, flows: Any, weather: Any, asked: list[Any]) -> None:
-    """The manager plans, asks the expert, sees in its ledger that this was all, and answers."""
-    manager = Agent(client, instructions="You are the manager.", name="manager",
-                    middleware=[constrain_ledger])  # fmt: skip
-    expert = Agent(client, instructions="Tell it.", name="expert", description="knows weather",
-                   tools=[weather])  # fmt: skip
-    flow = flows.MagenticBuilder(
-        participants=[expert], manager_agent=manager, max_round_count=4, max_stall_count=1
-    ).build()
-    result = asyncio.run(flow.run(QUESTION))
-    assert asked == [("Oslo", 2)]
-    assert "".join(ANSWER) in outputs(result)
-
-
-@pytest.mark.usefixtures("flows")
-def test_any_model_keeps_magentics_ledger(babbling_llm: LLM) -> None:
-    """The prompt is the framework's own; so is the check of the answer."""
-    from agent_framework_orchestrations import MagenticContext, StandardMagenticManager
-
-    options: Any = {"max_tokens": 1500, "temperature": 1.0, "seed": 1}
-    agent = Agent(PySLMChatClient(babbling_llm), name="manager", middleware=[constrain_ledger],
-                  default_options=options)  # fmt: skip
-    manager = StandardMagenticManager(agent, progress_ledger_retry_count=1)
-    context = MagenticContext(
-        task="Tell the weather.", participant_descriptions={"expert": "weather", "poet": "rhymes"}
-    )
-    found = asyncio.run(manager.create_progress_ledger(context))
-    assert found.next_speaker.answer in ("expert", "poet")
-    assert isinstance(found.is_request_satisfied.answer, bool)
 
 
 # --- embeddings -------------------------------------------------------------------------------
