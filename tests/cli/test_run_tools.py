@@ -72,7 +72,6 @@ def test_the_first_command_of_a_new_user(capsys: Capture) -> None:
 
 
 @pytest.mark.usefixtures("nano")
-@pytest.mark.xfail(strict=False, reason="nano overlooks some optional arguments yet")
 def test_the_first_command_is_about_tomorrow(capsys: Capture) -> None:
     asked = ["run", "What is the weather in Oslo tomorrow?", "--tools", "demo", "--json"]
     assert invoke(asked) == 0
