@@ -208,7 +208,7 @@ def test_heads_learn_to_look_at_what_is_copied(vocabulary: NanoVocabulary, tmp_p
     """The loss of looking elsewhere falls where it counts, and more than where it does not."""
     from pyslm.finetune.model import attention_mask
 
-    batch = batch_of_step(vocabulary, preset("tiny", source_weight=1.0, rows=8)[1], 1000)
+    batch = batch_of_step(vocabulary, preset("tiny", source_weight=1.0, rows=16)[1], 1000)
     assert (batch.source >= 0).sum() > 20
 
     def looks(source_weight: float) -> float:
