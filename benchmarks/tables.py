@@ -110,7 +110,8 @@ named: {told["parameters"] / 1e6:.1f} million parameters, {size}, a context of {
 tokens. It reads described tools, calls the right one or none, copies the arguments, asks for what
 is missing, tells what a result says, and chooses among described agents: tools and agents that it
 has never seen. It is no general chat model: it knows nothing of the world, writes no texts, and
-reads English alone. Wanted is what we hold it to; where it falls short, it is not there yet.
+reads English alone. Signs that it has never seen, such as ° and emoji, it may copy wrong, and a
+time such as 07:07. Wanted is what we hold it to; where it falls short, it is not there yet.
 `pyslm pull` brings larger ones.
 
 `pyslm.finetune` [made it](pyslm/finetune/README.md) from {begun}, seed {told["seed"]}{code}, in

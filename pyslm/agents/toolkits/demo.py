@@ -35,7 +35,7 @@ def get_weather(city: str, day: str = "today") -> dict[str, Any]:
     """
     return {
         "weather": _made_up(_SKIES, city, day),
-        "high": f"{_made_up(range(-5, 32), city, day)} °C",
+        "high_celsius": _made_up(range(-5, 32), city, day),
         "source": "made up for this demo",
     }
 

@@ -13,20 +13,8 @@ from collections.abc import Callable
 __all__ = ["Oddities"]
 
 _ELISIONS = (
-    "d'",
-    "l'",
-    "L'",
-    "D'",
-    "O'",
-    "qu'",
-    "all'",
-    "nell'",
-    "Mc",
-    "al-",
-    "El ",
-    "von ",
-    "de ",
-)
+    "d'", "l'", "L'", "D'", "O'", "qu'", "all'", "nell'", "Mc", "al-", "von ", "de ",
+)  # fmt: skip
 _SHORT = (
     "a", "the", "of", "on", "in", "my", "me", "you", "your", "to", "we", "is", "it", "no", "not",
     "with", "without", "up", "down", "for", "and", "or", "all", "at", "by", "from", "one", "never",
@@ -34,11 +22,13 @@ _SHORT = (
 _AFTER = ("'s", "'s", "?", "!", "...", ".", "%", "+", "*", "'", ")")
 _BEFORE = ("St. ", "No. ", "Mt. ", "#", "@", "The ", "Las ", "A ", "El ", "(")
 _SIGNS = "-–/:;,.+&_|=%'()#@~*"
-# First and last letter of alphabets, in Unicode; more often of those near to English.
+# First and last of letters and signs in Unicode; more often of those near to English.
 _ALPHABETS = (
-    (0xC0, 0xD6), (0xD8, 0xF6), (0xD8, 0xF6), (0xF8, 0xFF), (0x100, 0x17F), (0x391, 0x3A1),
+    (0xA1, 0xAC), (0xAE, 0xBF), (0xC0, 0xD6), (0xD8, 0xF6), (0xD8, 0xF6), (0xF8, 0xFF),
+    (0x100, 0x17F), (0x391, 0x3A1),
     (0x3B1, 0x3C9), (0x410, 0x44F), (0x430, 0x44F), (0x1EA0, 0x1EF9), (0x3041, 0x3093),
     (0x30A2, 0x30F3), (0x4E00, 0x9FA5), (0x5D0, 0x5EA), (0x627, 0x63A), (0xAC00, 0xD7A3),
+    (0x20A0, 0x20BF), (0x2190, 0x21FF), (0x1F300, 0x1F64F),
 )  # fmt: skip
 
 
