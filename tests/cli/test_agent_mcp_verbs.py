@@ -20,7 +20,7 @@ mcp = pytest.importorskip("mcp", reason="needs the extra 'mcp'")
 
 Capture = pytest.CaptureFixture[str]
 
-SCRIPT = Path(__file__).parent.parent / "agents" / "mcp_server.py"
+SCRIPT = Path(__file__).parent.parent / "agents" / "tool_servers" / "mcp_server.py"
 TOOLS = '''
 from pyslm import tool
 
