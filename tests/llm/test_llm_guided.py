@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import jsonschema
 import numpy as np
 import pytest
-from stories import PROMPT, stories
+from stories import PROMPT
 
 from pyslm import LLM, InvalidRequestError, SamplingParams
 
@@ -26,12 +24,6 @@ SCHEMA: dict[str, Any] = {
     "required": ["name", "age", "likes"],
     "additionalProperties": False,
 }
-
-
-@pytest.fixture(scope="module")
-def llm(shared: Path) -> Iterator[LLM]:
-    with LLM(stories(shared)) as model:
-        yield model
 
 
 def seeded(seed: int, **options: Any) -> SamplingParams:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -10,23 +9,12 @@ from typing import Any
 import numpy as np
 import pytest
 from reference.tiny_encoder import write_tiny_encoder
-from stories import PROMPT, STORY, stories
+from stories import PROMPT, STORY
 
 import pyslm
 from pyslm import LLM, InvalidRequestError, SamplingParams
 
 GREEDY = SamplingParams(max_tokens=40, temperature=0)
-
-
-@pytest.fixture(scope="module")
-def path(shared: Path) -> Path:
-    return stories(shared)
-
-
-@pytest.fixture(scope="module")
-def llm(path: Path) -> Iterator[LLM]:
-    with LLM(path) as model:
-        yield model
 
 
 def seeded(seed: int, **options: Any) -> SamplingParams:

@@ -8,28 +8,16 @@ import subprocess
 import sys
 import textwrap
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from stories import LONG_CONTEXT, PROMPT, STORY, chat_stories, long_stories, stories
+from stories import LONG_CONTEXT, PROMPT, STORY, chat_stories, long_stories
 
 import pyslm
 from pyslm import LLM, SamplingParams
 
 GREEDY = SamplingParams(max_tokens=40, temperature=0)
-
-
-@pytest.fixture(scope="module")
-def path(shared: Path) -> Path:
-    return stories(shared)
-
-
-@pytest.fixture(scope="module")
-def llm(path: Path) -> Iterator[LLM]:
-    with LLM(path) as model:
-        yield model
 
 
 def test_prompt_longer_than_the_context(path: Path) -> None:
