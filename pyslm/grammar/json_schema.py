@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
+from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 from typing import Any, TypeGuard
 
 from pyslm.errors import InvalidRequestError
@@ -47,6 +48,9 @@ _SCHEMAS = frozenset({"additionalItems", "additionalProperties", "items"})
 JSON_OPTIONS = {"whitespace_flexible": False, "item_separator": ", ?", "key_separator": ": ?"}
 """White space: at most one space, after a comma or a colon; so a model cannot write blanks for
 ever, and its usual `{"a": 1, "b": 2}` is not broken up."""
+
+_EXACT = 2**53
+_DIGITS = 14  # llguidance 1.9 compares no more than that with certainty
 
 MAX_DEPTH = 64
 MAX_BYTES = 256 << 10
@@ -115,6 +119,7 @@ def _kept(schema: Any, where: str, depth: int) -> Any:
             continue
         result[keyword] = _kept_value(keyword, value, f"{where}/{keyword}", depth)
     _check_counts(result, where)
+    _include_bounds(result)
     _check_bounds(result, where)
     return result
 
@@ -152,6 +157,33 @@ def _check_counts(schema: Mapping[str, Any], where: str) -> None:
             f"json_schema: minProperties at {where} is {fewest}, with {len(required)} required; "
             "supported: at most one more than are required"
         )
+
+
+def _include_bounds(schema: dict[str, Any]) -> None:
+    """Exclusive bounds of fractions become inclusive ones, a little further in. Who reads
+    -1.49999999999999999999 of a schema with "exclusiveMinimum": -1.5 has -1.5 in hand."""
+    if schema.get("type") == "integer":
+        return
+    for exclusive, inclusive, sign, tighter in (
+        ("exclusiveMinimum", "minimum", 1, max),
+        ("exclusiveMaximum", "maximum", -1, min),
+    ):
+        bound = schema.get(exclusive)
+        # Only some 300 digits round to 0; whole numbers from 2**53 on are read as they are.
+        if not _is_number(bound) or bound == 0 or abs(bound) >= _EXACT:
+            continue
+        other = schema.get(inclusive, bound)
+        if _is_number(other):
+            del schema[exclusive]
+            schema[inclusive] = tighter(other, _beside(bound, sign))
+
+
+def _beside(bound: float, sign: int) -> float:
+    """The next number of so few digits that no other reads as the same double."""
+    exact = Decimal(repr(bound))
+    step = Decimal(1).scaleb(exact.adjusted() - _DIGITS + 1)
+    rounding = ROUND_CEILING if sign > 0 else ROUND_FLOOR
+    return float((exact + sign * step).quantize(step, rounding))
 
 
 def _check_bounds(schema: Mapping[str, Any], where: str) -> None:
