@@ -14,7 +14,7 @@ __all__ = ["PRESETS", "ModelConfig", "TrainConfig", "preset"]
 class ModelConfig:
     """A qwen3-shaped decoder; sizes in elements, context in tokens."""
 
-    vocab_size: int = 8192
+    vocab_size: int = 12288
     hidden: int = 256
     layers: int = 5
     ffn: int = 640

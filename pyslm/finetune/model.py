@@ -15,6 +15,7 @@ _HEAD = 0.2
 POINTING = 3
 """The layer whose heads look at what is to be copied, and are told where that is."""
 _MEANING = 2.4  # about as long as the random vector of a token
+_CHANCE = 0.1  # share of that vector's square that a known word keeps among the meanings
 
 
 def attention_mask(scene: Tensor, branch: Tensor) -> Tensor:
@@ -128,9 +129,13 @@ class Nano(nn.Module):
 
     @torch.no_grad()
     def give_meanings(self, meanings: Tensor) -> None:
-        """Adds vectors of words, [vocab, dimensions], to the first channels of the embedding."""
+        """Writes vectors of words, [vocab, dimensions], into the first channels of the embedding:
+        nearly without chance, which would hide how near they are, where a word is known."""
         channels = min(meanings.shape[1], self.config.hidden)
-        self.embed_tokens.weight[:, :channels] += _MEANING * meanings[:, :channels]
+        known = (meanings * meanings).sum(1, keepdim=True).clamp(max=1.0)
+        weight = self.embed_tokens.weight[:, :channels]
+        weight.mul_((1.0 - (1.0 - _CHANCE) * known).sqrt())
+        weight.add_(_MEANING * meanings[:, :channels])
 
     def forward(
         self, tokens: Tensor, position: Tensor, mask: Tensor

@@ -69,6 +69,7 @@ def test_agents_of_a_team_differ() -> None:
         ("day=day? - When", DomainParam("day", "day", (), False, "When")),
         ("s=enum:a|b c?", DomainParam("s", "enum", ("a", "b c"), False, "")),
         ("s=like:a-b|c? - A - b", DomainParam("s", "like", ("a-b", "c"), False, "A - b")),
+        ("s=enum:a|b - Which", DomainParam("s", "enum", ("a", "b"), True, "Which")),
     ],
 )
 def test_params_are_read(text: str, param: DomainParam) -> None:

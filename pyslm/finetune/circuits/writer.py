@@ -15,6 +15,7 @@ MEANINGS = 70  # channels that `give_meanings` fills
 _CONSTANT = 0.6  # of each token's vector, about a fifth of its length
 _ITEM = 2.0
 _ROLE = 1.5
+_SELF = 1.25  # of what tells a token from others that mean the same
 _ROLES = {"<|user|>": 1, "<|assistant|>": 2, "<|system|>": 3, "<|result|>": 3}
 _STILL = 14  # pairs from this on hardly turn within the tools of a scene
 
@@ -63,8 +64,10 @@ class Writer:
     def give_channels(self, information: Tensor) -> None:
         """What the vectors of tokens hold for the circuits."""
         weight = self.model.embed_tokens.weight
+        half = self.items[0] // 2
+        weight[:, MEANINGS:half] *= _SELF
         # Nor is there anything of the token itself where those before it are noted.
-        weight[:, self.items[0] // 2 :] = 0.0
+        weight[:, half:] = 0.0
         self.model.norm.weight[self.items[0] :] = 0.0  # they are no part of what is said
         weight[:, self.constant] = _CONSTANT
         weight[:, self.information] = information

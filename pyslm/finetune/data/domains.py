@@ -22,7 +22,8 @@ __all__ = ["Agent", "Domain", "DomainParam", "Team", "load_domains", "load_teams
 
 _FOLDER = Path(__file__).parent / "tools"
 _PARAM = re.compile(
-    r"(?P<key>\w+)=(?P<kind>\w+)(?::(?P<values>[^?]*))?(?P<optional>\?)?(?: - (?P<about>.+))?"
+    r"(?P<key>\w+)=(?P<kind>\w+)(?::(?P<values>(?:(?! - )[^?])*))?(?P<optional>\?)?"
+    r"(?: - (?P<about>.+))?"
 )
 
 

@@ -14,7 +14,7 @@ from pyslm.finetune.data.values import Values
 
 __all__ = ["Toolbox"]
 
-_DOMAIN_SHARE = 0.6
+_DOMAIN_SHARE = 0.7
 _INVENTED_WORDS = 0.1
 _ANY_WORDS = 0.4  # and those that are invented
 _MOST_NEAR = 4  # words that have to do with a tool's, for requests in other words
