@@ -5,7 +5,7 @@
     FILE ─> yaml_file ─> parse ─> spec ─┬─> plan: what is there, what is missing   (`--check`)
                                         └─> host: `pyslm serve` with the models, and the agents
 
-`spec` holds what a file says; `host` adds the routes of `routes` to a server, so that all that
+`spec` holds what a file says; `start` serves `host` with the routes of `routes`, so that all that
 finds a server (`pyslm ps`, `pyslm service`, clients of OpenAI) finds a deployment. Needs the
 packages of the extra `deploy`.
 """

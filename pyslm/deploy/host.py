@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import dataclasses
 import logging
-from collections.abc import AsyncGenerator, Iterator, Mapping
+from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -50,12 +50,14 @@ class AgentHost:
     def __init__(
         self,
         deployment: SingleDevice,
+        dialect: Callable[[AgentHost, Services], Dialect],
         *,
         api_key: str | None = None,
         queue: OfflineQueue | None = None,
     ) -> None:
         """Makes no agent yet: they need to know where their models are."""
         self.deployment = deployment
+        self._dialect = dialect
         self.approvals = Approvals()
         self._api_key = api_key
         self._queue = queue
@@ -92,9 +94,7 @@ class AgentHost:
             self._queue.close()
 
     def dialect(self, services: Services) -> Dialect:
-        from pyslm.deploy.routes import agents_dialect
-
-        return agents_dialect(self, services)
+        return self._dialect(self, services)
 
     async def drain(self) -> None:
         self._is_closing = True

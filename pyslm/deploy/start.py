@@ -11,6 +11,7 @@ from pyslm.agents.toolkits import OfflineQueue
 from pyslm.deploy.host import AgentHost
 from pyslm.deploy.parse import load_deployment
 from pyslm.deploy.plan import Plan, plan_of
+from pyslm.deploy.routes import agents_dialect
 from pyslm.deploy.spec import HARDWARE, Deployment, SingleDevice
 from pyslm.errors import DeploymentError
 from pyslm.serve.config import ServeConfig
@@ -51,7 +52,8 @@ def deploy(
     if plan.missing or not isinstance(deployment, SingleDevice):
         raise DeploymentError(f"{deployment.file} cannot start: {'; '.join(plan.missing)}")
     config = _server_config(deployment, plan, port, api_key, drain_seconds, log_level)
-    host = AgentHost(deployment, api_key=api_key, queue=OfflineQueue(queue_path()))
+    queue = OfflineQueue(queue_path())
+    host = AgentHost(deployment, agents_dialect, api_key=api_key, queue=queue)
 
     failures: list[Exception] = []
 

@@ -12,6 +12,7 @@ import random
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pyslm import LLM
 from pyslm.chat.abilities import abilities_of
@@ -27,7 +28,10 @@ from pyslm.inspect_model import inspect_model
 from pyslm.new_file import check_out, replacing
 from pyslm.tokenizer import Tokenizer, load_tokenizer
 
-__all__ = ["Example", "examples", "train_lora"]
+if TYPE_CHECKING:
+    from pyslm.finetune.lora_model import Example
+
+__all__ = ["examples", "train_lora"]
 
 ARCHITECTURES = ("llama", "qwen2", "qwen3")
 _BRANCHES = 4
@@ -36,9 +40,6 @@ _MAX_TOOL_TOKENS = 1536
 _IGNORED = -100  # torch's mark of places that are not learned
 _LEARNING_RATE = 2e-4
 _ADAPTER = "finetune"
-
-Example = tuple[list[int], list[int]]
-"""Token ids and, of each, what is to be learned: the id itself, or -100."""
 
 
 def train_lora(

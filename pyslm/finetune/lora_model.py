@@ -7,7 +7,7 @@ import io
 import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -17,12 +17,12 @@ from torch.nn import functional
 from pyslm.errors import UnsupportedModelError
 from pyslm.finetune.lora_file import ALPHA_OVER_RANK
 
-if TYPE_CHECKING:
-    from pyslm.finetune.lora import Example
-
-__all__ = ["MODULES", "LoraModel"]
+__all__ = ["MODULES", "Example", "LoraModel"]
 
 MODULES = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
+
+Example = tuple[list[int], list[int]]
+"""Token ids and, of each, what is to be learned: the id itself, or -100."""
 
 
 class LoraModel:

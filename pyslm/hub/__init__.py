@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from pyslm.hub.catalog import CatalogModel, ModelCatalog
     from pyslm.hub.choice import Choice, Hardware, choose_variant
     from pyslm.hub.names import HubName, TagName, parse_name
-    from pyslm.hub.progress import PullProgress, pull_events
+    from pyslm.hub.progress import PullProgress
+    from pyslm.hub.pulling import pull_events
     from pyslm.hub.store import ModelStore, StoredModel, resolve
 
 __all__ = [
@@ -48,7 +49,7 @@ _LAZY = {
     "TagName": "pyslm.hub.names",
     "choose_variant": "pyslm.hub.choice",
     "parse_name": "pyslm.hub.names",
-    "pull_events": "pyslm.hub.progress",
+    "pull_events": "pyslm.hub.pulling",
     "resolve": "pyslm.hub.store",
 }
 

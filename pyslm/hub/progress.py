@@ -1,17 +1,13 @@
-"""How far a download has come, for threads and for event loops."""
+"""How far a download has come."""
 
 from __future__ import annotations
 
-import asyncio
 import dataclasses
-import threading
-from collections.abc import AsyncGenerator
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
-if TYPE_CHECKING:
-    from pyslm.hub.store import ModelStore, StoredModel
+from pyslm.hub.stored import StoredModel
 
-__all__ = ["PullProgress", "pull_events"]
+__all__ = ["PullProgress"]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -25,39 +21,3 @@ class PullProgress:
     done_bytes: int = 0
     model: StoredModel | None = None
     """With "success"."""
-
-
-class _StoppedError(Exception):
-    pass
-
-
-async def pull_events(
-    store: ModelStore, name: str, *, force: bool = False, token: str | None = None
-) -> AsyncGenerator[PullProgress]:
-    """Pulls in a thread; gives what `ModelStore.pull` tells, "success" last.
-
-    Leaving the iterator stops the download; what came so far stays for the next one.
-
-    Raises:
-        PyslmError: as `ModelStore.pull`.
-    """
-    loop = asyncio.get_running_loop()
-    told: asyncio.Queue[PullProgress | None] = asyncio.Queue()
-    stop = threading.Event()
-
-    def tell(progress: PullProgress) -> None:
-        if stop.is_set():
-            raise _StoppedError
-        loop.call_soon_threadsafe(told.put_nowait, progress)
-
-    pulling = asyncio.create_task(
-        asyncio.to_thread(store.pull, name, tell, force=force, token=token)
-    )
-    pulling.add_done_callback(lambda _: told.put_nowait(None))
-    try:
-        while (progress := await told.get()) is not None:
-            yield progress
-        await pulling
-    finally:
-        stop.set()
-        pulling.add_done_callback(lambda task: task.cancelled() or task.exception())
