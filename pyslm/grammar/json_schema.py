@@ -120,7 +120,6 @@ def _kept(schema: Any, where: str, depth: int) -> Any:
         result[keyword] = _kept_value(keyword, value, f"{where}/{keyword}", depth)
     _check_counts(result, where)
     _include_bounds(result)
-    _check_bounds(result, where)
     return result
 
 
@@ -160,50 +159,41 @@ def _check_counts(schema: Mapping[str, Any], where: str) -> None:
 
 
 def _include_bounds(schema: dict[str, Any]) -> None:
-    """Exclusive bounds of fractions become inclusive ones, a little further in. Who reads
-    -1.49999999999999999999 of a schema with "exclusiveMinimum": -1.5 has -1.5 in hand."""
-    if schema.get("type") == "integer":
-        return
+    """Exclusive bounds become inclusive ones, a little further in. Who reads
+    -1.49999999999999999999 of a schema with "exclusiveMinimum": -1.5 has -1.5 in hand; and
+    llguidance 1.9 lets a whole number through as its own exclusive bound, where the other bound is
+    less than one away."""
+    is_whole = schema.get("type") == "integer"
     for exclusive, inclusive, sign, tighter in (
         ("exclusiveMinimum", "minimum", 1, max),
         ("exclusiveMaximum", "maximum", -1, min),
     ):
         bound = schema.get(exclusive)
-        # Only some 300 digits round to 0; whole numbers from 2**53 on are read as they are.
-        if not _is_number(bound) or bound == 0 or abs(bound) >= _EXACT:
+        if not _is_number(bound) or abs(bound) >= _EXACT:  # such are read as they are written
             continue
+        if bound == 0 and not (is_whole or _is_narrow(schema)):
+            continue  # numbers as near to 0 as one likes; only of 300 digits they are read as 0
         other = schema.get(inclusive, bound)
         if _is_number(other):
             del schema[exclusive]
-            schema[inclusive] = tighter(other, _beside(bound, sign))
+            schema[inclusive] = tighter(other, _beside(bound, sign, is_whole))
 
 
-def _beside(bound: float, sign: int) -> float:
-    """The next number of so few digits that no other reads as the same double."""
+def _is_narrow(schema: Mapping[str, Any]) -> bool:
+    """Whether some other bound is less than 1 away from 0."""
+    names = ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum")
+    return any(_is_number(x) and 0 < abs(x) < 1 for x in map(schema.get, names))
+
+
+def _beside(bound: float, sign: int, is_whole: bool) -> float:
+    """The next whole number, or the next of so few digits that no other reads as the same
+    double."""
+    if is_whole:
+        return math.floor(bound) + 1 if sign > 0 else math.ceil(bound) - 1
     exact = Decimal(repr(bound))
-    step = Decimal(1).scaleb(exact.adjusted() - _DIGITS + 1)
+    step = Decimal(1).scaleb((exact.adjusted() if exact else 0) - _DIGITS + 1)
     rounding = ROUND_CEILING if sign > 0 else ROUND_FLOOR
     return float((exact + sign * step).quantize(step, rounding))
-
-
-def _check_bounds(schema: Mapping[str, Any], where: str) -> None:
-    """llguidance 1.9 lets through a whole number as its own exclusive bound, where the other bound
-    is a fraction less than one away."""
-    for exclusive, others in (
-        ("exclusiveMinimum", ("maximum", "exclusiveMaximum")),
-        ("exclusiveMaximum", ("minimum", "exclusiveMinimum")),
-    ):
-        bound = schema.get(exclusive)
-        if not _is_number(bound) or bound != int(bound):
-            continue
-        for other in others:
-            value = schema.get(other)
-            if _is_number(value) and 0 < abs(value - bound) < 1:
-                raise InvalidRequestError(
-                    f"json_schema: {exclusive} {bound} with {other} {value} at {where} cannot be "
-                    "enforced; supported: exclusive bounds that are no whole number, or further "
-                    "than 1 from the other bound"
-                )
 
 
 def _is_number(value: Any) -> TypeGuard[int | float]:

@@ -52,8 +52,7 @@ def _integer(rng: random.Random, _: int) -> Schema:
 def _number(rng: random.Random, _: int) -> Schema:
     low = rng.choice([0, -1.5, 2.25, -100])
     high = low + rng.choice([0.5, 1, 1000])
-    kind = "minimum" if high - low < 1 else rng.choice(["minimum", "exclusiveMinimum"])
-    return {"type": "number", kind: low, "maximum": high}
+    return {"type": "number", rng.choice(["minimum", "exclusiveMinimum"]): low, "maximum": high}
 
 
 def _string(rng: random.Random, _: int) -> Schema:
