@@ -21,9 +21,11 @@ os.environ["PYSLM_NANO"] = "none"
 def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
     """What others' code leaves open where its warnings are ignored is collected there, and not
     under some later test, which would fail of it."""
-    follows = [nextitem] if nextitem is not None and nextitem.path == item.path else []
-    ignores = [bool(each.get_closest_marker("filterwarnings")) for each in (item, *follows)]
-    if ignores[0] and not all(ignores[1:] or [False]):
+    ignores, goes_on = (
+        each is not None and each.path == item.path and any(each.iter_markers("filterwarnings"))
+        for each in (item, nextitem)
+    )
+    if ignores and not goes_on:
         gc.collect()
 
 

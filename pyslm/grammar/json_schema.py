@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+import sys
 from collections.abc import Mapping, Sequence
 from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 from typing import Any, TypeGuard
@@ -119,7 +120,7 @@ def _kept(schema: Any, where: str, depth: int) -> Any:
             continue
         result[keyword] = _kept_value(keyword, value, f"{where}/{keyword}", depth)
     _check_counts(result, where)
-    _include_bounds(result)
+    _include_bounds(result, where)
     return result
 
 
@@ -158,7 +159,7 @@ def _check_counts(schema: Mapping[str, Any], where: str) -> None:
         )
 
 
-def _include_bounds(schema: dict[str, Any]) -> None:
+def _include_bounds(schema: dict[str, Any], where: str) -> None:
     """Exclusive bounds become inclusive ones, a little further in. Who reads
     -1.49999999999999999999 of a schema with "exclusiveMinimum": -1.5 has -1.5 in hand; and
     llguidance 1.9 lets a whole number through as its own exclusive bound, where the other bound is
@@ -173,6 +174,11 @@ def _include_bounds(schema: dict[str, Any]) -> None:
             continue
         if bound == 0 and not (is_whole or _is_narrow(schema)):
             continue  # numbers as near to 0 as one likes; only of 300 digits they are read as 0
+        if 0 < abs(bound) < sys.float_info.min:
+            raise InvalidRequestError(
+                f"json_schema: {exclusive} {bound} at {where} cannot be enforced; supported: 0, "
+                f"and bounds from {sys.float_info.min} away from it"
+            )
         other = schema.get(inclusive, bound)
         if _is_number(other):
             del schema[exclusive]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 from typing import Any
 
 import jsonschema
@@ -139,6 +140,25 @@ def test_exclusive_bounds_hold_for_who_reads_doubles(bounds: dict[str, Any]) -> 
         jsonschema.validate(json.loads(text), schema)
 
 
+@pytest.mark.parametrize("exponent", [-60, -12, -7, -4, 0, 4, 8, 15])
+def test_exclusive_bounds_of_all_sizes_hold(exponent: int) -> None:
+    rng = random.Random(exponent)
+    num_ended = 0
+    for _ in range(6):
+        bound = float(f"{rng.choice([-1, 1]) * rng.uniform(1, 9.9):.3f}e{exponent}")
+        away = abs(bound) * rng.choice([1e-9, 1e-3, 0.5, 10.0])
+        schema = rng.choice([
+            {"exclusiveMinimum": bound, "maximum": bound + away},
+            {"minimum": bound - away, "exclusiveMaximum": bound},
+        ])  # fmt: skip
+        guided = Guided()
+        update = guided.one("json_schema", {"type": "number", **schema}, seed=rng.randrange(1000))
+        if update.finish == "stop":
+            num_ended += 1
+            jsonschema.validate(json.loads(update.bytes), schema)
+    assert num_ended >= 3
+
+
 def test_annotations_say_nothing_on_validity() -> None:
     schema = {
         "format": "int64", "title": "T",
@@ -176,6 +196,7 @@ def test_users_cannot_reach_the_library_options() -> None:
         ({"const": "\ud800"}, "cannot be written"),
         ({"enum": ["x" * 2_000_000]}, "bytes; allowed"),
         ({"minProperties": 3, "required": ["a"]}, "minProperties at # is 3"),
+        ({"items": {"exclusiveMinimum": 1e-320}}, "exclusiveMinimum 1e-320 at #/items cannot be"),
         ({"items": {"type": "string", "format": "ipv7"}}, "format 'ipv7' at #/items is not sup"),
         ({"type": "string", "format": ["date"]}, "format"),
     ],
