@@ -41,6 +41,9 @@ CONTROL = (
 """The control tokens, which have the first ids."""
 
 _BULLETS = ("- ", "* ")
+_READ_TWICE = 1000
+"""Characters of the longest request that is said twice: words of the second reading know what
+comes after them. Longer ones would fill the context."""
 
 
 class Piece(NamedTuple):
@@ -98,8 +101,10 @@ def write_messages(messages: tuple[dict[str, Any], ...]) -> Iterator[Piece]:
                 yield Piece("<|result|>", True, False)
                 yield Piece(message["content"], False, False)
             case "user":
-                yield Piece("<|user|>", True, False)
-                yield Piece(message["content"], False, False)
+                said = message["content"]
+                for _ in range(2 if len(said) <= _READ_TWICE else 1):
+                    yield Piece("<|user|>", True, False)
+                    yield Piece(said, False, False)
 
 
 def _assistant(message: Mapping[str, Any]) -> Iterator[Piece]:

@@ -41,6 +41,11 @@ def _rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
     return torch.cat((a * cos - b * sin, a * sin + b * cos), -1).type_as(x)
 
 
+def _at(x: Tensor, places: Tensor) -> Tensor:
+    """[rows, tokens, width] at places of each row, [rows, n]: [rows, n, width]."""
+    return x.gather(1, places[:, :, None].expand(-1, -1, x.shape[-1]))
+
+
 class _Attention(nn.Module):
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
@@ -54,21 +59,27 @@ class _Attention(nn.Module):
         self.k_norm = nn.RMSNorm(config.head_dim, config.norm_eps)
 
     def forward(
-        self, x: Tensor, rope: tuple[Tensor, Tensor], mask: Tensor
+        self, x: Tensor, rope: tuple[Tensor, Tensor], mask: Tensor, places: Tensor | None
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """What it adds, and queries and keys of its heads, [rows, heads, tokens, head_dim]."""
-        rows, tokens, _ = x.shape
+        """What it adds, and queries and keys of its heads, [rows, heads, tokens, head_dim]; with
+        `places` only these look at others."""
+        rows = len(x)
 
         def split(y: Tensor) -> Tensor:
-            return y.view(rows, tokens, -1, self.config.head_dim).transpose(1, 2)
+            return y.view(rows, y.shape[1], -1, self.config.head_dim).transpose(1, 2)
 
-        q = _rotate(self.q_norm(split(self.q_proj(x))), *rope)
+        looking, turns = x, rope
+        if places is not None:
+            looking = _at(x, places)
+            turns = (_at(rope[0][:, 0], places)[:, None], _at(rope[1][:, 0], places)[:, None])
+            mask = _at(mask[:, 0], places)[:, None]
+        q = _rotate(self.q_norm(split(self.q_proj(looking))), *turns)
         k = _rotate(self.k_norm(split(self.k_proj(x))), *rope)
         v = split(self.v_proj(x))
         share = self.config.heads // self.config.kv_heads
         k, v = k.repeat_interleave(share, 1), v.repeat_interleave(share, 1)
         y = functional.scaled_dot_product_attention(q.type_as(v), k.type_as(v), v, attn_mask=mask)
-        out: Tensor = self.o_proj(y.transpose(1, 2).reshape(rows, tokens, -1))
+        out: Tensor = self.o_proj(y.transpose(1, 2).reshape(rows, looking.shape[1], -1))
         return out, q, k
 
 
@@ -93,10 +104,15 @@ class _Layer(nn.Module):
         self.mlp = _Mlp(config)
 
     def forward(
-        self, x: Tensor, rope: tuple[Tensor, Tensor], mask: Tensor
+        self,
+        x: Tensor,
+        rope: tuple[Tensor, Tensor],
+        mask: Tensor,
+        places: Tensor | None = None,
     ) -> tuple[Tensor, Tensor, Tensor]:
-        added, q, k = self.self_attn(self.input_layernorm(x), rope, mask)
-        x = x + added
+        """What comes out, of all tokens or of those at `places`; and queries and keys."""
+        added, q, k = self.self_attn(self.input_layernorm(x), rope, mask, places)
+        x = (x if places is None else _at(x, places)) + added
         return x + self.mlp(self.post_attention_layernorm(x)), q, k
 
 
@@ -138,17 +154,23 @@ class Nano(nn.Module):
         weight.add_(_MEANING * meanings[:, :channels])
 
     def forward(
-        self, tokens: Tensor, position: Tensor, mask: Tensor
+        self, tokens: Tensor, position: Tensor, mask: Tensor, places: Tensor | None = None
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """Hidden states after the last norm, [rows, tokens, hidden]; and queries and keys of
-        the layer that points, [rows, heads, tokens, head_dim]."""
+        """Hidden states after the last norm, [rows, tokens, hidden], or at `places`, [rows, n],
+        alone; and queries and keys of the layer that points, [rows, heads, tokens, head_dim]."""
         x = self.embed_tokens(tokens)
         rope = rope_tables(self.config, position)
-        shown = min(POINTING, len(self.layers) - 1)
-        for i, layer in enumerate(self.layers):
+        *before, last = self.layers
+        q = k = None
+        for i, layer in enumerate(before):
             x, queries, keys = layer(x, rope, mask)
-            if i == shown:
+            if i == POINTING:
                 q, k = queries, keys
+        if q is None or k is None:  # the last layer's, which needs all of them
+            x, q, k = last(x, rope, mask)
+            x = x if places is None else _at(x, places)
+        else:
+            x, _, _ = last(x, rope, mask, places)
         return self.norm(x), q, k
 
     def logits(self, hidden: Tensor) -> Tensor:

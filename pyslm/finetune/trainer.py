@@ -33,6 +33,7 @@ from pyslm.finetune.vocabulary import NanoVocabulary
 
 __all__ = ["Trainer"]
 
+_PLACES = 128  # their number is a multiple of it: each other one is compiled anew
 Report = Callable[[int, dict[str, Any]], None]
 """Called after each step with its number and, each `log_every`, the measurements."""
 
@@ -234,17 +235,17 @@ class Trainer:
         loss of looking elsewhere than at what is copied."""
         tokens, position = self._put(batch.tokens), self._put(batch.position)
         mask = attention_mask(self._put(batch.scene), self._put(batch.branch))
+        learned = self._put(batch.weight)[:, :-1] > 0
+        places, is_place = (self._put(array) for array in _places(batch))
         with self._autocast:
-            hidden, q, k = self._forward(tokens, position, mask)
-            # The head is half of the work where the vocabulary is large: only where it matters.
-            places = self._put(batch.weight)[:, :-1] > 0
-            targets = tokens[:, 1:][places].long()
-            losses = self._cross_entropy(hidden[:, :-1][places], targets)
-        weights = self._put(batch.weight)[:, :-1][places]
+            # The last layer and the head are half of the work: only where it matters.
+            hidden, q, k = self._forward(tokens, position, mask, places)
+            losses = self._cross_entropy(hidden[is_place], tokens[:, 1:][learned].long())
+        weights = self._put(batch.weight)[:, :-1][learned]
         looks = (
             self._looks(batch, q, k, mask) if self.train_config.source_weight else losses.sum() * 0
         )
-        return losses, weights, self._put(batch.category)[:, :-1][places], looks
+        return losses, weights, self._put(batch.category)[:, :-1][learned], looks
 
     def _of_logits(self, hidden: Tensor, targets: Tensor) -> Tensor:
         logits = self.model.logits(hidden).float()
@@ -276,6 +277,18 @@ class Trainer:
 
     def _put(self, array: npt.NDArray[Any]) -> Tensor:
         return torch.from_numpy(array).to(self.device, non_blocking=True)
+
+
+def _places(batch: Batch) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_]]:
+    """Where each row's tokens are from which others are learned, int64 [rows, n], the first of them
+    for as many as the row lacks; and whether each is one."""
+    learned = batch.weight[:, :-1] > 0
+    counts = learned.sum(1)
+    most = -(-max(int(counts.max()), 1) // _PLACES) * _PLACES
+    order = np.argsort(~learned, axis=1, kind="stable")
+    is_place = np.arange(most)[None] < counts[:, None]
+    order = np.pad(order, ((0, 0), (0, max(0, most - order.shape[1]))))[:, :most]
+    return np.where(is_place, order, 0), is_place
 
 
 def _can_compile(device: torch.device) -> bool:

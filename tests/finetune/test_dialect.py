@@ -6,6 +6,8 @@ import itertools
 import json
 from typing import Any
 
+import pytest
+
 from pyslm.chat.conversation import ToolPrompts
 from pyslm.chat.template import ChatTemplate
 from pyslm.chat.tool_formats import detect_tool_format
@@ -102,7 +104,16 @@ def test_schemas_of_any_kind_are_told() -> None:
 def test_a_tool_without_parameters() -> None:
     tools = [{"type": "function", "function": {"name": "now", "description": "It is now."}}]
     text = ChatTemplate(chat_template()).render([{"role": "user", "content": "x"}], tools=tools)
-    assert text == "<|start|><|1|>It is now.[TOOL_CALLS]now[ARGS]{}<|user|>x<|assistant|>"
+    said = "<|user|>x<|user|>x<|assistant|>"
+    assert text == f"<|start|><|1|>It is now.[TOOL_CALLS]now[ARGS]{{}}{said}"
+
+
+@pytest.mark.parametrize(("characters", "readings"), [(1, 2), (1000, 2), (1001, 1)])
+def test_a_request_is_read_twice_unless_it_is_long(characters: int, readings: int) -> None:
+    message = {"role": "user", "content": "ü" * characters}
+    said = f"<|user|>{message['content']}" * readings
+    assert ChatTemplate(chat_template()).render([message]) == f"<|start|>{said}<|assistant|>"
+    assert "".join(piece.text for piece in write_messages((message,))) == said
 
 
 def test_what_can_be_chosen_is_numbered_throughout() -> None:

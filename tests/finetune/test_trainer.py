@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 from pathlib import Path
 from typing import Any
@@ -208,12 +209,14 @@ def test_heads_learn_to_look_at_what_is_copied(vocabulary: NanoVocabulary, tmp_p
     """The loss of looking elsewhere falls where it counts, and more than where it does not."""
     from pyslm.finetune.model import attention_mask
 
-    batch = batch_of_step(vocabulary, preset("tiny", source_weight=1.0, rows=16)[1], 1000)
+    wide = {"rows": 16, "row_tokens": 512}
+    batch = batch_of_step(vocabulary, preset("tiny", source_weight=1.0, **wide)[1], 1000)
     assert (batch.source >= 0).sum() > 20
 
     def looks(source_weight: float) -> float:
         folder = tmp_path / str(source_weight)
-        trainer = _trainer(folder, vocabulary, steps=25, source_weight=source_weight, seed=3)
+        changes = {"steps": 25, "row_tokens": 512, "seed": 3}
+        trainer = _trainer(folder, vocabulary, source_weight=source_weight, **changes)
         trainer.run()
         tokens, position = torch.from_numpy(batch.tokens), torch.from_numpy(batch.position)
         mask = attention_mask(torch.from_numpy(batch.scene), torch.from_numpy(batch.branch))
@@ -223,3 +226,36 @@ def test_heads_learn_to_look_at_what_is_copied(vocabulary: NanoVocabulary, tmp_p
 
     told, untold = looks(1.0), looks(0.0)
     assert told < untold - 0.3
+
+
+def test_the_last_layer_looks_from_where_something_is_learned_alone(
+    vocabulary: NanoVocabulary,
+) -> None:
+    """What comes of it there, and its gradients, are the same as of all tokens."""
+    from pyslm.finetune.model import POINTING, Nano, attention_mask
+    from pyslm.finetune.trainer import _places
+
+    torch.manual_seed(0)
+    shape = dataclasses.replace(preset("tiny")[0], layers=POINTING + 2)
+    model = Nano(shape)
+    for weight in model.parameters():
+        torch.nn.init.normal_(weight, std=0.1)
+    batch = batch_of_step(vocabulary, preset("tiny", rows=4)[1], 6)
+    tokens, position = torch.from_numpy(batch.tokens), torch.from_numpy(batch.position)
+    mask = attention_mask(torch.from_numpy(batch.scene), torch.from_numpy(batch.branch))
+    learned = torch.from_numpy(batch.weight[:, :-1] > 0)
+    assert len(set(learned.sum(1).tolist())) > 1  # rows lack some
+    places, is_place = map(torch.from_numpy, _places(batch))
+    assert places.shape[1] < tokens.shape[1]
+    gradients = []
+    results = []
+    for given in (None, places):
+        hidden, q, k = model(tokens, position, mask, given)
+        found = hidden[:, :-1][learned] if given is None else hidden[is_place]
+        model.zero_grad()
+        (found.sin().sum() + q.sum() + k.sum()).backward()
+        results.append(found.detach())
+        gradients.append([weight.grad.clone() for weight in model.parameters()])
+    torch.testing.assert_close(*results, rtol=1e-4, atol=1e-5)
+    for whole, part in zip(*gradients, strict=True):
+        torch.testing.assert_close(part, whole, rtol=1e-3, atol=1e-4)
