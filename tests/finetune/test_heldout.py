@@ -35,6 +35,15 @@ def test_every_measure_has_cases() -> None:
     assert all(counts[measure] >= 40 for measure in MEASURES if measure != "arguments")
 
 
+def test_names_that_begin_alike_differ_behind_that() -> None:
+    cases = [case for case in held_out_cases() if case.measure == "tool, names alike"]
+    for case in cases:
+        names = [tool["function"]["name"] for tool in case.tools]
+        assert len(set(names)) == len(names) > 1
+        assert len({name.partition("_")[0] for name in names}) == 1
+        assert case.calls[0][0] in names
+
+
 def test_cases_do_not_change() -> None:
     assert held_out_cases(3) == held_out_cases(3)
     assert held_out_cases(3) != held_out_cases(4)

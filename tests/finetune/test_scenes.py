@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import os
+import re
 import subprocess
 import sys
 from collections import Counter
@@ -139,6 +140,18 @@ def test_routes_name_an_agent_of_the_prompt(drawn: list[Scene]) -> None:
     assert len(routed) > 50
     for scene, branch in routed:
         assert branch.messages[-1]["content"] in str(scene.system)
+
+
+def test_many_scenes_have_names_that_begin_alike(drawn: list[Scene]) -> None:
+    """As those of most programs do; no two are the same."""
+    alike = several = 0
+    for scene in drawn:
+        names = [tool["function"]["name"] for tool in scene.tools]
+        assert len(set(names)) == len(names)
+        if len(names) > 2:
+            several += 1
+            alike += len({re.split(r"_|(?=[A-Z])", name)[0] for name in names}) <= len(names) / 2
+    assert 0.15 < alike / several < 0.5
 
 
 def test_variety() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import random
 
 from pyslm.finetune.data.domain_tools import DomainTools
@@ -15,6 +16,11 @@ from pyslm.finetune.data.values import Values
 __all__ = ["Toolbox"]
 
 _DOMAIN_SHARE = 0.7
+_ONE_VERB = 0.4  # scenes whose tools are named by one: who chooses must look further
+_VERBS = (
+    "get", "get", "get", "get", "list", "find", "search", "check", "create", "add", "update", "set",
+    "book", "send", "fetch", "show", "query", "manage",
+)  # fmt: skip
 _INVENTED_WORDS = 0.1
 _ANY_WORDS = 0.4  # and those that are invented
 _MOST_NEAR = 4  # words that have to do with a tool's, for requests in other words
@@ -62,7 +68,21 @@ class Toolbox:
             if is_new and not any(_alike(topic, other) for other in topics):
                 topics.append(topic)
                 tools.append(tool)
-        return tools
+        return self._of_one_verb(tools) if self._rng.random() < _ONE_VERB else tools
+
+    def _of_one_verb(self, tools: list[ToolSpec]) -> list[ToolSpec]:
+        """Most under names that begin with the same word: get_weather, get_current_time."""
+        rng = self._rng
+        verb, camel = rng.choice(_VERBS), rng.random() < 0.25
+        named: dict[str, ToolSpec] = {}
+        for tool in tools:
+            words = spoken(tool.name).split()
+            rest = words[1:] if len(words) > 2 or words[0] == verb else words
+            name = verb + "".join(word.capitalize() if camel else f"_{word}" for word in rest)
+            if not rest or name in named or rng.random() < 0.2:
+                name = tool.name
+            named[name] = dataclasses.replace(tool, name=name)
+        return list(named.values()) if len(named) == len(tools) else tools
 
     # --- invented tools -----------------------------------------------------------------------
 

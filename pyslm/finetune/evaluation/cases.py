@@ -12,11 +12,13 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from pyslm.finetune.data.names import spoken
+
 __all__ = ["MEASURES", "Case", "held_out_cases", "held_out_source"]
 
 MEASURES = {
-    "tool, shared words": 0.97, "tool, paraphrased": 0.85, "no tool fits": 0.97,
-    "arguments": 0.93, "two calls": 0.85, "asks what is missing": 0.85,
+    "tool, shared words": 0.97, "tool, names alike": 0.97, "tool, paraphrased": 0.85,
+    "no tool fits": 0.97, "arguments": 0.93, "two calls": 0.85, "asks what is missing": 0.85,
     "answer from result": 0.95, "routing": 0.95,
 }  # fmt: skip
 """What is measured, and the share of cases that must be right."""
@@ -83,11 +85,25 @@ class _Cases:
                 yield self._two(first, second)
         for team in self._source["team"]:
             yield from self._routes(team)
+        for tool in self._tools:
+            yield self._alike(tool)
 
     def _call(self, measure: str, tool: dict[str, Any], text: str) -> Case:
         said, arguments = self._filled(tool, text)
         calls = ((tool["name"], arguments),)
         return Case(measure, (_user(said),), self._with_others([tool]), calls)
+
+    def _alike(self, tool: dict[str, Any]) -> Case:
+        """All names begin with the same word: get_weather, get_current_time."""
+        case = self._call("tool, names alike", tool, tool["stem"][0])
+        verb = self._rng.choice(("get", "list", "create", "update"))
+        names = {other["name"]: f"{verb}_{_snake(other['name'])}" for other in self._tools}
+        tools = tuple(
+            other | {"function": other["function"] | {"name": names[other["function"]["name"]]}}
+            for other in case.tools
+        )
+        calls = tuple((names[name], arguments) for name, arguments in case.calls)
+        return dataclasses.replace(case, tools=tools, calls=calls)
 
     def _two(self, first: dict[str, Any], second: dict[str, Any]) -> Case:
         a, a_arguments = self._filled(first, first["act"])
@@ -174,6 +190,10 @@ def _schema(kind: str) -> dict[str, Any]:
     if kind.startswith("["):
         return {"type": "array", "items": _schema(kind[1:-1])}
     return {"type": kind} if kind in _TYPES else {"type": "string", "enum": kind.split("|")}
+
+
+def _snake(name: str) -> str:
+    return spoken(name).replace(" ", "_")
 
 
 def _said(value: Any) -> str:
