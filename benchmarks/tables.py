@@ -100,7 +100,7 @@ def nano() -> str:
         shares = (_share(*measure[how]) for how in ("constrained", "free"))
         rows.append(f"| {name} | {measure['wanted']:.0%} | {' | '.join(shares)} |")
     begun = "an earlier one" if told["begun_with"] else "nothing"
-    code = f" (commit {told['commit'][:7]})" if told["commit"] else ""
+    code = f", the last of them at commit {told['commit'][:7]}" if told["commit"] else ""
     table, size = "\n".join(rows), f"{told['bytes'] / 1e6:.1f} MB"
     return f"""\
 ## nano
@@ -112,10 +112,10 @@ is missing, tells what a result says, and chooses among described agents: tools 
 has never seen. It is no general chat model: it knows nothing of the world, writes no texts, and
 reads English alone. Signs that it has never seen, such as ° and emoji, it may copy wrong, and a
 time such as 07:07. Wanted is what we hold it to; where it falls short, it is not there yet.
-`pyslm pull` brings larger ones.
+`pyslm pull` brings larger ones. Requests of up to 1,000 characters are read twice, and counted so.
 
-`pyslm.finetune` [made it](pyslm/finetune/README.md) from {begun}, seed {told["seed"]}{code}, in
-{told["steps"]:,} steps of {told["tokens"] / told["steps"]:,.0f} tokens
+`pyslm.finetune` [made it](pyslm/finetune/README.md) from {begun}, seed {told["seed"]}, in
+{told["steps"]:,} steps of {told["tokens"] / told["steps"]:,.0f} tokens{code}
 ([report](pyslm/hub/nano/report.json), [loss](pyslm/hub/nano/loss.svg)). What it makes of
 {asked["cases"]:,} requests with tools, values, phrasings and schemas that its training never draws
 (`python -m pyslm.finetune.evaluate nano`):

@@ -238,7 +238,7 @@ class Trainer:
         learned = self._put(batch.weight)[:, :-1] > 0
         places, is_place = (self._put(array) for array in _places(batch))
         with self._autocast:
-            # The last layer and the head are half of the work: only where it matters.
+            # The last layer and the head are a good part of the work: only where it matters.
             hidden, q, k = self._forward(tokens, position, mask, places)
             losses = self._cross_entropy(hidden[is_place], tokens[:, 1:][learned].long())
         weights = self._put(batch.weight)[:, :-1][learned]
