@@ -183,7 +183,7 @@ class Requests:
         if not rest:
             return text
         end = text[-1] if text[-1] in "?!." else ""
-        return f"{text.removesuffix(end)} {self._details(rest, None)}{end}"
+        return f"{text.removesuffix(end)} {self._details(rest, None, given)}{end}"
 
     def _inline(self, given: Given) -> str:
         said = given.value.said
@@ -194,16 +194,23 @@ class Requests:
         forms = [form for form in _QUOTES if form[0] not in said]
         return self._rng.choice(forms or _QUOTES[3:]).format(said)
 
-    def _details(self, given: Sequence[Given], tool: ToolSpec | None) -> str:
-        """Phrases for arguments, free text last."""
+    def _details(
+        self, given: Sequence[Given], tool: ToolSpec | None, beside: Sequence[Given] = ()
+    ) -> str:
+        """Phrases for arguments, free text last; `beside` are those that stand elsewhere."""
         order = list(given)
         self._rng.shuffle(order)
         order.sort(key=lambda g: g.param.is_text)
         join = self._rng.choice((" ", " ", " ", ", "))
-        return join.join(self.detail(g, tool) for g in order)
+        return join.join(self.detail(g, tool, (*beside, *order)) for g in order)
 
-    def detail(self, given: Given, tool: ToolSpec | None = None) -> str:
-        """One argument in a phrase; with a `tool` of which no other fits, in a short one."""
+    def detail(
+        self, given: Given, tool: ToolSpec | None = None, beside: Sequence[Given] = ()
+    ) -> str:
+        """One argument in a phrase; with a `tool` of which no other fits, in a short one.
+
+        Where one `beside` it could be meant as well, the phrase names it.
+        """
         rng, param, said = self._rng, given.param, given.value.said
         if param.schema["type"] == "boolean":
             return rng.choice(self._frames["flags_on" if given.value.data else "flags_off"]).format(
@@ -217,12 +224,21 @@ class Requests:
         carriers = (
             self._frames["details"] if plain and own else param.carriers or self._frames["details"]
         )
+        if any(_mistakable(given, other) for other in beside):
+            named = [c for c in param.carriers if "{n}" in c]
+            carriers = [*named, *self._frames["details"]]
         needs_quotes = said[-1] in "!?."
         if needs_quotes:
             carriers = [c for c in param.carriers if "{q}" in c] or ["with {n} {q}"]
         carrier = rng.choice(list(carriers))
         text = said if not param.is_text or rng.random() < 0.6 else self._quoted(said)
         return carrier.format(n=param.words, v=text, q=self._quoted(said))
+
+
+def _mistakable(given: Given, other: Given) -> bool:
+    kinds = [g.param.schema["type"].replace("integer", "number") for g in (given, other)]
+    alike = kinds == ["number", "number"] or given.param.maker == other.param.maker
+    return other is not given and alike
 
 
 def _fitting(

@@ -30,17 +30,19 @@ class DomainTools:
         self._values = values
         self._params = params
 
-    def draw(self) -> ToolSpec:
-        """One of them."""
+    def draw(self, plain: bool = False) -> ToolSpec:
+        """One of them; a `plain` one has the names and keys of its file."""
         rng = self._rng
         domain = rng.choice(load_domains())
         about = "" if rng.random() < _NO_DESCRIPTION else rng.choice(domain.about)
         acts = _acts(domain)
         return ToolSpec(
             topic=" ".join(domain.names),
-            name=self._name(domain, about),
+            name=self._in_a_style(rng.choice(domain.names)) if plain else self._name(domain, about),
             description=about,
-            params=tuple(distinct([self._params.of_domain(param) for param in domain.params])),
+            params=tuple(
+                distinct([self._params.of_domain(param, plain) for param in domain.params])
+            ),
             acts=acts,
             para_acts=(),
             stems=_templates(domain)[0],
@@ -69,7 +71,12 @@ class DomainTools:
         if draw < _WITH_ANOTHER_WORD:
             words.insert(rng.randint(0, len(words)), self._values.word())
             return identifier(words, rng)
-        return identifier(words, rng) if rng.random() < _OTHER_STYLE else name
+        return self._in_a_style(name)
+
+    def _in_a_style(self, name: str) -> str:
+        """As it is, or as others would write it."""
+        rng = self._rng
+        return identifier(spoken(name).split(), rng) if rng.random() < _OTHER_STYLE else name
 
 
 @functools.cache

@@ -15,6 +15,7 @@ from pyslm.finetune.data.values import Values
 
 __all__ = ["Params", "distinct"]
 
+_OF_ONE_TYPE = 0.3
 _WITH_ANOTHER_WORD = 0.25  # a key that comes a thousand times is remembered and no longer read
 
 
@@ -25,6 +26,10 @@ class Params:
         self._rng = rng
         self._values = values
         self._kinds: dict[str, Any] = load_toml("kinds.toml")
+        self._numbers = [
+            k for k, v in self._kinds.items() if v.get("type") in ("integer", "number")
+        ]
+        self._texts = ["person", "city", "title", "item"]
         self._choices = load_toml("choices.toml")["choice"]
 
     def maker(self, kind: str) -> str:
@@ -35,10 +40,15 @@ class Params:
         """What an argument of the kind may be called; empty where it is no kind."""
         return list(self._kinds[kind]["names"]) if kind in self._kinds else []
 
-    def any(self) -> Param:
-        """An argument of any kind."""
+    def some(self, count: int) -> list[Param]:
+        """Of any kinds, or all of one type: which is which is then in their names alone."""
+        kinds = list(self._kinds)
+        if count > 1 and self._rng.random() < _OF_ONE_TYPE:
+            kinds = self._rng.choice((self._numbers, self._numbers, self._texts))
+        return [self._any(self._rng.choice(kinds)) for _ in range(count)]
+
+    def _any(self, kind: str) -> Param:
         rng = self._rng
-        kind = rng.choice(tuple(self._kinds))
         required = rng.random() < 0.65
         schema = self._typed(kind)
         if kind == "choice":
@@ -51,8 +61,8 @@ class Params:
                 key = "_".join(self._values.word() for _ in range(rng.choice((1, 1, 2))))
         return self._param(kind, self._styled(key, 0.2), "", schema, required, "")
 
-    def of_domain(self, domain: DomainParam) -> Param:
-        """An argument that a file describes; sometimes under another name."""
+    def of_domain(self, domain: DomainParam, plain: bool = False) -> Param:
+        """An argument that a file describes; sometimes under another name, if not `plain`."""
         rng, key = self._rng, domain.key
         kind = {"bool": "flag", "enum": "choice", "like": "item"}.get(domain.kind, domain.kind)
         schema = self._typed(kind)
@@ -60,10 +70,10 @@ class Params:
             _, schema["enum"] = self._enum(domain.values[0])
         elif domain.kind == "enum":
             schema["enum"] = list(domain.values)
-        elif domain.kind not in ("bool", "like") and rng.random() < 0.1:
+        elif not plain and domain.kind not in ("bool", "like") and rng.random() < 0.1:
             key = rng.choice(self._kinds[kind]["names"])
         samples = domain.values if domain.kind == "like" else ()
-        if rng.random() < _WITH_ANOTHER_WORD:
+        if not plain and rng.random() < _WITH_ANOTHER_WORD:
             words = [key, self._values.word()]
             rng.shuffle(words)
             key = "_".join(words)

@@ -24,6 +24,7 @@ _CATALOG = 0.7
 _CONVERSATIONS = 0.5
 _ROUTING = 0.22
 _TALK_ALONE = 0.02
+_PLAIN = 0.6  # scenes with tools and values as most programs have them
 
 
 class Scenes:
@@ -47,6 +48,8 @@ class Scenes:
         rng = self._rng
         if self._conversations and rng.random() < _CONVERSATIONS:
             return rng.choice(self._conversations)
+        plain = rng.random() < _PLAIN
+        self._values.be_plain(plain)
         if self._catalog and rng.random() < _CATALOG:
             return self._catalog_scene(num_branches)
         kind = rng.random()
@@ -56,7 +59,7 @@ class Scenes:
             return Scene(self._system(), (), tuple(self._branches.talk() for _ in range(2)))
         # One tool more than the scene has: the one that is asked for in vain.
         num_tools = min(rng.randint(min_tools, max_tools), rng.randint(min_tools, max_tools))
-        *tools, other = self._box.draw(num_tools + 1)
+        *tools, other = self._box.draw(num_tools + 1, plain=plain)
         branches = tuple(self._branch(tools, other) for _ in range(num_branches))
         return Scene(self._system(), tuple(tool.described() for tool in tools), branches)
 

@@ -16,6 +16,7 @@ from pyslm.finetune.data.values import Values
 __all__ = ["Toolbox"]
 
 _DOMAIN_SHARE = 0.7
+_PLAIN_DOMAIN_SHARE = 0.85
 _ONE_VERB = 0.4  # scenes whose tools are named by one: who chooses must look further
 _VERBS = (
     "get", "get", "get", "get", "list", "find", "search", "check", "create", "add", "update", "set",
@@ -53,14 +54,21 @@ class Toolbox:
         self._does = [group.split("|") for group in actions["does"]]
         self._frames: list[str] = load_toml("frames.toml")["descriptions"]
 
-    def draw(self, count: int, domain_share: float = _DOMAIN_SHARE) -> list[ToolSpec]:
-        """`count` tools of different topics; some of them share a verb or a noun."""
+    def draw(
+        self, count: int, domain_share: float | None = None, plain: bool = False
+    ) -> list[ToolSpec]:
+        """`count` tools of different topics; some of them share a verb or a noun.
+
+        If they are `plain`, most are of files, and called as files have it.
+        """
+        if domain_share is None:
+            domain_share = _PLAIN_DOMAIN_SHARE if plain else _DOMAIN_SHARE
         tools: list[ToolSpec] = []
         topics: list[set[str]] = []
         related: tuple[list[str], Word] | None = None
         while len(tools) < count:
             if self._rng.random() < domain_share:
-                tool = self._domains.draw()
+                tool = self._domains.draw(plain)
             else:
                 tool, related = self._invented(related if self._rng.random() < 0.3 else None)
             topic = set(spoken(tool.topic).split())
@@ -108,7 +116,7 @@ class Toolbox:
             topic=f"{group[0]} {noun.word}",
             name=name,
             description=self._description(shown, thing, noun),
-            params=tuple(distinct([self._params.any() for _ in range(rng.choice(_NUM_PARAMS))])),
+            params=tuple(distinct(self._params.some(rng.choice(_NUM_PARAMS)))),
             acts=tuple(f"{v} {self._article()}{thing}" for v in dict.fromkeys(verbs)),
             para_acts=tuple(f"{rng.choice(group)} {self._article()}{other}" for other in others),
             stems=(),

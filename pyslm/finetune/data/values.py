@@ -21,7 +21,8 @@ __all__ = ["Values"]
 
 _FREE = frozenset({"city", "person", "title", "sentence", "query", "thing", "word", "data", "code"})
 """What may be any text."""
-_ODD = 0.35  # of these
+_ODD = 0.35  # of these, and in plain scenes
+_ODD_IN_PLAIN = 0.12
 
 
 class Values:
@@ -30,6 +31,7 @@ class Values:
     def __init__(self, rng: random.Random, lexicon: Lexicon) -> None:
         self.rng = rng
         self.lexicon = lexicon
+        self._odd_share = _ODD
         words = load_toml("words.toml")
         self._lists = {
             name: text.split("|") if "|" in text else text.split() for name, text in words.items()
@@ -53,9 +55,13 @@ class Values:
     def draw(self, maker: str) -> Value:
         """A value by the name of its maker, as `kinds.toml` has it."""
         value = self._makers[maker]()
-        if maker in _FREE and self.rng.random() < _ODD:
+        if maker in _FREE and self.rng.random() < self._odd_share:
             return self._text(self.odd(value.said))
         return value
+
+    def be_plain(self, plain: bool) -> None:
+        """From now on, fewer texts are odd; or as many as at first."""
+        self._odd_share = _ODD_IN_PLAIN if plain else _ODD
 
     def odd(self, text: str) -> str:
         """A text with things in it that are rarely seen."""
@@ -259,7 +265,7 @@ class Values:
 
     def _listed(self, text: str) -> Value:
         """With nothing inside that ends a part of a list."""
-        if self.rng.random() < _ODD:
+        if self.rng.random() < self._odd_share:
             odd = self.odd(text)
             if "," not in odd and " and " not in odd:
                 text = odd
