@@ -16,8 +16,8 @@ from pyslm.finetune.data.values import Values
 __all__ = ["CATEGORIES", "Scenes", "scenes"]
 
 CATEGORIES = {
-    "call": 28, "call_paraphrased": 22, "several": 12, "both_answered": 2, "missing": 12,
-    "none": 14, "talk": 2, "answer": 6, "asked": 3, "failed": 2, "again": 3,
+    "call": 26, "call_paraphrased": 26, "several": 14, "both_answered": 2, "missing": 12,
+    "none": 16, "talk": 1, "answer": 4, "asked": 2, "failed": 1, "again": 2,
 }  # fmt: skip
 """Weights of the kinds of conversations about tools; routing has scenes of its own."""
 _CATALOG = 0.7
