@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import os
+import random
 import re
 import subprocess
 import sys
@@ -16,9 +17,14 @@ import pytest
 
 from pyslm.chat.tools import tools_of
 from pyslm.finetune.data import Branch, Scene, Scenes, scenes
+from pyslm.finetune.data.ask import Given, Requests
 from pyslm.finetune.data.branches import joined_and
-from pyslm.finetune.data.files import load_toml
+from pyslm.finetune.data.domains import load_domains
+from pyslm.finetune.data.files import Lexicon, load_toml
 from pyslm.finetune.data.names import spoken
+from pyslm.finetune.data.params import Params, distinct
+from pyslm.finetune.data.toolbox import Toolbox
+from pyslm.finetune.data.values import Values
 
 _NUM_SCENES = 400
 _NUMBER_WORDS = load_toml("words.toml")["number"].split()
@@ -152,6 +158,39 @@ def test_many_scenes_have_names_that_begin_alike(drawn: list[Scene]) -> None:
             several += 1
             alike += len({re.split(r"_|(?=[A-Z])", name)[0] for name in names}) <= len(names) / 2
     assert 0.15 < alike / several < 0.5
+
+
+def test_most_scenes_are_plain() -> None:
+    """Keys of files and texts as they are usual; in the others many have another word."""
+    keys = {param.key for domain in load_domains() for param in domain.params}
+    rng = random.Random(3)
+    values = Values(rng, Lexicon.load())
+    box = Toolbox(rng, values)
+    known = {}
+    for plain in (False, True):
+        values.be_plain(plain)
+        tools = [tool for _ in range(60) for tool in box.draw(3, 1.0, plain)]
+        drawn_keys = [param.key for tool in tools for param in tool.params]
+        odd = sum(not values.draw("person").said.isascii() for _ in range(2000))
+        known[plain] = sum(key in keys for key in drawn_keys) / len(drawn_keys), odd
+    assert known[True][0] > 0.9 > 0.8 > known[False][0]
+    assert known[True][1] < known[False][1]
+
+
+def test_what_could_be_mistaken_is_named() -> None:
+    """Two numbers of an invented tool: each stands beside the name of its argument."""
+    rng = random.Random(4)
+    values = Values(rng, Lexicon.load())
+    requests = Requests(rng, values)
+    params = Params(rng, values)
+    seen = 0
+    for _ in range(300):
+        given = [Given(p, requests.value(p)) for p in distinct(params.some(2))]
+        if len(given) == 2 and all(g.param.schema["type"] in ("integer", "number") for g in given):
+            seen += 1
+            for g in given:
+                assert g.param.words in requests.detail(g, None, given)
+    assert seen > 30
 
 
 def test_variety() -> None:
