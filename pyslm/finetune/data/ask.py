@@ -5,9 +5,11 @@ from __future__ import annotations
 import dataclasses
 import json
 import random
+import re
 from collections.abc import Mapping, Sequence
 
 from pyslm.finetune.data.files import load_toml
+from pyslm.finetune.data.names import content_words, spoken
 from pyslm.finetune.data.orders import begins_with_verb, is_order
 from pyslm.finetune.data.spec import Param, Template, ToolSpec
 from pyslm.finetune.data.value import Value
@@ -15,6 +17,7 @@ from pyslm.finetune.data.values import Values
 
 __all__ = ["Given", "Requests"]
 
+_WORDS = re.compile(r"(?<=[a-z,] )[a-z]{3,}(?![a-z}_])")
 _QUOTES = ("'{}'", '"{}"', '"{}"', "“{}”")
 
 
@@ -64,7 +67,10 @@ class Requests:
             return [
                 Given(param, self._meant(param, meant) or self.value(param))
                 for param in tool.params
-                if param.required or param.slot in template.slots or param.slot in meant
+                if param.required
+                or param.slot in template.slots
+                or param.slot in meant
+                or (not param.slot and self._rng.random() < optional)
             ]
         chosen = [p for p in tool.params if p.required or self._rng.random() < optional]
         return [Given(param, self.value(param)) for param in chosen]
@@ -116,7 +122,7 @@ class Requests:
             things, templates = (), tuple(t for t in templates if is_order(t.text))
         fitting = _fitting(templates, given, tool)
         if fitting and rng.random() < 0.92:
-            return self._filled(self._best(fitting), given)
+            return self._filled(self._best(fitting), given, tool)
         if things and rng.random() < 0.5:
             question = rng.choice(self._frames["questions"])
             thing = f"{rng.choice(things)} {self._details(given, tool)}".strip()
@@ -168,7 +174,7 @@ class Requests:
         is_word = given.param.maker in ("choice", "thing", "word", "title", "city")
         return given.value.data is True or is_word
 
-    def _filled(self, template: Template, given: Sequence[Given]) -> str:
+    def _filled(self, template: Template, given: Sequence[Given], tool: ToolSpec) -> str:
         """The template with its places filled, and what it does not say added."""
         inside = {
             g.param.slot: g.value.said
@@ -178,12 +184,28 @@ class Requests:
             if g.param.slot in template.slots
         }
         said = {*inside, *(slot for slot, _ in template.implied)}
-        text = template.text.format(**inside)
-        rest = [g for g in given if g.param.slot not in said]
+        pattern, rest = template.text, []
+        for g in given:
+            if g.param.slot not in said:
+                with_word = self._before_noun(pattern, g, tool)
+                pattern = with_word or pattern
+                rest += [] if with_word else [g]
+        text = pattern.format(**inside)
         if not rest:
             return text
         end = text[-1] if text[-1] in "?!." else ""
         return f"{text.removesuffix(end)} {self._details(rest, None, given)}{end}"
+
+    def _before_noun(self, text: str, given: Given, tool: ToolSpec) -> str:
+        """ "a vegan recipe" of "a recipe" that is in the tool's name; "" where nothing is."""
+        word = given.param.words
+        if given.value.data is not True or " " in word or self._rng.random() < 0.5:
+            return ""
+        found = [m for m in _WORDS.finditer(text) if m[0] in content_words(spoken(tool.topic))]
+        if not found:
+            return ""
+        place = self._rng.choice(found).start()
+        return f"{text[:place]}{word} {text[place:]}"
 
     def _inline(self, given: Given) -> str:
         said = given.value.said
@@ -216,7 +238,7 @@ class Requests:
             return rng.choice(self._frames["flags_on" if given.value.data else "flags_off"]).format(
                 n=param.words
             )
-        alike = [p for p in tool.params if p.schema["type"] == param.schema["type"]] if tool else ()
+        alike = [p for p in tool.params if _type(p) == _type(param)] if tool else ()
         if len(alike) == 1 and "enum" not in param.schema and rng.random() < 0.3:
             return rng.choice(self._frames["bare"]).format(v=self._inline(given))
         plain = rng.random() < 0.4 or not param.carriers
@@ -236,9 +258,13 @@ class Requests:
 
 
 def _mistakable(given: Given, other: Given) -> bool:
-    kinds = [g.param.schema["type"].replace("integer", "number") for g in (given, other)]
-    alike = kinds == ["number", "number"] or given.param.maker == other.param.maker
-    return other is not given and alike
+    numbers = _type(given.param) == _type(other.param) == "number"
+    return other is not given and (numbers or given.param.maker == other.param.maker)
+
+
+def _type(param: Param) -> str:
+    """One for whole numbers and others."""
+    return str(param.schema["type"]).replace("integer", "number")
 
 
 def _fitting(

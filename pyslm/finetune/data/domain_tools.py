@@ -20,6 +20,7 @@ _OTHER_STYLE = 0.25
 _OF_OTHER_WORDS = 0.25
 _WITH_ANOTHER_WORD = 0.3
 _TELLS_NOTHING = 0.12
+_ONE_MORE = 0.35  # arguments that templates know nothing of: said beside them, or not said
 
 
 class DomainTools:
@@ -34,15 +35,16 @@ class DomainTools:
         """One of them; a `plain` one has the names and keys of its file."""
         rng = self._rng
         domain = rng.choice(load_domains())
+        params = [self._params.of_domain(param, plain) for param in domain.params]
+        if rng.random() < _ONE_MORE:
+            params.insert(rng.randint(0, len(params)), self._params.more())
         about = "" if rng.random() < _NO_DESCRIPTION else rng.choice(domain.about)
         acts = _acts(domain)
         return ToolSpec(
             topic=" ".join(domain.names),
             name=self._in_a_style(rng.choice(domain.names)) if plain else self._name(domain, about),
             description=about,
-            params=tuple(
-                distinct([self._params.of_domain(param, plain) for param in domain.params])
-            ),
+            params=tuple(distinct(params)),
             acts=acts,
             para_acts=(),
             stems=_templates(domain)[0],

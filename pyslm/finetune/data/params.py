@@ -16,6 +16,7 @@ from pyslm.finetune.data.values import Values
 __all__ = ["Params", "distinct"]
 
 _OF_ONE_TYPE = 0.3
+_MORE = ("flag", "flag", "flag", "flag", "number", "count", "duration", "measure", "choice", "item")
 _WITH_ANOTHER_WORD = 0.25  # a key that comes a thousand times is remembered and no longer read
 
 
@@ -45,17 +46,20 @@ class Params:
         kinds = list(self._kinds)
         if count > 1 and self._rng.random() < _OF_ONE_TYPE:
             kinds = self._rng.choice((self._numbers, self._numbers, self._texts))
-        return [self._any(self._rng.choice(kinds)) for _ in range(count)]
+        return [self._any(self._rng.choice(kinds), self._rng.random() < 0.65) for _ in range(count)]
 
-    def _any(self, kind: str) -> Param:
+    def more(self) -> Param:
+        """An optional one that any tool may have: mostly a boolean or a number."""
+        return self._any(self._rng.choice(_MORE), required=False)
+
+    def _any(self, kind: str, required: bool) -> Param:
         rng = self._rng
-        required = rng.random() < 0.65
         schema = self._typed(kind)
         if kind == "choice":
             key, schema["enum"] = self._enum("")
         else:
             key = rng.choice(self._kinds[kind]["names"])
-            if kind == "flag" and rng.random() < 0.3:
+            if kind == "flag" and rng.random() < 0.6:
                 key = self._values.word()
             elif rng.random() < 0.35:  # a name that tells nothing of the kind
                 key = "_".join(self._values.word() for _ in range(rng.choice((1, 1, 2))))
