@@ -21,7 +21,7 @@ from pyslm.finetune.data.ask import Given, Requests
 from pyslm.finetune.data.branches import joined_and
 from pyslm.finetune.data.domains import load_domains
 from pyslm.finetune.data.files import Lexicon, load_toml
-from pyslm.finetune.data.names import spoken
+from pyslm.finetune.data.names import content_words, spoken
 from pyslm.finetune.data.params import Params, distinct
 from pyslm.finetune.data.toolbox import Toolbox
 from pyslm.finetune.data.values import Values
@@ -191,6 +191,28 @@ def test_what_could_be_mistaken_is_named() -> None:
             for g in given:
                 assert g.param.words in requests.detail(g, None, given)
     assert seen > 30
+
+
+def test_optional_flags_are_said_or_left_out() -> None:
+    """Those that templates know nothing of too: as a detail, or as an adjective of the noun."""
+    rng = random.Random(5)
+    values = Values(rng, Lexicon.load())
+    requests = Requests(rng, values)
+    box = Toolbox(rng, values)
+    told = untold = adjectives = 0
+    for tool in (tool for _ in range(400) for tool in box.draw(2, 1.0, True)):
+        given = requests.arguments(tool)
+        text = requests.request(tool, given)
+        flags = {p.key for p in tool.params if not p.slot and p.schema["type"] == "boolean"}
+        on = [g for g in given if g.param.key in flags and g.value.data]
+        told += sum(g.param.words.lower() in text.lower() for g in on)
+        untold += len(flags - {g.param.key for g in given})
+        nouns = "|".join(content_words(spoken(tool.topic)))
+        adjectives += any(re.search(rf"\b{g.param.words} ({nouns})", text) for g in on)
+        assert all(g.param.words.lower() in text.lower() for g in on)
+    assert told > 10
+    assert untold > told
+    assert adjectives > 3
 
 
 def test_variety() -> None:
