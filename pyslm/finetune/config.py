@@ -58,7 +58,7 @@ class TrainConfig:
     request_weight: float = 0.0
     """Loss of what users and tools say, beside 1 for what the model says."""
     decision_weight: float = 4.0
-    """Loss of the first token of what the model says: call, answer or question, and which agent."""
+    """Loss of what is decided: call, answer or question, which tool, one more call, which agent."""
     source_weight: float = 0.0
     """Loss of two heads that look elsewhere than at what is to be copied; see `sources`."""
     circuits: bool = False

@@ -21,7 +21,7 @@ import numpy.typing as npt
 from pyslm.finetune.config import TrainConfig
 from pyslm.finetune.data import Scene, Scenes
 from pyslm.finetune.data.spec import OwnData
-from pyslm.finetune.dialect import CONTROL, PAD, Piece, write_messages, write_prefix
+from pyslm.finetune.dialect import CALL, CONTROL, END, PAD, Piece, write_messages, write_prefix
 from pyslm.finetune.sources import Sources
 from pyslm.finetune.vocabulary import NanoVocabulary
 
@@ -146,7 +146,11 @@ class Rows:
         # Weights belong to the place from which a token is predicted, the one before it.
         place = (self._row, slice(begin, end - 1))
         learned = np.asarray(by_model[1:])
-        decides = learned & ~np.asarray(by_model[:-1])
+        here, following = np.asarray(ids[:-1]), np.asarray(ids[1:])
+        call, last = self._vocabulary.ids[CALL], self._vocabulary.ids[END]
+        names = here == call
+        stops = (following == call) | (following == last)
+        decides = learned & (~np.asarray(by_model[:-1]) | names | stops)
         weight = np.where(learned, 1.0, self._request_weight)
         self._weight[place] = np.where(decides, self._decision_weight, weight)
         if category not in self._names:

@@ -175,11 +175,17 @@ def test_weights_fall_on_what_the_model_writes(batch: Batch, vocabulary: NanoVoc
 
 
 def test_decisions_weigh_more(vocabulary: NanoVocabulary) -> None:
-    """The first token of a turn is where the model decides."""
+    """Call or answer, which tool, whether one more: the first token of a turn, and those beside
+    the marks of calls and of the end."""
     batch = Rows(vocabulary, 2, 600, 0.1, 4.0).fill(scenes(4, max_tools=2))
-    after_opening = batch.tokens == vocabulary.ids["<|assistant|>"]
-    assert after_opening.sum() > 5
-    assert ((batch.weight == 4.0) == after_opening).all()
+    opening, call, end = (vocabulary.ids[t] for t in ("<|assistant|>", "[TOOL_CALLS]", "<|end|>"))
+    learned = batch.category >= 0
+    following = np.roll(batch.tokens, -1, axis=1)
+    called = learned & (batch.tokens == call)
+    opened = batch.tokens == opening
+    stops = learned & ((following == call) | (following == end))
+    assert min(called.sum(), opened.sum()) > 2
+    assert ((batch.weight == 4.0) == (opened | called | stops)).all()
 
 
 # --- the command --------------------------------------------------------------------------------
