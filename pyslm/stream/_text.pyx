@@ -22,9 +22,10 @@ cdef class Utf8Joiner:
 
     def push(self, bytes chunk not None):
         """The text that `chunk` completes; an unfinished character waits for the next."""
-        cdef Py_ssize_t consumed = 0
         cdef bytes data = self._pending + chunk if self._pending else chunk
         cdef Py_ssize_t size = PyBytes_GET_SIZE(data)
+        # Python up to 3.11.4 (Debian 12) leaves this as it is where all is ASCII: CPython gh-99612.
+        cdef Py_ssize_t consumed = size
         text = PyUnicode_DecodeUTF8Stateful(PyBytes_AS_STRING(data), size, b"replace", &consumed)
         self._pending = data[consumed:] if consumed < size else b""
         return text
