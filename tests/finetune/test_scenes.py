@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import json
 import os
@@ -182,14 +183,15 @@ def test_what_could_be_mistaken_is_named() -> None:
     rng = random.Random(4)
     values = Values(rng, Lexicon.load())
     requests = Requests(rng, values)
-    params = Params(rng, values)
+    params, box = Params(rng, values), Toolbox(rng, values)
     seen = 0
     for _ in range(300):
         given = [Given(p, requests.value(p)) for p in distinct(params.some(2))]
         if len(given) == 2 and all(g.param.schema["type"] in ("integer", "number") for g in given):
             seen += 1
-            for g in given:
-                assert g.param.words in requests.detail(g, None, given)
+            tool = dataclasses.replace(box.draw(1, 0.0)[0], params=tuple(g.param for g in given))
+            request = requests.request(tool, given).lower()
+            assert all(g.param.words.lower() in request for g in given)
     assert seen > 30
 
 

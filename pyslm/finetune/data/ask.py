@@ -148,13 +148,13 @@ class Requests:
         nouns = tool.nouns[1:] if paraphrase else tool.nouns[:1]
         if rest and nouns and rng.random() < 0.1 and not orders:
             frame = rng.choice(self._frames["nominal"])
-            return " " + frame.format(t=rng.choice(nouns), d=self._details(rest, tool))
+            return " " + frame.format(t=rng.choice(nouns), d=self._details(rest, tool, given))
         who = [g for g in rest if g.param.maker == "person"]
         if who and rng.random() < 0.3 and not orders:
             rest.remove(who[0])
             frame = rng.choice(self._frames["subjects"])
             said = who[0].value.said
-            return f" {frame.format(who=said, act=act)} {self._details(rest, tool)}".rstrip()
+            return f" {frame.format(who=said, act=act)} {self._details(rest, tool, given)}".rstrip()
         noun = next((n for n in tool.nouns if act.endswith(f" {n}")), "")
         inner = [g for g in given if self._goes_before_nouns(g)]
         if inner and noun and rng.random() < 0.3:
@@ -166,8 +166,10 @@ class Requests:
         if first and rng.random() < 0.12:
             chosen = rng.choice(first)
             rest.remove(chosen)
-            act = rng.choice(self._frames["fronts"]).format(d=self.detail(chosen, tool), a=act)
-        return f"{act} {self._details(rest, tool)}".strip()
+            act = rng.choice(self._frames["fronts"]).format(
+                d=self.detail(chosen, tool, given), a=act
+            )
+        return f"{act} {self._details(rest, tool, given)}".strip()
 
     def _goes_before_nouns(self, given: Given) -> bool:
         """ "a red bag", "a covered place" """
@@ -201,7 +203,8 @@ class Requests:
         word = given.param.words
         if given.value.data is not True or " " in word or self._rng.random() < 0.5:
             return ""
-        found = [m for m in _WORDS.finditer(text) if m[0] in content_words(spoken(tool.topic))]
+        nouns = content_words(spoken(tool.topic))
+        found = [m for m in _WORDS.finditer(text) if m[0] in nouns]
         if not found:
             return ""
         place = self._rng.choice(found).start()
@@ -246,12 +249,13 @@ class Requests:
         carriers = (
             self._frames["details"] if plain and own else param.carriers or self._frames["details"]
         )
+        known = param.carriers
         if any(_mistakable(given, other) for other in beside):
-            named = [c for c in param.carriers if "{n}" in c]
-            carriers = [*named, *self._frames["details"]]
+            known = tuple(c for c in known if "{n}" in c)
+            carriers = [*known, *self._frames["details"]]
         needs_quotes = said[-1] in "!?."
         if needs_quotes:
-            carriers = [c for c in param.carriers if "{q}" in c] or ["with {n} {q}"]
+            carriers = [c for c in known if "{q}" in c] or ["with {n} {q}"]
         carrier = rng.choice(list(carriers))
         text = said if not param.is_text or rng.random() < 0.6 else self._quoted(said)
         return carrier.format(n=param.words, v=text, q=self._quoted(said))

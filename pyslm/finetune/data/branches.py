@@ -86,7 +86,9 @@ class Branches:
         changed = self._rng.choice(given)
         fresh = Given(changed.param, self._requests.value(changed.param))
         given_again = [fresh if g is changed else g for g in given]
-        text = self._rng.choice(self._frames["again"]).format(c=self._requests.detail(fresh))
+        text = self._rng.choice(self._frames["again"]).format(
+            c=self._requests.detail(fresh, None, given_again)
+        )
         first = (
             _user(self._requests.request(tool, given)),
             _calls((tool, given)),

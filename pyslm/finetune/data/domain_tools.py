@@ -1,4 +1,4 @@
-"""The tools of `domains`, each time under other names."""
+"""The tools of `domains`, often under other names."""
 
 from __future__ import annotations
 

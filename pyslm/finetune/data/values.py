@@ -21,8 +21,8 @@ __all__ = ["Values"]
 
 _FREE = frozenset({"city", "person", "title", "sentence", "query", "thing", "word", "data", "code"})
 """What may be any text."""
-_ODD = 0.35  # of these, and in plain scenes
-_ODD_IN_PLAIN = 0.12
+_ODD = 0.35  # of these
+_ODD_IN_PLAIN = 0.12  # scenes, see `be_plain`
 
 
 class Values:
