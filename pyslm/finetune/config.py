@@ -14,7 +14,7 @@ __all__ = ["PRESETS", "ModelConfig", "TrainConfig", "preset"]
 class ModelConfig:
     """A qwen3-shaped decoder; sizes in elements, context in tokens."""
 
-    vocab_size: int = 12288
+    vocab_size: int = 19200
     hidden: int = 256
     layers: int = 5
     ffn: int = 640
@@ -90,7 +90,7 @@ PRESETS: dict[str, tuple[ModelConfig, TrainConfig]] = {
         ),
     ),
     "pilot": (
-        ModelConfig(hidden=192, layers=4, ffn=512, heads=3, kv_heads=1),
+        ModelConfig(vocab_size=12288, hidden=192, layers=4, ffn=512, heads=3, kv_heads=1),
         TrainConfig(steps=2000, long_row_every=0, tools_end=6),
     ),
     "tiny": (

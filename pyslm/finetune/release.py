@@ -51,7 +51,7 @@ def release(
     run: Path,
     into: Path | None = None,
     *,
-    quantization: str = "Q8_0",
+    quantization: str = "Q6_K",
     rounds: int = 3,
     seed: int = 0,
     threads: int | None = None,
@@ -207,7 +207,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m pyslm.finetune.release", description=__doc__)
     parser.add_argument("run", type=Path, help="folder of a training")
     parser.add_argument("--into", type=Path, help="folder of the model; default: the package's")
-    parser.add_argument("--quantization", default="Q8_0")
+    parser.add_argument("--quantization", default="Q6_K")
     parser.add_argument("--rounds", type=int, default=3, help="how often each case comes")
     parser.add_argument("--seed", type=int, default=0, help="of the cases")
     parser.add_argument("--threads", type=int)

