@@ -10,23 +10,26 @@ from collections.abc import Mapping, Sequence
 
 from pyslm.finetune.data.files import load_toml
 from pyslm.finetune.data.names import content_words, spoken
-from pyslm.finetune.data.orders import begins_with_verb, is_order
-from pyslm.finetune.data.spec import Param, Template, ToolSpec
+from pyslm.finetune.data.orders import begins_with_verb, is_order, third_person
+from pyslm.finetune.data.spec import Param, ToolSpec
+from pyslm.finetune.data.template import Template, fitting
 from pyslm.finetune.data.value import Value
 from pyslm.finetune.data.values import Values
 
 __all__ = ["Given", "Requests"]
 
 _WORDS = re.compile(r"(?<=[a-z,] )[a-z]{3,}(?![a-z}_])")
+_ONE_BARE = 0.4
 _QUOTES = ("'{}'", '"{}"', '"{}"', "“{}”")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Given:
-    """An argument with the value that a request brings."""
+    """An argument with the value that a request brings; a `bare` one is said without its name."""
 
     param: Param
     value: Value
+    bare: bool = False
 
 
 class Requests:
@@ -120,9 +123,12 @@ class Requests:
         templates = tool.paras if paraphrase else tool.stems
         if orders:
             things, templates = (), tuple(t for t in templates if is_order(t.text))
-        fitting = _fitting(templates, given, tool)
-        if fitting and rng.random() < 0.92:
-            return self._filled(self._best(fitting), given, tool)
+        values = {g.param.slot: g.value.data for g in given}
+        lacking = [p.slot for p in tool.params if p.required and p.slot and p.slot not in values]
+        able = fitting(templates, values, lacking)
+        if able and rng.random() < 0.92:
+            return self._filled(self._best(able), given, tool)
+        given = self._with_one_bare(tool, given)
         if things and rng.random() < 0.5:
             question = rng.choice(self._frames["questions"])
             thing = f"{rng.choice(things)} {self._details(given, tool)}".strip()
@@ -132,12 +138,23 @@ class Requests:
             return self._arranged(rng.choice(acts), tool, given, paraphrase, orders)
         return f"{rng.choice(acts)} {self._details(given, tool)}".strip()
 
-    def _best(self, fitting: Sequence[Template]) -> Template:
+    def _best(self, able: Sequence[Template]) -> Template:
         """Mostly one that says most of the arguments in its own words."""
         if self._rng.random() < 0.25:
-            return self._rng.choice(fitting)
-        most = max(len(t.slots) + len(t.implied) for t in fitting)
-        return self._rng.choice([t for t in fitting if len(t.slots) + len(t.implied) == most])
+            return self._rng.choice(able)
+        most = max(len(t.slots) + len(t.implied) for t in able)
+        return self._rng.choice([t for t in able if len(t.slots) + len(t.implied) == most])
+
+    def _with_one_bare(self, tool: ToolSpec, given: Sequence[Given]) -> list[Given]:
+        """Sometimes one goes without its name: it is what is left when all others are known."""
+        names = {g.param.key for g in given}
+        if self._rng.random() >= _ONE_BARE or any(
+            p.required and p.key not in names for p in tool.params
+        ):
+            return list(given)
+        able = [g for g in given if g.param.required and "enum" not in g.param.schema]
+        bare = self._rng.choice(able) if able else None
+        return [dataclasses.replace(g, bare=True) if g is bare else g for g in given]
 
     def _arranged(
         self, act: str, tool: ToolSpec, given: Sequence[Given], paraphrase: bool, orders: bool
@@ -154,7 +171,9 @@ class Requests:
             rest.remove(who[0])
             frame = rng.choice(self._frames["subjects"])
             said = who[0].value.said
-            return f" {frame.format(who=said, act=act)} {self._details(rest, tool, given)}".rstrip()
+            does = third_person(act) if begins_with_verb(act) else f"wants to {act}"
+            start = frame.format(who=said, act=act, does=does)
+            return f" {start} {self._details(rest, tool, given)}".rstrip()
         noun = next((n for n in tool.nouns if act.endswith(f" {n}")), "")
         inner = [g for g in given if self._goes_before_nouns(g)]
         if inner and noun and rng.random() < 0.3:
@@ -242,7 +261,8 @@ class Requests:
                 n=param.words
             )
         alike = [p for p in tool.params if _type(p) == _type(param)] if tool else ()
-        if len(alike) == 1 and "enum" not in param.schema and rng.random() < 0.3:
+        alone = len(alike) == 1 and "enum" not in param.schema and rng.random() < 0.3
+        if alone or given.bare:
             return rng.choice(self._frames["bare"]).format(v=self._inline(given))
         plain = rng.random() < 0.4 or not param.carriers
         own = any(word in param.key for word in ("_",)) or param.words not in said
@@ -269,30 +289,3 @@ def _mistakable(given: Given, other: Given) -> bool:
 def _type(param: Param) -> str:
     """One for whole numbers and others."""
     return str(param.schema["type"]).replace("integer", "number")
-
-
-def _fitting(
-    templates: Sequence[Template], given: Sequence[Given], tool: ToolSpec
-) -> list[Template]:
-    """Those whose places can all be filled, and which imply nothing that is not meant.
-
-    Where a required argument is not given, templates are cut short.
-    """
-    values = {g.param.slot: g.value.data for g in given}
-    absent = [p.slot for p in tool.params if p.required and p.slot and p.slot not in values]
-    found: list[Template] = []
-    for template in templates:
-        cut: Template | None = template
-        for slot in absent:
-            cut = cut.without(slot) if cut and slot in cut.slots else cut
-        if (
-            cut
-            and cut.slots <= values.keys()
-            and all(slot in values and _same(values[slot], text) for slot, text in cut.implied)
-        ):
-            found.append(cut)
-    return found
-
-
-def _same(value: object, text: str) -> bool:
-    return (value if isinstance(value, str) else json.dumps(value)) == text

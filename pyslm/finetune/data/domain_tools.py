@@ -9,7 +9,8 @@ from pyslm.finetune.data.domains import Domain, load_domains
 from pyslm.finetune.data.names import content_words, identifier, spoken
 from pyslm.finetune.data.orders import is_order
 from pyslm.finetune.data.params import Params, distinct
-from pyslm.finetune.data.spec import Template, ToolSpec
+from pyslm.finetune.data.spec import ToolSpec
+from pyslm.finetune.data.template import Template
 from pyslm.finetune.data.values import Values
 
 __all__ = ["DomainTools"]

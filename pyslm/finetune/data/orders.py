@@ -7,13 +7,15 @@ import itertools
 
 from pyslm.finetune.data.files import Lexicon, load_toml
 
-__all__ = ["begins_with_verb", "is_order"]
+__all__ = ["begins_with_verb", "is_order", "third_person"]
 
 _AFTER_VERB = frozenset(
     {"a", "an", "the", "my", "our", "your", "his", "her", "this", "that", "these", "those", "all",
      "any", "some", "me", "us", "it", "them", "up", "on", "off", "out", "in", "down", "for", "to",
      "at", "with", "every", "each", "everything", "everyone", "another"}
 )  # fmt: skip
+_IRREGULAR = {"be": "is", "have": "has"}
+_HISSES = ("s", "x", "z", "ch", "sh", "o")
 
 
 def begins_with_verb(text: str) -> bool:
@@ -27,6 +29,18 @@ def is_order(text: str) -> bool:
     if first.lower() not in _actions():
         return False
     return rest.split(" ", 1)[0].lower() in _AFTER_VERB or rest.startswith(("{", '"'))
+
+
+def third_person(order: str) -> str:
+    """ "book a room" -> "books a room" """
+    verb, _, rest = order.partition(" ")
+    if verb in _IRREGULAR:
+        verb = _IRREGULAR[verb]
+    elif verb.endswith("y") and verb[-2:-1] not in "aeiou":
+        verb = f"{verb[:-1]}ies"
+    else:
+        verb += "es" if verb.endswith(_HISSES) else "s"
+    return f"{verb} {rest}".rstrip()
 
 
 @functools.cache

@@ -3,55 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
-import re
 from collections.abc import Mapping
 from typing import Any
 
-__all__ = ["Branch", "OwnData", "Param", "Scene", "Template", "ToolSpec"]
+from pyslm.finetune.data.template import Template
 
-_PLACE = re.compile(r"\{(\w+)\}")
-_BEFORE = (
-    "for|to|at|in|of|on|with|by|from|near|called|named|titled|about|number|as|saying|via|into|onto|"
-    "over|under|using|the|is"
-)
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Template:
-    """A request with places for arguments.
-
-    Attributes:
-        text: "{slot}" stands for a value.
-        slots: of the places.
-        implied: slots with the values, as JSON, that the words mean: ("large", "true").
-    """
-
-    text: str
-    slots: frozenset[str]
-    implied: tuple[tuple[str, str], ...] = ()
-
-    @classmethod
-    def read(cls, line: str) -> Template:
-        """From "text | key=value; key=value"."""
-        text, _, implied = line.partition(" | ")
-        pairs = (part.strip().partition("=") for part in implied.split(";") if part.strip())
-        slots = frozenset(_PLACE.findall(text))
-        return cls(text, slots, tuple((key, value) for key, _, value in pairs))
-
-    def without(self, slot: str) -> Template | None:
-        """Where the place stands at an end: the same without it."""
-        return _without(self, slot)
-
-
-@functools.lru_cache(maxsize=20_000)
-def _without(template: Template, slot: str) -> Template | None:
-    place = re.escape(f"{{{slot}}}")
-    text = re.sub(rf"[,:;]?(?: (?:{_BEFORE}))* [\"']?{place}[\"']?(\??)$", r"\1", template.text)
-    text = re.sub(rf"^{place}[,:]? (?=\w+ing\b|(?:a|the) )", "", text)
-    if f"{{{slot}}}" in text or " " not in text:
-        return None  # it stands in the middle, or nothing is left
-    return Template(text, template.slots - {slot}, template.implied)
+__all__ = ["Branch", "OwnData", "Param", "Scene", "ToolSpec"]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from pyslm.finetune.data.domain_tools import DomainTools
 from pyslm.finetune.data.files import Lexicon, Word, load_toml
 from pyslm.finetune.data.meanings import Meanings, near_words
 from pyslm.finetune.data.names import identifier, spoken
+from pyslm.finetune.data.orders import third_person
 from pyslm.finetune.data.params import Params, distinct
 from pyslm.finetune.data.spec import ToolSpec
 from pyslm.finetune.data.values import Values
@@ -165,7 +166,7 @@ class Toolbox:
         if rng.random() < 0.1:
             return ""
         act = f"{verb} {rng.choice(('a ', 'the ', 'some ', ''))}{thing}"
-        text = rng.choice(self._frames).format(act=act, act_s=act).replace(" .", ".")
+        text = rng.choice(self._frames).format(act=act, act_s=third_person(act)).replace(" .", ".")
         if noun.gloss and rng.random() < 0.2:
             text = f"{text.rstrip('.')} ({noun.gloss})."
         return text[0].upper() + text[1:] if rng.random() < 0.8 else text

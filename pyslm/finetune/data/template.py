@@ -1,0 +1,81 @@
+"""Requests with places for arguments."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import json
+import re
+from collections.abc import Mapping, Sequence
+
+__all__ = ["Template", "fitting"]
+
+_PLACE = re.compile(r"\{(\w+)\}")
+_BEFORE = (
+    "for|to|at|in|of|on|with|by|from|near|called|named|titled|about|number|as|saying|via|into|onto|"
+    "over|under|using|the|is"
+)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Template:
+    """A request with places for arguments.
+
+    Attributes:
+        text: "{slot}" stands for a value.
+        slots: of the places.
+        implied: slots with the values, as JSON, that the words mean: ("large", "true").
+    """
+
+    text: str
+    slots: frozenset[str]
+    implied: tuple[tuple[str, str], ...] = ()
+
+    @classmethod
+    def read(cls, line: str) -> Template:
+        """From "text | key=value; key=value"."""
+        text, _, implied = line.partition(" | ")
+        pairs = (part.strip().partition("=") for part in implied.split(";") if part.strip())
+        slots = frozenset(_PLACE.findall(text))
+        return cls(text, slots, tuple((key, value) for key, _, value in pairs))
+
+    def without(self, slot: str) -> Template | None:
+        """Where the place stands at an end: the same without it."""
+        return _without(self, slot)
+
+
+@functools.lru_cache(maxsize=20_000)
+def _without(template: Template, slot: str) -> Template | None:
+    place = re.escape(f"{{{slot}}}")
+    text = re.sub(rf"[,:;]?(?: (?:{_BEFORE}))* [\"']?{place}[\"']?(\??)$", r"\1", template.text)
+    text = re.sub(rf"^{place}[,:]? (?=\w+ing\b|(?:a|the) )", "", text)
+    if f"{{{slot}}}" in text or " " not in text:
+        return None  # it stands in the middle, or nothing is left
+    return Template(text, template.slots - {slot}, template.implied)
+
+
+def fitting(
+    templates: Sequence[Template], values: Mapping[str, object], absent: Sequence[str]
+) -> list[Template]:
+    """Those whose places can all be filled, and which imply nothing that is not meant.
+
+    Args:
+        values: of arguments that are given, by slot.
+        absent: slots of required arguments that are not: templates are cut short by them.
+    """
+    found: list[Template] = []
+    for template in templates:
+        cut: Template | None = template
+        for slot in absent:
+            cut = cut.without(slot) if cut and slot in cut.slots else cut
+        if (
+            cut
+            and cut.slots <= values.keys()
+            and all(slot in values and _same(values[slot], text) for slot, text in cut.implied)
+        ):
+            found.append(cut)
+    return found
+
+
+def _same(value: object, text: str) -> bool:
+    return (value if isinstance(value, str) else json.dumps(value)) == text
