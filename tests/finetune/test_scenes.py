@@ -179,20 +179,29 @@ def test_most_scenes_are_plain() -> None:
 
 
 def test_what_could_be_mistaken_is_named() -> None:
-    """Two numbers of an invented tool: each stands beside the name of its argument."""
+    """Two numbers of an invented tool: one at most goes without the name of its argument, which is
+    known by what is left; and none where a required one is not told."""
     rng = random.Random(4)
     values = Values(rng, Lexicon.load())
     requests = Requests(rng, values)
     params, box = Params(rng, values), Toolbox(rng, values)
-    seen = 0
-    for _ in range(300):
-        given = [Given(p, requests.value(p)) for p in distinct(params.some(2))]
-        if len(given) == 2 and all(g.param.schema["type"] in ("integer", "number") for g in given):
-            seen += 1
-            tool = dataclasses.replace(box.draw(1, 0.0)[0], params=tuple(g.param for g in given))
-            request = requests.request(tool, given).lower()
-            assert all(g.param.words.lower() in request for g in given)
-    assert seen > 30
+    unnamed = Counter[int]()
+    for _ in range(400):
+        given = [Given(p, requests.value(p)) for p in distinct(params.some(3))]
+        if len(given) < 3 or any(
+            g.param.schema["type"] not in ("integer", "number") for g in given
+        ):
+            continue
+        tool = dataclasses.replace(box.draw(1, 0.0)[0], params=tuple(g.param for g in given))
+        request = requests.request(tool, given).lower()
+        unnamed[sum(g.param.words.lower() not in request for g in given)] += 1
+        required = [g for g in given if g.param.required]
+        if required:
+            told = [g for g in given if g is not required[0]]
+            request = requests.request(tool, told).lower()
+            assert all(g.param.words.lower() in request for g in told)
+    assert set(unnamed) == {0, 1}
+    assert unnamed[0] > unnamed[1] > 10
 
 
 def test_optional_flags_are_said_or_left_out() -> None:
