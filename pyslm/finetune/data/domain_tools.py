@@ -11,6 +11,7 @@ from pyslm.finetune.data.orders import is_order
 from pyslm.finetune.data.params import Params, distinct
 from pyslm.finetune.data.spec import ToolSpec
 from pyslm.finetune.data.template import Template
+from pyslm.finetune.data.transposed import transposed
 from pyslm.finetune.data.values import Values
 
 __all__ = ["DomainTools"]
@@ -21,6 +22,7 @@ _OTHER_STYLE = 0.25
 _OF_OTHER_WORDS = 0.25
 _WITH_ANOTHER_WORD = 0.3
 _TELLS_NOTHING = 0.12
+_ABOUT_ANYTHING = 0.35
 _ONE_MORE = 0.35  # arguments that templates know nothing of: said beside them, or not said
 
 
@@ -36,6 +38,8 @@ class DomainTools:
         """One of them; a `plain` one has the names and keys of its file."""
         rng = self._rng
         domain = rng.choice(load_domains())
+        if rng.random() < _ABOUT_ANYTHING:
+            domain = transposed(domain, rng)
         params = [self._params.of_domain(param, plain) for param in domain.params]
         if rng.random() < _ONE_MORE:
             params.insert(rng.randint(0, len(params)), self._params.more())
