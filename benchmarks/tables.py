@@ -94,10 +94,14 @@ def nano() -> str:
     if told is None:
         return ""
     asked = told["evaluation"]
-    rows = ["| Held-out requests that are right | Wanted | Calls by the grammar | Free |",
-            "|---|---:|---:|---:|"]  # fmt: skip
+    blind = told["blind"]["measures"] if told.get("blind") else {}
+    rows = [
+        "| Held-out requests that are right | Wanted | Calls by the grammar | Free | Blind set |",
+        "|---|---:|---:|---:|---:|",
+    ]
     for name, measure in asked["measures"].items():
-        shares = (_share(*measure[how]) for how in ("constrained", "free"))
+        shares = [_share(*measure[how]) for how in ("constrained", "free")]
+        shares.append(_share(*blind[name]["constrained"]) if blind else "")
         rows.append(f"| {name} | {measure['wanted']:.0%} | {' | '.join(shares)} |")
     begun = "an earlier one" if told["begun_with"] else "nothing"
     code = f", the last of them at commit {told['commit'][:7]}" if told["commit"] else ""
@@ -121,6 +125,9 @@ time such as 07:07. Wanted is what we hold it to; where it falls short, it is no
 (`python -m pyslm.finetune.evaluate nano`):
 
 {table}
+
+What it does at single requests of the first set was looked at, to see what its training lacks; at
+those of the blind set (`--set blind`, calls by the grammar) it was not.
 
 `PYSLM_NANO=my.gguf` puts another file in its place, as `pyslm finetune TOOLS.json --out my.gguf`
 writes one.

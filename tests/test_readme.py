@@ -58,17 +58,19 @@ def test_the_model_in_the_package_is_told_by_its_report(
         "routing": {"wanted": 0.95, "constrained": [9, 10], "free": [8, 10]},
         "two calls": {"wanted": 0.85, "constrained": [0, 0], "free": [0, 0]},
     }
+    blind = {"routing": [14, 20], "two calls": [0, 0]}
     told = {
         "parameters": 5_344_640, "bytes": 5_880_992, "context": 4096, "begun_with": None,
         "commit": "abcdef0123",
         "seed": 7, "steps": 100, "tokens": 409_600,
         "evaluation": {"cases": 12, "measures": measures},
+        "blind": {"measures": {name: {"constrained": share} for name, share in blind.items()}},
     }  # fmt: skip
     tables.REPORT.write_text(json.dumps(told))
     written = tables.updated(without)
     assert (
-        "| routing | 95% | 90.0% of 10 | 80.0% of 10 |\n| two calls | 85% | none | none |"
-        in written
+        "| routing | 95% | 90.0% of 10 | 80.0% of 10 | 70.0% of 20 |\n"
+        "| two calls | 85% | none | none | none |" in written
     )
     for fact in ("5.3 million parameters, 5.9 MB", "12 requests", "100 steps of 4,096 tokens"):
         assert fact in written

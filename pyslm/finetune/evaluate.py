@@ -14,7 +14,7 @@ from rich.table import Table
 from pyslm import LLM
 from pyslm.errors import PyslmError
 from pyslm.finetune.evaluation import Report, evaluate, held_out_cases
-from pyslm.finetune.evaluation.cases import MEASURES
+from pyslm.finetune.evaluation.cases import MEASURES, SETS
 
 __all__ = ["main", "table"]
 
@@ -23,6 +23,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """The command line; returns the exit status."""
     parser = argparse.ArgumentParser(prog="python -m pyslm.finetune.evaluate", description=__doc__)
     parser.add_argument("model", help="a GGUF file")
+    parser.add_argument("--set", choices=SETS, default=SETS[0], help="the cases, or unseen ones")
     parser.add_argument("--seed", type=int, default=0, help="which values and tools come together")
     parser.add_argument("--rounds", type=int, default=3, help="how often each case comes")
     parser.add_argument("--threads", type=int)
@@ -33,7 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = parser.parse_args(arguments)
     try:
         with LLM(given.model, threads=given.threads) as llm:
-            cases = held_out_cases(given.seed, given.rounds)
+            cases = held_out_cases(given.seed, given.rounds, given.set)
             modes = (False,) if given.free_only else (True, False)
             reports = [
                 evaluate(llm, cases, constrained=mode, max_tokens=given.max_tokens)

@@ -29,6 +29,8 @@ __all__ = ["Batch", "Rows", "batch_of_step", "encode_pieces", "num_tokens"]
 
 _BRANCHES = 10  # of a scene: more share its tools, fewer show more tools
 _MIN_SPACE = 96  # tokens left in a row that are not worth another scene
+_OF_ARGUMENTS = 0.5  # of a decision's weight: which argument is next, or none, and which value
+_PUNCTUATION = frozenset('"[]{},:Ġ')
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -87,6 +89,7 @@ class Rows:
         self._vocabulary = vocabulary
         self._request_weight = request_weight
         self._decision_weight = decision_weight
+        self._argument_weight = max(1.0, _OF_ARGUMENTS * decision_weight)
         self._with_sources = with_sources
         self._tokens = np.full(shape, CONTROL.index(PAD), np.int32)
         self._position = np.zeros(shape, np.int32)
@@ -95,6 +98,9 @@ class Rows:
         self._weight = np.zeros(shape, np.float32)
         self._category = np.full(shape, -1, np.int32)
         self._source = np.full(shape, -1, np.int32)
+        # After a value: another argument, or none.
+        signs = [(i, set(token)) for i, token in enumerate(vocabulary.tokens)]
+        self._ends = [i for i, used in signs if used <= _PUNCTUATION and used & {",", "}"}]
         self._names: list[str] = []
         self._row, self._used, self._num_scenes = 0, 0, 0
 
@@ -152,6 +158,7 @@ class Rows:
         stops = (following == call) | (following == last)
         decides = learned & (~np.asarray(by_model[:-1]) | names | stops)
         weight = np.where(learned, 1.0, self._request_weight)
+        weight = np.where(learned & np.isin(following, self._ends), self._argument_weight, weight)
         self._weight[place] = np.where(decides, self._decision_weight, weight)
         if category not in self._names:
             self._names.append(category)
@@ -161,7 +168,9 @@ class Rows:
         """Notes what is copied from where, at the place of the token before it."""
         for place, source in pairs:
             where = start + source if source < shared else begin + source - shared
-            self._source[self._row, begin + place - 1] = where
+            before = (self._row, begin + place - 1)
+            self._source[before] = where
+            self._weight[before] = max(self._weight[before], self._argument_weight)
 
     def _next_row(self) -> None:
         self._row, self._used, self._num_scenes = self._row + 1, 0, 0

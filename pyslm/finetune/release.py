@@ -25,7 +25,7 @@ from pyslm import LLM, __version__
 from pyslm.errors import InvalidRequestError, ModelNotFoundError, PyslmError
 from pyslm.finetune.evaluate import table
 from pyslm.finetune.evaluation import Case, Report, evaluate, held_out_cases
-from pyslm.finetune.evaluation.cases import MEASURES
+from pyslm.finetune.evaluation.cases import MEASURES, SETS
 from pyslm.finetune.train import COMMIT, START
 from pyslm.hub.embedded import FILE, LOSS_PLOT, REPORT, embedded_folder
 from pyslm.new_file import replacing
@@ -56,7 +56,7 @@ def release(
     seed: int = 0,
     threads: int | None = None,
     force: bool = False,
-    cases: Sequence[Case] | None = None,
+    cases: Mapping[str, Sequence[Case]] | None = None,
 ) -> Released:
     """Exports, evaluates, and replaces the model of the package, its report and its loss curve.
 
@@ -67,7 +67,7 @@ def release(
         rounds, seed: of the held-out cases.
         threads: None: the physical cores.
         force: also where the model that is there does better.
-        cases: others than the held-out ones.
+        cases: others than those of `evaluation.cases.SETS`; by the first it is compared.
 
     Raises:
         ModelNotFoundError, ModelFileError: `run` holds no training, or a damaged one.
@@ -84,8 +84,9 @@ def release(
             raise ModelNotFoundError(f"{run} holds no training: there is no {name} in it")
     into = embedded_folder() if into is None else into
     into.mkdir(parents=True, exist_ok=True)
-    cases = held_out_cases(seed, rounds) if cases is None else cases
-    drawn = {"held_out": _fingerprint(cases), "rounds": rounds, "seed": seed}
+    cases = cases or {name: held_out_cases(seed, rounds, name) for name in SETS}
+    held_out = cases[SETS[0]]
+    drawn = {"held_out": _fingerprint(held_out), "rounds": rounds, "seed": seed}
     saved = Checkpoint.load(run / "checkpoint.pt")
     model = Nano(saved.model)
     model.load_state_dict(saved.weights)
@@ -98,14 +99,15 @@ def release(
                 f"the model takes {len(data):,} bytes in {quantization}, and may take "
                 f"{MOST_BYTES:,}; train a smaller one, or give another quantization"
             )
-        evaluations = _evaluated(made, cases, threads)
+        evaluations = {name: _evaluated(made, each, threads) for name, each in cases.items()}
         report = _about(saved, data, quantization) | {
             "begun_with": _noted(run, START),  # SHA-256 of a model; None: nothing
             "commit": _noted(run, COMMIT),  # of the code; None: nobody knows
-            "evaluation": drawn | _told(evaluations),
+            "evaluation": drawn | _told(evaluations[SETS[0]]),
+            "blind": _told(evaluations["blind"]) if "blind" in evaluations else None,
         }
         if not force:
-            _refuse_worse(report, into, drawn, cases, threads)
+            _refuse_worse(report, into, drawn, held_out, threads)
         with (
             replacing(into / FILE) as file,
             replacing(into / REPORT) as text,
@@ -114,7 +116,7 @@ def release(
             file.write_bytes(data)
             text.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
             plot_losses(saved.log, plot)
-    return Released(into, report, evaluations)
+    return Released(into, report, evaluations[SETS[0]])
 
 
 def _fingerprint(cases: Sequence[Case]) -> str:

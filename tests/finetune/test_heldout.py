@@ -1,4 +1,4 @@
-"""The held-out set is sound, and the training generator never draws of it."""
+"""The held-out sets are sound, and the training generator never draws of them."""
 
 from __future__ import annotations
 
@@ -9,14 +9,16 @@ from pathlib import Path
 from typing import Any
 
 import jsonschema
+import pytest
 
 import pyslm.finetune.data
 from pyslm.chat.tools import tools_of
 from pyslm.finetune.data import scenes
 from pyslm.finetune.evaluation import held_out_cases
-from pyslm.finetune.evaluation.cases import MEASURES, held_out_source
+from pyslm.finetune.evaluation.cases import MEASURES, SETS, held_out_source
 
 _FOLDER = Path(pyslm.finetune.data.__file__).parent
+of_each = pytest.mark.parametrize("name", SETS)
 
 
 def _values(tool: dict[str, Any]) -> set[str]:
@@ -30,13 +32,15 @@ def _values(tool: dict[str, Any]) -> set[str]:
     return texts
 
 
-def test_every_measure_has_cases() -> None:
-    counts = Counter(case.measure for case in held_out_cases())
+@of_each
+def test_every_measure_has_cases(name: str) -> None:
+    counts = Counter(case.measure for case in held_out_cases(name=name))
     assert all(counts[measure] >= 40 for measure in MEASURES if measure != "arguments")
 
 
-def test_names_that_begin_alike_differ_behind_that() -> None:
-    cases = [case for case in held_out_cases() if case.measure == "tool, names alike"]
+@of_each
+def test_names_that_begin_alike_differ_behind_that(name: str) -> None:
+    cases = [case for case in held_out_cases(name=name) if case.measure == "tool, names alike"]
     for case in cases:
         names = [tool["function"]["name"] for tool in case.tools]
         assert len(set(names)) == len(names) > 1
@@ -44,23 +48,26 @@ def test_names_that_begin_alike_differ_behind_that() -> None:
         assert case.calls[0][0] in names
 
 
-def test_cases_do_not_change() -> None:
-    assert held_out_cases(3) == held_out_cases(3)
-    assert held_out_cases(3) != held_out_cases(4)
+@of_each
+def test_cases_do_not_change(name: str) -> None:
+    assert held_out_cases(3, name=name) == held_out_cases(3, name=name)
+    assert held_out_cases(3, name=name) != held_out_cases(4, name=name)
 
 
-def test_expected_calls_fit_the_schemas() -> None:
-    for case in held_out_cases():
+@of_each
+def test_expected_calls_fit_the_schemas(name: str) -> None:
+    for case in held_out_cases(name=name):
         tools = tools_of(case.tools)
         for name, arguments in case.calls:
             jsonschema.validate(arguments, tools[name].argument_schema())
 
 
-def test_paraphrases_share_no_word_with_name_or_description() -> None:
+@of_each
+def test_paraphrases_share_no_word_with_name_or_description(name: str) -> None:
     """Else they would measure what the requests with shared words measure."""
     common = {"the", "for", "with", "and", "that", "from", "several"}
     found = []
-    for tool in held_out_source()["tool"]:
+    for tool in held_out_source(name)["tool"]:
         words = re.findall(r"[a-z]{3,}", re.sub(r"(?<=[a-z])(?=[A-Z])", " ", tool["name"]).lower())
         words += re.findall(r"[a-z]{3,}", tool["about"].lower())
         stems = {word[:5] for word in words} - common
@@ -71,11 +78,12 @@ def test_paraphrases_share_no_word_with_name_or_description() -> None:
     assert found == []
 
 
-def test_training_files_hold_no_tool_and_no_phrasing_of_it() -> None:
+@of_each
+def test_training_files_hold_no_tool_and_no_phrasing_of_it(name: str) -> None:
     files = [*_FOLDER.rglob("*.toml"), *_FOLDER.glob("*.py")]
     as_written = "\n".join(path.read_text(encoding="utf-8") for path in files)
     text = as_written.lower()
-    source = held_out_source()
+    source = held_out_source(name)
     for tool in source["tool"]:
         assert f'"{tool["name"].lower()}"' not in text
         for phrase in [tool["about"], tool["act"], *tool["stem"], *tool["para"], *tool["lack"]]:
@@ -89,8 +97,9 @@ def test_training_files_hold_no_tool_and_no_phrasing_of_it() -> None:
 
 
 def test_training_never_draws_a_held_out_tool_or_request() -> None:
-    held_out = {tool["name"] for tool in held_out_source()["tool"]}
-    requests = {case.messages[-1]["content"].strip(" .?!").lower() for case in held_out_cases()}
+    held_out = {tool["name"] for name in SETS for tool in held_out_source(name)["tool"]}
+    cases = [case for name in SETS for case in held_out_cases(name=name)]
+    requests = {case.messages[-1]["content"].strip(" .?!").lower() for case in cases}
     for scene in itertools.islice(scenes(0), 3000):
         assert not held_out & {tool["function"]["name"] for tool in scene.tools}
         for branch in scene.branches:
@@ -104,4 +113,5 @@ def test_training_never_draws_a_held_out_description() -> None:
         for scene in itertools.islice(scenes(2), 2000)
         for tool in scene.tools
     }
-    assert not drawn & {tool["about"] for tool in held_out_source()["tool"]}
+    for name in SETS:
+        assert not drawn & {tool["about"] for tool in held_out_source(name)["tool"]}

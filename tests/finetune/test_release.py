@@ -34,14 +34,14 @@ def run(vocabulary: NanoVocabulary, tmp_path_factory: pytest.TempPathFactory) ->
 
 
 @pytest.fixture(scope="module")
-def cases() -> list[Case]:
+def cases() -> dict[str, list[Case]]:
     """One of each measure but "arguments", which comes with others."""
     found = {case.measure: case for case in held_out_cases(rounds=1)}
-    return [found[measure] for measure in MEASURES if measure in found]
+    return {"heldout": [found[measure] for measure in MEASURES if measure in found]}
 
 
 @pytest.fixture
-def package(tmp_path: Path, run: Path, cases: list[Case]) -> Path:
+def package(tmp_path: Path, run: Path, cases: dict[str, list[Case]]) -> Path:
     """With a model that was released."""
     folder = tmp_path / "nano"
     module.release(run, folder, cases=cases)
@@ -57,7 +57,7 @@ def claim(package: Path, right: int) -> dict[str, Any]:
     return report
 
 
-def test_the_report_says_how_it_was_made(package: Path, cases: list[Case]) -> None:
+def test_the_report_says_how_it_was_made(package: Path, cases: dict[str, list[Case]]) -> None:
     assert {path.name for path in package.iterdir()} == FILES
     report = json.loads((package / "report.json").read_text())
     data = (package / "pyslm-nano.gguf").read_bytes()
@@ -68,7 +68,7 @@ def test_the_report_says_how_it_was_made(package: Path, cases: list[Case]) -> No
     assert report["recipe"]["warmup_steps"] == 2
     assert report["architecture"]["layers"] == 2
     evaluation = report["evaluation"]
-    assert evaluation["cases"] == len(cases)
+    assert evaluation["cases"] == len(cases["heldout"])
     assert list(evaluation["measures"]) == list(MEASURES)
     for name, measure in evaluation["measures"].items():
         assert measure["wanted"] == MEASURES[name]
@@ -76,7 +76,7 @@ def test_the_report_says_how_it_was_made(package: Path, cases: list[Case]) -> No
             assert measure["constrained"][1] == measure["free"][1] == 1
 
 
-def test_a_better_one_stays(package: Path, run: Path, cases: list[Case]) -> None:
+def test_a_better_one_stays(package: Path, run: Path, cases: dict[str, list[Case]]) -> None:
     claim(package, 10)
     before = {path.name: path.read_bytes() for path in package.iterdir()}
     with pytest.raises(InvalidRequestError, match=r"does better: 100\.0% of the cases"):
@@ -87,16 +87,17 @@ def test_a_better_one_stays(package: Path, run: Path, cases: list[Case]) -> None
 
 
 def test_a_claim_about_other_questions_is_not_believed(
-    package: Path, run: Path, cases: list[Case]
+    package: Path, run: Path, cases: dict[str, list[Case]]
 ) -> None:
     claim(package, 10)
-    module.release(run, package, cases=cases[:2])  # the same model: no worse
+    two = {"heldout": cases["heldout"][:2]}
+    module.release(run, package, cases=two)  # the same model: no worse
     report = json.loads((package / "report.json").read_text())
     assert report["evaluation"]["cases"] == 2
 
 
 def test_one_that_is_too_large_is_refused(
-    run: Path, cases: list[Case], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    run: Path, cases: dict[str, list[Case]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "MOST_BYTES", 10_000)
     with pytest.raises(InvalidRequestError, match=r"may take 10,000"):
@@ -112,7 +113,7 @@ def test_what_is_no_training_is_told(tmp_path: Path, capsys: pytest.CaptureFixtu
 
 
 def test_a_training_begins_with_what_was_released(
-    package: Path, cases: list[Case], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    package: Path, cases: dict[str, list[Case]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from pyslm.finetune.checkpoint import Checkpoint
     from pyslm.finetune.restore import restore
@@ -129,7 +130,7 @@ def test_a_training_begins_with_what_was_released(
     for name, weight in restored.weights.items():  # one step away, and not where a fresh one is
         assert torch.allclose(saved.weights[name], weight, atol=0.05), name
     made = train(out, "tiny", start="nano", steps=3, threads=1)  # goes on
-    module.release(out, tmp_path / "next", cases=cases[:1])
+    module.release(out, tmp_path / "next", cases={"heldout": cases["heldout"][:1]})
     report = json.loads((tmp_path / "next" / "report.json").read_text())
     assert report["begun_with"] == hashlib.sha256(nano.read_bytes()).hexdigest()
     assert Checkpoint.load(out / "checkpoint.pt").step == 3

@@ -186,6 +186,14 @@ def test_decisions_weigh_more(vocabulary: NanoVocabulary) -> None:
     stops = learned & ((following == call) | (following == end))
     assert min(called.sum(), opened.sum()) > 2
     assert ((batch.weight == 4.0) == (opened | called | stops)).all()
+    # Half as much: which argument and which value, and whether an argument follows.
+    copied = (batch.source >= 0) & ~(opened | called | stops)
+    assert (batch.weight[copied] == 2.0).all()
+    closed = learned & (following == vocabulary.ids['"}'])
+    assert closed.sum() > 2
+    assert (batch.weight[closed] == 2.0).all()
+    plain = learned & np.isin(following, [vocabulary.ids[t] for t in ('":', "[ARGS]")])
+    assert (batch.weight[plain] == 1.0).all()
 
 
 # --- the command --------------------------------------------------------------------------------

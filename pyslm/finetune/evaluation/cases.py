@@ -1,4 +1,8 @@
-"""The held-out cases, made of `heldout.toml`."""
+"""The held-out cases, made of `heldout.toml` or `blind.toml`.
+
+What a model does at the first is looked at to see where training falls short; the second was
+written by somebody who had seen none of it, and nobody looks at what comes of its single cases.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +18,7 @@ from typing import Any
 
 from pyslm.finetune.data.names import spoken
 
-__all__ = ["MEASURES", "Case", "held_out_cases", "held_out_source"]
+__all__ = ["MEASURES", "SETS", "Case", "held_out_cases", "held_out_source"]
 
 MEASURES = {
     "tool, shared words": 0.97, "tool, names alike": 0.97, "tool, paraphrased": 0.85,
@@ -22,6 +26,8 @@ MEASURES = {
     "answer from result": 0.95, "routing": 0.95,
 }  # fmt: skip
 """What is measured, and the share of cases that must be right."""
+SETS = ("heldout", "blind")
+"""The files that cases are made of."""
 _PARAM = re.compile(
     r"(?P<key>\w+)(?P<opt>\?)?: (?P<type>\S+)(?: = (?P<default>\S+))?(?: - (?P<about>.*))?"
 )
@@ -52,15 +58,15 @@ class Case:
     choices: tuple[str, ...] = ()
 
 
-def held_out_source() -> dict[str, Any]:
-    """The file as it is."""
-    path = Path(__file__).with_name("heldout.toml")
+def held_out_source(name: str = "heldout") -> dict[str, Any]:
+    """One of `SETS`, as it is."""
+    path = Path(__file__).with_name(f"{name}.toml")
     return tomllib.loads(path.read_text(encoding="utf-8"))
 
 
-def held_out_cases(seed: int = 0, rounds: int = 3) -> list[Case]:
+def held_out_cases(seed: int = 0, rounds: int = 3, name: str = "heldout") -> list[Case]:
     """All cases, `rounds` times; chance decides which values and which tools come together."""
-    cases = _Cases(held_out_source(), random.Random(seed))
+    cases = _Cases(held_out_source(name), random.Random(seed))
     return [case for _ in range(rounds) for case in cases.all()]
 
 
