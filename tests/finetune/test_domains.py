@@ -10,8 +10,8 @@ import pytest
 from pyslm.errors import InvalidRequestError
 from pyslm.finetune.data.domains import Domain, DomainParam, load_domains, load_teams
 from pyslm.finetune.data.files import load_toml
-from pyslm.finetune.data.orders import is_order
-from pyslm.finetune.data.spec import Template
+from pyslm.finetune.data.orders import is_order, third_person
+from pyslm.finetune.data.template import Template
 
 _KINDS = {*load_toml("kinds.toml"), "bool", "enum", "like", "choice"} - {"flag"}
 
@@ -114,3 +114,15 @@ def test_a_template_is_cut_at_its_end(text: str, shorter: str | None) -> None:
 )  # fmt: skip
 def test_orders_are_told_from_other_texts(text: str, order: bool) -> None:
     assert is_order(text) is order
+
+
+@pytest.mark.parametrize(
+    ("order", "told"),
+    [
+        ("book a room", "books a room"), ("carry it", "carries it"), ("play a song", "plays a song"),
+        ("watch my dog", "watches my dog"), ("fix the roof", "fixes the roof"), ("go", "goes"),
+        ("have a look", "has a look"),
+    ],
+)  # fmt: skip
+def test_an_order_is_told_of_a_person(order: str, told: str) -> None:
+    assert third_person(order) == told
