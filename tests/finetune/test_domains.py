@@ -119,7 +119,7 @@ def test_orders_are_told_from_other_texts(text: str, order: bool) -> None:
 @pytest.mark.parametrize(
     ("order", "told"),
     [
-        ("book a room", "books a room"), ("carry it", "carries it"), ("play a song", "plays a song"),
+        ("book a room", "books a room"), ("carry it", "carries it"), ("play it", "plays it"),
         ("watch my dog", "watches my dog"), ("fix the roof", "fixes the roof"), ("go", "goes"),
         ("have a look", "has a look"),
     ],
