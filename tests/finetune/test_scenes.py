@@ -19,7 +19,8 @@ import pytest
 from pyslm.chat.tools import tools_of
 from pyslm.finetune.data import Branch, Scene, Scenes, scenes
 from pyslm.finetune.data.ask import Given, Requests
-from pyslm.finetune.data.branches import joined_and
+from pyslm.finetune.data.branches import Branches, joined_and
+from pyslm.finetune.data.domain_tools import DomainTools
 from pyslm.finetune.data.domains import load_domains
 from pyslm.finetune.data.files import Lexicon, load_toml
 from pyslm.finetune.data.names import content_words, spoken
@@ -202,6 +203,39 @@ def test_what_could_be_mistaken_is_named() -> None:
             assert all(g.param.words.lower() in request for g in told)
     assert set(unnamed) == {0, 1}
     assert unnamed[0] > unnamed[1] > 10
+
+
+def test_tools_with_arguments_of_one_kind_come_often() -> None:
+    """Two and a half times as often as their share of the files, for there values are mixed up."""
+    rng = random.Random(6)
+    values = Values(rng, Lexicon.load())
+    tools = DomainTools(rng, values, Params(rng, values))
+    alike = {}
+    for domain in load_domains():
+        kinds = [p.kind for p in domain.params if p.kind not in ("bool", "enum", "choice")]
+        alike[" ".join(domain.names)] = len(set(kinds)) < len(kinds)
+    drawn = [tools.draw().topic for _ in range(3000)]
+    found = [alike[topic] for topic in drawn if topic in alike]  # not those about something else
+    often = 2.5 * sum(alike.values()) / (len(alike) + 1.5 * sum(alike.values()))
+    assert abs(sum(found) / len(found) - often) < 0.05
+
+
+def test_two_orders_may_be_joined_by_any_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both stand in the request, the first before the second, whatever is around them."""
+    rng = random.Random(7)
+    values = Values(rng, Lexicon.load())
+    box, acts = Toolbox(rng, values), itertools.cycle(("call the plumber", "feed the cat"))
+    monkeypatch.setattr(Requests, "act", lambda *_, **__: next(acts))
+    make = Branches(rng, values, Requests(rng, values))
+    around = Counter[str]()
+    for _ in range(600):
+        text = make.several(box.draw(2)).messages[0]["content"].lower()
+        before, between = text.split("call the plumber", 1)
+        between, after = between.split("feed the cat", 1)
+        around[f"{before}|{between}|{after}"] += 1
+    assert around["| and |"] > 1
+    once = sum(count == 1 for count in around.values())
+    assert 0.15 < once / 600 < 0.4
 
 
 def test_optional_flags_are_said_or_left_out() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import random
 from pathlib import Path
 from typing import Any
 
@@ -217,6 +218,21 @@ def test_one_command_trains_and_writes_all(
     assert len((tmp_path / "log.jsonl").read_text(encoding="utf-8").splitlines()) == 1
     with LLM(tmp_path / "model.gguf") as llm:
         assert llm.info.name == "pyslm-nano"
+
+
+def test_a_long_log_makes_a_small_plot(tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib", reason="needs matplotlib: the extra 'train'")
+    from pyslm.finetune.plot import plot_losses
+
+    def size(entries: int) -> int:
+        draw = random.Random(0).random
+        log = [{"step": n, "loss": draw(), "by_category": {"call": draw()}} for n in range(entries)]
+        plot_losses(log, tmp_path / "loss.svg")
+        return (tmp_path / "loss.svg").stat().st_size
+
+    assert size(200) > 1.2 * size(20)
+    assert size(20_000) < 1.2 * size(200)
+    assert size(0)  # nothing yet
 
 
 def test_heads_learn_to_look_at_what_is_copied(vocabulary: NanoVocabulary, tmp_path: Path) -> None:

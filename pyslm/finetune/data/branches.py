@@ -20,6 +20,8 @@ _ERRORS = (
     "no such entry", "connection refused", "too many requests", "internal error",
 )  # fmt: skip
 
+_BY_ANY_WORDS = 0.25
+
 
 class Branches:
     """Draws conversations; all randomness comes from `rng`."""
@@ -45,9 +47,17 @@ class Branches:
         acts = [self._requests.act(tool, given, orders=True).strip(" .?") for tool, given in wanted]
         text = acts[-1]
         for act in reversed(acts[:-1]):
-            text = self._rng.choice(self._frames["both"]).format(a=act, b=text)
+            text = self._joined(act, text)
         text = text[0].upper() + text[1:] if self._rng.random() < 0.7 else text
         return Branch("several", (_user(text), _calls(*wanted)))
+
+    def _joined(self, first: str, second: str) -> str:
+        """Sometimes by words that join nothing, so that the orders themselves are looked for."""
+        if self._rng.random() >= _BY_ANY_WORDS:
+            return str(self._rng.choice(self._frames["both"])).format(a=first, b=second)
+        words = " ".join(self._values.word() for _ in range(self._rng.choice((1, 1, 2, 2, 3))))
+        join = str(self._rng.choice(self._frames["both_by_any"]))
+        return join.format(a=first, b=second, w=words, W=words.capitalize())
 
     def missing(self, tool: ToolSpec) -> Branch | None:
         """A required argument is not told: the model asks, is told, and calls."""

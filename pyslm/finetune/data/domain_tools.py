@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import itertools
 import random
 
 from pyslm.finetune.data.domains import Domain, load_domains
@@ -16,6 +17,7 @@ from pyslm.finetune.data.values import Values
 
 __all__ = ["DomainTools"]
 
+_CHOICES = ("bool", "enum", "choice")
 _NO_DESCRIPTION = 0.04
 _OTHER_STYLE = 0.25
 # A name that comes a thousand times is remembered and no longer read.
@@ -24,6 +26,7 @@ _WITH_ANOTHER_WORD = 0.3
 _TELLS_NOTHING = 0.12
 _ABOUT_ANYTHING = 0.35
 _ONE_MORE = 0.35  # arguments that templates know nothing of: said beside them, or not said
+_CONFUSABLE = 2.5  # times as often: which value is whose has to be read there
 
 
 class DomainTools:
@@ -37,7 +40,7 @@ class DomainTools:
     def draw(self, plain: bool = False) -> ToolSpec:
         """One of them; a `plain` one has the names and keys of its file."""
         rng = self._rng
-        domain = rng.choice(load_domains())
+        (domain,) = rng.choices(load_domains(), cum_weights=_cumulative_weights())
         if rng.random() < _ABOUT_ANYTHING:
             domain = transposed(domain, rng)
         params = [self._params.of_domain(param, plain) for param in domain.params]
@@ -84,6 +87,14 @@ class DomainTools:
         """As it is, or as others would write it."""
         rng = self._rng
         return identifier(spoken(name).split(), rng) if rng.random() < _OTHER_STYLE else name
+
+
+@functools.cache
+def _cumulative_weights() -> tuple[float, ...]:
+    """Of all tools, in their order; more for those with several arguments of one kind."""
+    kinds = ([p.kind for p in d.params if p.kind not in _CHOICES] for d in load_domains())
+    weights = (_CONFUSABLE if len(set(of_tool)) < len(of_tool) else 1.0 for of_tool in kinds)
+    return tuple(itertools.accumulate(weights))
 
 
 @functools.cache
