@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
+import random
 from collections import Counter
 
 import pytest
 
 from pyslm.errors import InvalidRequestError
 from pyslm.finetune.data.domains import Domain, DomainParam, load_domains, load_teams
-from pyslm.finetune.data.files import load_toml
+from pyslm.finetune.data.files import Lexicon, load_toml
 from pyslm.finetune.data.orders import is_order, third_person
+from pyslm.finetune.data.params import Params
 from pyslm.finetune.data.template import Template
+from pyslm.finetune.data.values import Values
 
 _KINDS = {*load_toml("kinds.toml"), "bool", "enum", "like", "choice"} - {"flag"}
 
@@ -21,8 +24,8 @@ def _templates(domain: Domain) -> list[Template]:
 
 
 def test_there_are_many() -> None:
-    assert len(load_domains()) > 700
-    assert len(load_teams()) > 100
+    assert len(load_domains()) > 2500
+    assert len(load_teams()) > 700
 
 
 def test_names_are_told_once() -> None:
@@ -37,6 +40,14 @@ def test_params_are_of_known_kinds() -> None:
             assert param.kind in _KINDS, (domain.names, param)
             has_values = param.kind in ("enum", "like", "choice")
             assert bool(param.values) == has_values, (domain.names, param)
+
+
+def test_what_tools_give_can_be_drawn() -> None:
+    values = Values(random.Random(0), Lexicon.load())
+    params = Params(random.Random(0), values)
+    for domain in load_domains():
+        for key, kind in domain.gives:
+            assert str(values.draw(params.maker(kind)).data), (domain.names, key)
 
 
 def test_requests_fit_their_tools() -> None:
