@@ -100,6 +100,12 @@ def test_implied_values_are_read() -> None:
     )
 
 
+@pytest.mark.parametrize("line", ["big | size", "big | a=x | b=true", "big | ", "big | a=x;"])
+def test_what_implies_no_value_is_refused(line: str) -> None:
+    with pytest.raises(InvalidRequestError, match="key=value; key=value"):
+        Template.read(line)
+
+
 @pytest.mark.parametrize(
     ("text", "shorter"),
     [

@@ -8,9 +8,12 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 
+from pyslm.errors import InvalidRequestError
+
 __all__ = ["Template", "fitting"]
 
 _PLACE = re.compile(r"\{(\w+)\}")
+_IMPLIED = re.compile(r" *(?P<key>\w+)=(?P<value>[^|]+)")
 _BEFORE = (
     "for|to|at|in|of|on|with|by|from|near|called|named|titled|about|number|as|saying|via|into|onto|"
     "over|under|using|the|is"
@@ -33,11 +36,19 @@ class Template:
 
     @classmethod
     def read(cls, line: str) -> Template:
-        """From "text | key=value; key=value"."""
-        text, _, implied = line.partition(" | ")
-        pairs = (part.strip().partition("=") for part in implied.split(";") if part.strip())
+        """From "text | key=value; key=value".
+
+        Raises:
+            InvalidRequestError: What stands behind the bar is something else.
+        """
+        text, bar, implied = line.partition(" | ")
+        pairs = tuple(_IMPLIED.fullmatch(part) for part in implied.split(";")) if bar else ()
+        if not all(pairs):
+            raise InvalidRequestError(
+                f"{line!r} is no request; allowed: 'text' and 'text | key=value; key=value'"
+            )
         slots = frozenset(_PLACE.findall(text))
-        return cls(text, slots, tuple((key, value) for key, _, value in pairs))
+        return cls(text, slots, tuple((m["key"], m["value"].strip()) for m in pairs if m))
 
     def without(self, slot: str) -> Template | None:
         """Where the place stands at an end: the same without it."""

@@ -23,7 +23,7 @@ __all__ = ["transposed"]
 
 _MOST = 4  # words of a tool
 _FREQUENT = 3000
-_IN_TEXT = re.compile(r"(?<![\w{])[A-Za-z]{3,}(?![\w}])")
+_IN_TEXT = re.compile(r"(?<![\w{])[A-Za-z]{2,}(?![\w}])")
 _IN_NAME = re.compile(r"[A-Z]?[a-z]{2,}")
 
 
