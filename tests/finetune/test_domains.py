@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import re
 from collections import Counter
 
 import pytest
@@ -11,6 +12,7 @@ import pytest
 from pyslm.errors import InvalidRequestError
 from pyslm.finetune.data.domains import Domain, DomainParam, load_domains, load_teams
 from pyslm.finetune.data.files import Lexicon, load_toml
+from pyslm.finetune.data.names import content_words
 from pyslm.finetune.data.orders import is_order, third_person
 from pyslm.finetune.data.params import Params
 from pyslm.finetune.data.template import Template
@@ -62,6 +64,17 @@ def test_requests_fit_their_tools() -> None:
                 elif params[slot].kind == "bool":
                     assert isinstance(json.loads(text), bool), template
             assert all(params[slot].kind != "bool" for slot in template.slots), template
+
+
+def test_requests_say_what_they_are_about() -> None:
+    """One without a word of its own fits any tool with such arguments: it teaches to call these."""
+    wordless = total = 0
+    for domain in load_domains():
+        for text in domain.paras:
+            said = re.sub(r"\{\w+\}", " ", text.partition(" | ")[0]).lower()
+            wordless += not content_words(said)
+            total += 1
+    assert wordless < 0.01 * total
 
 
 def test_agents_of_a_team_differ() -> None:
