@@ -98,11 +98,6 @@ def test_unknown_preset() -> None:
         preset("giant")
 
 
-def test_nano_fits_into_eight_megabytes() -> None:
-    q8_0_bytes = 34 / 32
-    assert preset("nano")[0].num_parameters * q8_0_bytes + 2e5 < 8e6
-
-
 # --- packing ------------------------------------------------------------------------------------
 
 

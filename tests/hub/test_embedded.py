@@ -22,8 +22,9 @@ from pyslm.errors import (
     ModelNameError,
     ModelNotFoundError,
 )
+from pyslm.finetune.config import preset
 from pyslm.hub import ModelStore, PullProgress, resolve
-from pyslm.hub.embedded import default_model, embedded_path
+from pyslm.hub.embedded import FILE, REPORT, default_model, embedded_folder, embedded_path
 from pyslm.hub.names import is_sentence
 
 Capture = pytest.CaptureFixture[str]
@@ -48,6 +49,16 @@ def embedded(weather_model: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
 
 
 # --- by name ----------------------------------------------------------------------------------
+
+
+def test_the_file_in_the_package_is_the_one_that_was_measured() -> None:
+    """It takes eight megabytes at most, and the recipe in `pyslm.finetune.config` makes it."""
+    data = (embedded_folder() / FILE).read_bytes()
+    report = json.loads((embedded_folder() / REPORT).read_text(encoding="utf-8"))
+    assert hashlib.sha256(data).hexdigest() == report["sha256"]
+    assert len(data) == report["bytes"] <= 8_000_000
+    model, train = preset("nano")
+    assert (model.num_parameters, train.steps) == (report["parameters"], report["steps"])
 
 
 @pytest.mark.parametrize("name", ["nano", "pyslm-nano", "Nano", "nano:latest", "library/nano"])
