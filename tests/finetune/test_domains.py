@@ -13,7 +13,7 @@ from pyslm.errors import InvalidRequestError
 from pyslm.finetune.data.domains import Domain, DomainParam, load_domains, load_teams
 from pyslm.finetune.data.files import Lexicon, load_toml
 from pyslm.finetune.data.names import content_words
-from pyslm.finetune.data.orders import is_order, third_person
+from pyslm.finetune.data.orders import is_order, third_person, title_of
 from pyslm.finetune.data.params import Params
 from pyslm.finetune.data.template import Template
 from pyslm.finetune.data.values import Values
@@ -128,9 +128,12 @@ def test_what_implies_no_value_is_refused(line: str) -> None:
         ("a note: {place}", "a note"),
         ("is {place} open", None),
         ("from {place} back to {place}", None),
+        ("a table at {place} for {n} people", "a table for {n} people"),
+        ("book {place} for {n}", "book a place for {n}"),
+        ("the {place} table for {n}", None),
     ],
 )
-def test_a_template_is_cut_at_its_end(text: str, shorter: str | None) -> None:
+def test_a_template_is_cut_where_a_value_lacks(text: str, shorter: str | None) -> None:
     cut = Template.read(text).without("place")
     assert (cut.text if cut else None) == shorter
 
@@ -144,6 +147,18 @@ def test_a_template_is_cut_at_its_end(text: str, shorter: str | None) -> None:
 )  # fmt: skip
 def test_orders_are_told_from_other_texts(text: str, order: bool) -> None:
     assert is_order(text) is order
+
+
+@pytest.mark.parametrize(
+    ("name", "title"),
+    [
+        ("add_task", "task"), ("bookClub.join", "book club"), ("stationCreate", "station"),
+        ("meter.reading", "meter reading"), ("delete", ""), ("remind_me", ""),
+        ("listings.find_home", "listings home"), ("PetSitter", "pet sitter"),
+    ],
+)  # fmt: skip
+def test_titles_are_names_without_their_verbs(name: str, title: str) -> None:
+    assert title_of(name) == title
 
 
 @pytest.mark.parametrize(

@@ -20,6 +20,7 @@ __all__ = ["Given", "Requests"]
 
 _WORDS = re.compile(r"(?<=[a-z,] )[a-z]{3,}(?![a-z}_])")
 _ONE_BARE = 0.4
+_SHORT = 0.1  # of requests for tools that are about something
 _QUOTES = ("'{}'", '"{}"', '"{}"', "“{}”")
 
 
@@ -126,9 +127,13 @@ class Requests:
         values = {g.param.slot: g.value.data for g in given}
         lacking = [p.slot for p in tool.params if p.required and p.slot and p.slot not in values]
         able = fitting(templates, values, lacking)
-        if able and rng.random() < 0.92:
+        short = not (paraphrase or orders) and tool.titles and given and rng.random() < _SHORT
+        if able and not short and rng.random() < 0.92:
             return self._filled(self._best(able), given, tool)
         given = self._with_one_bare(tool, given)
+        if short:
+            frame = rng.choice(self._frames["short"])
+            return " " + frame.format(t=rng.choice(tool.titles), d=self._details(given, tool))
         if things and rng.random() < 0.5:
             question = rng.choice(self._frames["questions"])
             thing = f"{rng.choice(things)} {self._details(given, tool)}".strip()

@@ -8,8 +8,9 @@ import random
 
 from pyslm.finetune.data.domains import Domain, load_domains
 from pyslm.finetune.data.names import content_words, identifier, spoken
-from pyslm.finetune.data.orders import is_order
+from pyslm.finetune.data.orders import is_order, title_of
 from pyslm.finetune.data.params import Params, distinct
+from pyslm.finetune.data.reworded import reworded
 from pyslm.finetune.data.spec import ToolSpec
 from pyslm.finetune.data.template import Template
 from pyslm.finetune.data.transposed import transposed
@@ -17,6 +18,7 @@ from pyslm.finetune.data.values import Values
 
 __all__ = ["DomainTools"]
 
+_KEPT = 8192  # tools: changed ones do not come again
 _CHOICES = ("bool", "enum", "choice")
 _NO_DESCRIPTION = 0.04
 _OTHER_STYLE = 0.25
@@ -24,7 +26,8 @@ _OTHER_STYLE = 0.25
 _OF_OTHER_WORDS = 0.25
 _WITH_ANOTHER_WORD = 0.3
 _TELLS_NOTHING = 0.12
-_ABOUT_ANYTHING = 0.35
+_ABOUT_ANYTHING = 0.3
+_IN_OTHER_WORDS = 0.4
 _ONE_MORE = 0.35  # arguments that templates know nothing of: said beside them, or not said
 _CONFUSABLE = 2.5  # times as often: which value is whose has to be read there
 
@@ -41,8 +44,11 @@ class DomainTools:
         """One of them; a `plain` one has the names and keys of its file."""
         rng = self._rng
         (domain,) = rng.choices(load_domains(), cum_weights=_cumulative_weights())
-        if rng.random() < _ABOUT_ANYTHING:
+        change = rng.random()
+        if change < _ABOUT_ANYTHING:
             domain = transposed(domain, rng)
+        elif change < _ABOUT_ANYTHING + _IN_OTHER_WORDS:
+            domain = reworded(domain, rng)
         params = [self._params.of_domain(param, plain) for param in domain.params]
         if rng.random() < _ONE_MORE:
             params.insert(rng.randint(0, len(params)), self._params.more())
@@ -61,6 +67,7 @@ class DomainTools:
             things=(),
             para_things=(),
             gives=tuple((key, self._params.maker(kind)) for key, kind in domain.gives),
+            titles=_titles(domain),
         )
 
     def _name(self, domain: Domain, about: str) -> str:
@@ -97,14 +104,14 @@ def _cumulative_weights() -> tuple[float, ...]:
     return tuple(itertools.accumulate(weights))
 
 
-@functools.cache
+@functools.lru_cache(maxsize=_KEPT)
 def _words(domain: Domain) -> tuple[str, ...]:
     """Of its names and its first description."""
     texts = (*map(spoken, domain.names), domain.about[0].lower())
     return tuple(dict.fromkeys(word for text in texts for word in content_words(text)))
 
 
-@functools.cache
+@functools.lru_cache(maxsize=_KEPT)
 def _acts(domain: Domain) -> tuple[str, ...]:
     """What it does, as orders; its first description where none is one."""
     texts = [about.rstrip(".") for about in domain.about]
@@ -112,6 +119,12 @@ def _acts(domain: Domain) -> tuple[str, ...]:
     return tuple(text[0].lower() + text[1:] for text in orders)
 
 
-@functools.cache
+@functools.lru_cache(maxsize=_KEPT)
+def _titles(domain: Domain) -> tuple[str, ...]:
+    """Its names without their verbs."""
+    return tuple(dict.fromkeys(filter(None, map(title_of, domain.names))))
+
+
+@functools.lru_cache(maxsize=_KEPT)
 def _templates(domain: Domain) -> tuple[tuple[Template, ...], tuple[Template, ...]]:
     return tuple(map(Template.read, domain.stems)), tuple(map(Template.read, domain.paras))

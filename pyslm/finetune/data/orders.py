@@ -6,8 +6,9 @@ import functools
 import itertools
 
 from pyslm.finetune.data.files import Lexicon, load_toml
+from pyslm.finetune.data.names import content_words, spoken
 
-__all__ = ["begins_with_verb", "is_order", "third_person"]
+__all__ = ["begins_with_verb", "is_order", "third_person", "title_of"]
 
 _AFTER_VERB = frozenset(
     {"a", "an", "the", "my", "our", "your", "his", "her", "this", "that", "these", "those", "all",
@@ -29,6 +30,22 @@ def is_order(text: str) -> bool:
     if first.lower() not in _actions():
         return False
     return rest.split(" ", 1)[0].lower() in _AFTER_VERB or rest.startswith(("{", '"'))
+
+
+def title_of(name: str) -> str:
+    """What an identifier names beside its verb: "task" of "add_task", "club" of "club.join".
+
+    "" where that is no noun.
+    """
+    group, _, last = name.rpartition(".")
+    words = spoken(last).split()
+    if words[0] in _actions():
+        words = words[1:]
+    elif words[-1] in _actions():
+        words = words[:-1]
+    title = f"{spoken(group)} {' '.join(words)}".strip()
+    is_noun = content_words(title) and title.split()[0] not in _AFTER_VERB
+    return title if is_noun else ""
 
 
 def third_person(order: str) -> str:

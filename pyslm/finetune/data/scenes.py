@@ -16,8 +16,8 @@ from pyslm.finetune.data.values import Values
 __all__ = ["CATEGORIES", "Scenes", "scenes"]
 
 CATEGORIES = {
-    "call": 24, "call_paraphrased": 26, "several": 18, "both_answered": 2, "missing": 12,
-    "none": 24, "talk": 1, "answer": 4, "asked": 2, "failed": 1, "again": 2,
+    "call": 24, "call_paraphrased": 26, "several": 18, "both_answered": 2, "missing": 15,
+    "none": 30, "talk": 1, "answer": 4, "asked": 2, "failed": 1, "again": 2,
 }  # fmt: skip
 """Weights of the kinds of conversations about tools; routing has scenes of its own."""
 _CATALOG = 0.7

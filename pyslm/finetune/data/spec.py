@@ -53,6 +53,7 @@ class ToolSpec:
         things: what it answers ("weather"), for questions; empty for tools that do something.
         gives: keys of its result with the makers of their values.
         declared: the tool as its owner wrote it; None: made of the parameters.
+        titles: what it is about, for short requests without a verb ("forecast, Oslo").
     """
 
     topic: str
@@ -68,6 +69,7 @@ class ToolSpec:
     para_things: tuple[str, ...]
     gives: tuple[tuple[str, str], ...]
     declared: Mapping[str, Any] | None = None
+    titles: tuple[str, ...] = ()
 
     def described(self) -> dict[str, Any]:
         """The tool as OpenAI's API has it."""

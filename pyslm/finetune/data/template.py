@@ -9,6 +9,7 @@ import re
 from collections.abc import Mapping, Sequence
 
 from pyslm.errors import InvalidRequestError
+from pyslm.finetune.data.orders import is_order
 
 __all__ = ["Template", "fitting"]
 
@@ -17,6 +18,11 @@ _IMPLIED = re.compile(r" *(?P<key>\w+)=(?P<value>[^|]+)")
 _BEFORE = (
     "for|to|at|in|of|on|with|by|from|near|called|named|titled|about|number|as|saying|via|into|onto|"
     "over|under|using|the|is"
+)
+_AFTER = "for|to|at|in|of|on|with|by|from|near|as|via|into|onto|over|under|and|up|off|out|{"
+_UNITS = (
+    "seconds|minutes|min|hours|days|weeks|months|years|grams|g|kg|kilos|liters|litres|tons|tonnes|meters|metres|"
+    "cm|mm|km|miles|percent|degrees|euros|dollars|bucks|people|persons|guests|pieces|points|pages|times"
 )
 
 
@@ -51,18 +57,34 @@ class Template:
         return cls(text, slots, tuple((m["key"], m["value"].strip()) for m in pairs if m))
 
     def without(self, slot: str) -> Template | None:
-        """Where the place stands at an end: the same without it."""
+        """The same without the place, or with words that tell no value; None: it can't be."""
         return _without(self, slot)
 
 
 @functools.lru_cache(maxsize=20_000)
 def _without(template: Template, slot: str) -> Template | None:
-    place = re.escape(f"{{{slot}}}")
-    text = re.sub(rf"[,:;]?(?: (?:{_BEFORE}))* [\"']?{place}[\"']?(\??)$", r"\1", template.text)
-    text = re.sub(rf"^{place}[,:]? (?=\w+ing\b|(?:a|the) )", "", text)
+    at_end, at_start, inside, object_of_verb = _places(slot)
+    text = at_end.sub(r"\1", template.text)
+    text = inside.sub("", at_start.sub("", text))
+    if is_order(text) and slot not in _BEFORE.split("|"):  # "sign {donor} up": "sign a donor up"
+        thing = slot.replace("_", " ")
+        article = "some" if slot.endswith("s") else "an" if thing[0] in "aeiou" else "a"
+        text = object_of_verb.sub(rf"\1 {article} {thing}", text)
     if f"{{{slot}}}" in text or " " not in text:
-        return None  # it stands in the middle, or nothing is left
+        return None  # it stands where a sentence needs it, or nothing is left
     return Template(text, template.slots - {slot}, template.implied)
+
+
+@functools.cache
+def _places(slot: str) -> tuple[re.Pattern[str], ...]:
+    """Where it can be left out: at the end, at the start, inside, and behind a verb."""
+    place = rf"[\"']?{re.escape(f'{{{slot}}}')}[\"']?(?: (?:{_UNITS}))?"
+    return (
+        re.compile(rf"[,:;]?(?: (?:{_BEFORE}))* {place}(\??)$"),
+        re.compile(rf"^{place}[,:]? (?=\w+ing\b|(?:a|the) )"),
+        re.compile(rf"[,:;]?(?: (?:{_BEFORE}))+ {place}(?=[,:;]| (?:{_AFTER})\b)"),
+        re.compile(rf"^(\w+) {place}(?=$|[,:;?]| (?:{_AFTER})\b)"),
+    )
 
 
 def fitting(
