@@ -23,7 +23,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """The command line; returns the exit status."""
     parser = argparse.ArgumentParser(prog="python -m pyslm.finetune.evaluate", description=__doc__)
     parser.add_argument("model", help="a GGUF file")
-    parser.add_argument("--set", choices=SETS, default=SETS[0], help="the cases, or unseen ones")
+    parser.add_argument("--set", choices=SETS, default=SETS[0], help="of the cases")
     parser.add_argument("--seed", type=int, default=0, help="which values and tools come together")
     parser.add_argument("--rounds", type=int, default=3, help="how often each case comes")
     parser.add_argument("--threads", type=int)

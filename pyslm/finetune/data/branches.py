@@ -102,7 +102,7 @@ class Branches:
         first = (
             _user(self._requests.request(tool, given)),
             _calls((tool, given)),
-            *self._answered(tool),
+            *self._answered(tool, given),
         )
         return Branch("again", (*first, _user(text), _calls((tool, given_again))))
 
@@ -113,19 +113,22 @@ class Branches:
         paraphrase = self._rng.random() < 0.3
         given = self._requests.arguments(tool, paraphrase=paraphrase)
         text = self._requests.request(tool, given, paraphrase)
-        return Branch("answer", (_user(text), _calls((tool, given)), *self._answered(tool)))
+        return Branch("answer", (_user(text), _calls((tool, given)), *self._answered(tool, given)))
 
-    def _answered(self, tool: ToolSpec) -> tuple[Message, Message]:
+    def _answered(self, tool: ToolSpec, given: Sequence[Given]) -> tuple[Message, Message]:
+        """A result and what is told of it; both may repeat what the tool was called with."""
         rng = self._rng
-        if rng.random() < 0.12:
-            text = self._values.draw(
-                rng.choice(("sentence", "title", "clock", "thing", "date"))
-            ).said
+        again = [g for g in given if not isinstance(g.value.data, bool)]
+        if rng.random() < 0.2:
+            text = self._text(again)
             text = text[0].upper() + text[1:]
             return _result(text), _says(text if text[-1] in ".!?" else text + ".")
         if rng.random() < 0.1:
             return self._listed()
         facts = {key: self._fact(maker) for key, maker in tool.gives}
+        if again and rng.random() < 0.5:
+            repeated = rng.sample(again, rng.randint(1, min(2, len(again))))
+            facts = {g.param.key: g.value.data for g in repeated} | facts
         if rng.random() < 0.1:
             facts["items"] = [self._values.word() for _ in range(rng.randint(1, 4))]
         elif rng.random() < 0.1:
@@ -134,6 +137,17 @@ class Branches:
         said = [f"the {_words(key)} is {_plain(value)}" for key, value in facts.items()]
         text = joined_and(said)
         return _result(self._written(facts)), _says(f"{start}{text[0].upper()}{text[1:]}.")
+
+    def _text(self, again: Sequence[Given]) -> str:
+        """A result that is no JSON: a sentence, or one about the arguments."""
+        rng = self._rng
+        if not again or rng.random() < 0.4:
+            kind = rng.choice(("sentence", "title", "clock", "thing", "date"))
+            return self._values.draw(kind).said
+        values = [_plain(g.value.data) for g in rng.sample(again, min(2, len(again)))]
+        frame = rng.choice(self._frames["done_one" if len(values) == 1 else "done_two"])
+        code, words = self._values.draw("code").said, [self._values.word() for _ in range(2)]
+        return str(frame).format(*values, c=code, w=words[0], x=words[1])
 
     def _fact(self, maker: str) -> Any:
         data = self._values.draw(maker).data
@@ -226,7 +240,7 @@ class Branches:
         results: list[Message] = []
         said: list[str] = []
         for tool in tools:
-            result, answer = self._answered(tool)
+            result, answer = self._answered(tool, ())
             results.append(result)
             said.append(answer["content"])
         return Branch("answer", (*start.messages, *results, _says(" ".join(said))))

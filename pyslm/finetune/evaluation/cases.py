@@ -1,7 +1,8 @@
-"""The held-out cases, made of `heldout.toml` or `blind.toml`.
+"""The held-out cases, made of `heldout.toml`, `second.toml` or `blind.toml`.
 
-What a model does at the first is looked at to see where training falls short; the second was
-written by somebody who had seen none of it, and nobody looks at what comes of its single cases.
+What a model does at the first two is looked at to see where training falls short. The last was
+written by somebody who had seen none of it, and nobody looks at what comes of its single cases:
+once it has compared some models, it joins the others, and a new one is written.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ MEASURES = {
     "answer from result": 0.95, "routing": 0.95,
 }  # fmt: skip
 """What is measured, and the share of cases that must be right."""
-SETS = ("heldout", "blind")
+SETS = ("heldout", "second", "blind")
 """The files that cases are made of."""
 _PARAM = re.compile(
     r"(?P<key>\w+)(?P<opt>\?)?: (?P<type>\S+)(?: = (?P<default>\S+))?(?: - (?P<about>.*))?"
