@@ -72,7 +72,7 @@ class TrainConfig:
 
 
 _NANO = TrainConfig(
-    steps=31_300,
+    steps=31_800,
     tools_begin=4,
     grow_steps=1000,
     decay_share=0.8,
