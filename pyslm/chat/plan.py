@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pyslm.chat.conversation import Conversation, ToolPrompts
@@ -14,6 +14,7 @@ from pyslm.chat.request import ChatRequest
 from pyslm.chat.template import ChatTemplate
 from pyslm.chat.tool_formats import ToolFormat, detect_tool_format, tool_format
 from pyslm.chat.tool_formats.lark import Lark
+from pyslm.chat.tool_formats.quoted import quotable, quotes_arguments
 from pyslm.chat.tools import Tool, tools_of
 from pyslm.errors import InvalidRequestError
 from pyslm.grammar.source import regex_grammar
@@ -36,6 +37,7 @@ class ChatFormat:
         self.reasoning = detect_reasoning(self._source)
         self.tool_format = detect_tool_format(self._source)
         self._prompts = {self.tool_format.name: ToolPrompts(template, self.tool_format)}
+        self._quotes = quotes_arguments(self._source)
         self._knows_developers = "developer" in self._source
 
     @property
@@ -52,7 +54,8 @@ class ChatFormat:
         chosen = self.tool_format
         if request.tool_parser is not None:
             chosen = tool_format(request.tool_parser)
-        return ChatPlan(request, chosen, self.reasoning, self._tokenizer)
+        quoted = quotable(request.messages) if self._quotes and request.tools else ()
+        return ChatPlan(request, chosen, self.reasoning, self._tokenizer, quoted)
 
     def conversation(self, request: ChatRequest, plan: ChatPlan) -> Conversation:
         """The messages as the template can say them."""
@@ -74,8 +77,11 @@ class ChatPlan:
         chosen: ToolFormat,
         reasoning: ReasoningStyle | None,
         tokenizer: Tokenizer,
+        quotable: Sequence[str] = (),
     ) -> None:
+        """`quotable`: where texts in arguments must be quoted, of what."""
         self.tool_format = chosen
+        self._quotable = quotable
         self.tools = _offered(request)
         self._request = request
         self._reasoning = reasoning if request.reasoning.separate else None
@@ -140,6 +146,7 @@ class ChatPlan:
                 control=self._control,
                 reasoning=self._thoughts,
                 in_reasoning=self._in_reasoning,
+                quotable=self._quotable,
             )
         except InvalidRequestError:
             if choice.mode == "required" or answer or self._is_strict:
@@ -170,7 +177,7 @@ class ChatPlan:
     def _calls_or_answer(self, params: SamplingParams) -> str:
         if params.grammar is not None:
             raise InvalidRequestError("a grammar and tools are given; allowed: one of them")
-        lark = Lark(self._control)
+        lark = Lark(self._control, self._quotable)
         rest = self.tool_format.rest(
             lark, list(self.tools.values()), self._request.parallel_tool_calls
         )

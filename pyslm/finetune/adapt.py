@@ -15,6 +15,7 @@ from pathlib import Path
 from pyslm import LLM
 from pyslm.errors import InvalidRequestError
 from pyslm.finetune.config import TrainConfig
+from pyslm.finetune.conversations import quotes_only
 from pyslm.finetune.data.spec import Scene
 from pyslm.finetune.evaluation.cases import Case
 from pyslm.finetune.evaluation.evaluate import evaluate
@@ -101,7 +102,10 @@ def adapt(
             start=restored.weights, own=own,
         )  # fmt: skip
         trainer.run(lambda step, _: progress(step / steps) if progress else None)
-        trained = export(trainer.model, restored.vocabulary, Path(folder) / "model.gguf")
+        trained = export(
+            trainer.model, restored.vocabulary, Path(folder) / "model.gguf",
+            quotes=quotes_only(own.conversations),
+        )  # fmt: skip
         after = _share(trained, cases)
         better = trained if after > before else base
         with replacing(out) as partial:

@@ -14,12 +14,13 @@ from typing import Any
 
 import jsonschema
 
+from pyslm.chat.tool_formats.quoted import is_quoted
 from pyslm.chat.tools import Tool, tools_of
 from pyslm.errors import InvalidRequestError, ModelFileError, ModelNotFoundError
 from pyslm.finetune.data.spec import Branch, Scene
 from pyslm.finetune.evaluation.cases import Case
 
-__all__ = ["conversation_cases", "read_conversations"]
+__all__ = ["conversation_cases", "quotes_only", "read_conversations"]
 
 CATEGORY = "session"
 _MALFORMED = (
@@ -68,6 +69,20 @@ def conversation_cases(scenes: tuple[Scene, ...]) -> list[Case]:
             calls = tuple((f["name"], f["arguments"]) for f in functions)
             cases.append(Case(CATEGORY, (*system, *messages[:i]), scene.tools, calls))
     return cases
+
+
+def quotes_only(scenes: tuple[Scene, ...]) -> bool:
+    """Whether all texts in the arguments of calls were said before."""
+    for scene in scenes:
+        tools = tools_of(scene.tools)
+        said: list[Mapping[str, Any]] = [{"content": scene.system}]
+        for message in scene.branches[0].messages:
+            for call in message.get("tool_calls") or ():
+                name, arguments = call["function"]["name"], call["function"]["arguments"]
+                if not is_quoted(arguments, tools[name].argument_schema(), said):
+                    return False
+            said.append(message)
+    return True
 
 
 def _scene(record: Mapping[str, Any]) -> Scene:

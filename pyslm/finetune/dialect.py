@@ -40,6 +40,7 @@ CONTROL = (
 )  # fmt: skip
 """The control tokens, which have the first ids."""
 
+_QUOTES = "{%- set quotes_arguments = true -%}\n"
 _BULLETS = ("- ", "* ")
 _READ_TWICE = 1000
 """Characters of the longest request that is said twice: words of the second reading know what
@@ -56,9 +57,14 @@ class Piece(NamedTuple):
 
 
 @functools.cache
-def chat_template() -> str:
-    """The Jinja source that goes into the GGUF file."""
-    return (Path(__file__).parent / "nano.jinja").read_text(encoding="utf-8").rstrip("\n")
+def chat_template(quotes: bool = True) -> str:
+    """The Jinja source that goes into the GGUF file.
+
+    Args:
+        quotes: texts in arguments are quoted from the conversation; see `tool_formats.quoted`.
+    """
+    source = (Path(__file__).parent / "nano.jinja").read_text(encoding="utf-8").rstrip("\n")
+    return source if quotes else source.removeprefix(_QUOTES)
 
 
 def write_prefix(system: str | None, tools: tuple[dict[str, Any], ...]) -> Iterator[Piece]:

@@ -45,13 +45,21 @@ def check_quantization(name: str) -> None:
         find_mix(name)
 
 
-def export(model: Nano, vocabulary: NanoVocabulary, out: Path, quantization: str = "Q8_0") -> Path:
+def export(
+    model: Nano,
+    vocabulary: NanoVocabulary,
+    out: Path,
+    quantization: str = "Q8_0",
+    *,
+    quotes: bool = True,
+) -> Path:
     """Writes the model to the GGUF file `out` and returns `out`.
 
     Args:
         model: on any device.
         out: replaced only when the new file is complete.
         quantization: "F32", "Q8_0", "Q6_K", ...; see `pyslm.quant_mix.MIXES`.
+        quotes: texts in arguments are quoted from the conversation, and never composed.
 
     Raises:
         InvalidRequestError: an unknown quantization, or weights that are not finite.
@@ -59,22 +67,23 @@ def export(model: Nano, vocabulary: NanoVocabulary, out: Path, quantization: str
     """
     if quantization.lower() in FILE_TYPES:  # needs no native module, which a GPU's machine may lack
         with replacing(out) as partial:
-            _write(model, vocabulary, partial, quantization.lower())
+            _write(model, vocabulary, partial, quantization.lower(), quotes)
         return out
     from pyslm.quantize import quantize_file
 
     with tempfile.TemporaryDirectory(dir=out.parent, prefix=".export-") as folder:
         exact = Path(folder) / "f32.gguf"
-        _write(model, vocabulary, exact, "f32")
+        _write(model, vocabulary, exact, "f32", quotes)
         quantize_file(exact, out, quantization, threads=1)
     return out
 
 
-def _write(model: Nano, vocabulary: NanoVocabulary, path: Path, dtype: str) -> None:
+def _write(model: Nano, vocabulary: NanoVocabulary, path: Path, dtype: str, quotes: bool) -> None:
     writer = gguf.GGUFWriter(path, "qwen3")
     kind, file_type = FILE_TYPES[dtype]
     try:
         _add_metadata(writer, model.config, vocabulary)
+        writer.add_chat_template(chat_template(quotes))
         writer.add_file_type(file_type)
         writer.add_quantization_version(gguf.GGML_QUANT_VERSION)
         for name, values in _tensors(model).items():
@@ -113,7 +122,6 @@ def _add_metadata(writer: gguf.GGUFWriter, config: ModelConfig, vocabulary: Nano
     written.add_to(writer, config.vocab_size)
     writer.add_eos_token_id(vocabulary.ids[END])
     writer.add_pad_token_id(vocabulary.ids[PAD])
-    writer.add_chat_template(chat_template())
 
 
 def tensor_names(config: ModelConfig) -> dict[str, str]:

@@ -11,7 +11,7 @@ import pytest
 from pyslm.errors import InvalidRequestError, ModelFileError, ModelNotFoundError
 from pyslm.finetune.adapt import adapt
 from pyslm.finetune.config import TrainConfig, preset
-from pyslm.finetune.conversations import conversation_cases, read_conversations
+from pyslm.finetune.conversations import conversation_cases, quotes_only, read_conversations
 from pyslm.finetune.data import Scenes
 from pyslm.finetune.data.spec import OwnData
 from pyslm.finetune.own_data import read_own_data
@@ -163,3 +163,17 @@ def test_training_on_them(vocabulary: NanoVocabulary, tmp_path: Path) -> None:
     path = write(tmp_path, [*(record(number) for number in range(30)), *[long] * 20])
     with pytest.warns(UserWarning, match="20 conversations .* left out"):
         adapt(path, tmp_path / "other.gguf", base, steps=1)
+
+
+@pytest.mark.parametrize(("place", "quoted"), [("the shed", True), ("Shed", False)])
+def test_whether_texts_in_arguments_were_said(tmp_path: Path, place: str, quoted: bool) -> None:
+    """A model that has learned to compose them is not held to quoting."""
+    parameters = {"type": "object", "properties": {"place": {"type": "string"}}}
+    held = record(text="the one in the shed")
+    held["messages"][2] = call(place=place)
+    held["tools"] = [
+        {"type": "function", "function": {"name": "open_valve", "parameters": parameters}}
+    ]
+    path = tmp_path / "held.jsonl"
+    path.write_text(json.dumps(held), encoding="utf-8")
+    assert quotes_only(read_conversations(path)) is quoted

@@ -78,6 +78,7 @@ class ToolFormat(ABC):
         control: Mapping[str, int] | None = None,
         reasoning: ReasoningStyle | None = None,
         in_reasoning: bool = False,
+        quotable: Sequence[str] = (),
     ) -> str | None:
         """The grammar of a whole output, as llguidance's Lark.
 
@@ -88,6 +89,7 @@ class ToolFormat(ABC):
             control: the vocabulary's control tokens, text -> id; without, markers are text.
             reasoning: how the model may reason first, in free text.
             in_reasoning: the prompt has opened the reasoning.
+            quotable: where texts in arguments must be quoted, of what: chunks of `quoted.quotable`.
 
         Raises:
             InvalidRequestError: no such tool, or a schema that cannot be enforced.
@@ -104,7 +106,7 @@ class ToolFormat(ABC):
             offered = [tools[choice]]
         if not offered:
             raise InvalidRequestError("tool_choice is required, but there are no tools")
-        lark = Lark(control)
+        lark = Lark(control, quotable)
         before = reasoning.grammar(lark, in_reasoning) if reasoning else ""
         if choice == "auto":
             output = self.optional(lark, offered, parallel)

@@ -9,6 +9,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from pyslm.chat.tool_formats.quoted import quoted_object
 from pyslm.chat.tools import Tool
 from pyslm.grammar.json_schema import json_schema_grammar
 
@@ -20,10 +21,15 @@ ANY_TEXT = "/(?s:.*)/"
 class Lark:
     """A grammar in the making. Its methods return expressions, to be joined by spaces."""
 
-    def __init__(self, control: Mapping[str, int] | None = None) -> None:
-        """`control`: the vocabulary's control tokens, text -> id."""
+    def __init__(
+        self, control: Mapping[str, int] | None = None, quotable: Sequence[str] = ()
+    ) -> None:
+        """`control`: the vocabulary's control tokens, text -> id; `quotable`: where arguments are
+        quoted, of what; see `tool_formats.quoted`."""
         self._control = control or {}
+        self._quotable = quotable
         self._rules: dict[str, str] = {}
+        self._shared: dict[str, str] = {}
 
     def is_control(self, marker: str) -> bool:
         return marker in self._control
@@ -47,7 +53,9 @@ class Lark:
 
     def arguments(self, tool: Tool) -> str:
         """The JSON object of a call's arguments."""
-        return self.json(tool.argument_schema())
+        schema = tool.argument_schema()
+        quoted = quoted_object(self, schema, self._quotable) if self._quotable else None
+        return quoted or self.json(schema)
 
     def call(self, tool: Tool, arguments: str = "arguments") -> str:
         """{"name": ..., "arguments": {...}}"""
@@ -63,6 +71,12 @@ class Lark:
         name = f"{name}{'_' if name.islower() else ''}{len(self._rules)}"
         self._rules[name] = f"{name}{options}: {body}"
         return name
+
+    def shared(self, name: str, body: str) -> str:
+        """A rule that is the same wherever it is asked for."""
+        if body not in self._shared:
+            self._shared[body] = self.rule(name, body)
+        return self._shared[body]
 
     def any_of(self, bodies: Iterable[str]) -> str:
         """One of these."""

@@ -21,6 +21,7 @@ from pyslm.chat.control import control_tokens
 from pyslm.chat.events import ContentDelta, Event, ToolCallArguments, ToolCallStart
 from pyslm.chat.output import OutputParser
 from pyslm.chat.tool_formats import ToolFormat, detect_tool_format
+from pyslm.chat.tool_formats.quoted import quotable, quotes_arguments
 from pyslm.chat.tools import tools_of
 from pyslm.finetune.evaluation.cases import MEASURES, Case
 from pyslm.tokenizer import Tokenizer, load_tokenizer
@@ -95,7 +96,8 @@ def evaluate(
     tokenizer = load_tokenizer(llm.info.path)
     prompts = [llm.encode_chat(case.messages, list(case.tools) or None) for case in cases]
     common = SamplingParams(max_tokens=max_tokens, temperature=0.0, adapter=adapter)
-    params = [_params(case, tool_format, tokenizer, constrained, common) for case in cases]
+    quotes = quotes_arguments(llm.chat_template.source)
+    params = [_params(case, tool_format, tokenizer, constrained, common, quotes) for case in cases]
     results = llm.generate(prompts, params)
     outcomes = []
     for case, result in zip(cases, results, strict=True):
@@ -152,13 +154,19 @@ def _params(
     tokenizer: Tokenizer,
     constrained: bool,
     common: SamplingParams,
+    quotes: bool,
 ) -> SamplingParams:
     if constrained and case.choices:
         return common.replace(choice=list(case.choices))
     if not constrained or not case.tools:
         return common
     tools = tools_of(case.tools)
-    grammar = tool_format.grammar(tools, "auto", control=control_tokens(tokenizer))
+    grammar = tool_format.grammar(
+        tools,
+        "auto",
+        control=control_tokens(tokenizer),
+        quotable=quotable(case.messages) if quotes else (),
+    )
     return common.replace(grammar=grammar)
 
 
