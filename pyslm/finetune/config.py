@@ -39,6 +39,8 @@ class TrainConfig:
     """How a model is trained. A step's data depend on `seed` and the step alone."""
 
     steps: int = 4000
+    begin: int = 0
+    """The first step: what a model that it begins with was trained for already."""
     rows: int = 8
     """Sequences a step."""
     row_tokens: int = 512

@@ -13,7 +13,7 @@ __all__ = ["learning_rate_factor", "make_optimizers"]
 def learning_rate_factor(config: TrainConfig, step: int) -> float:
     """Warm-up, a plateau, and a fall to zero in a straight line (WSD: Hu et al. 2024)."""
     decay_steps = max(1, round(config.steps * config.decay_share))
-    rise = (step + 1) / max(1, config.warmup_steps)
+    rise = (step - config.begin + 1) / max(1, config.warmup_steps)
     fall = (config.steps - step) / decay_steps
     return max(0.0, min(1.0, rise, fall))
 

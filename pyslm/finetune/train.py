@@ -3,7 +3,8 @@
     python -m pyslm.finetune.train --preset nano --out runs/nano --seed 0
 
 writes into the folder: vocabulary.json, checkpoint.pt, log.jsonl, loss.svg and model.gguf. With
---start nano, or another GGUF file of ours, it begins with that model's weights and vocabulary.
+--start nano, or another GGUF file of ours, it begins with that model's weights and vocabulary; with
+--begin 31800 as well, data and learning rate go on at that step.
 """
 
 from __future__ import annotations
@@ -86,10 +87,11 @@ def train(
         model_config = restored.config
         given = {"vocabulary": restored.vocabulary, "start": restored.weights}
     trainer = Trainer(out, model_config, train_config, device, **given)
-    if start is not None and trainer.step == 0:  # for the report of what comes of it
+    is_new = trainer.step == train_config.begin
+    if start is not None and is_new:  # for the report of what comes of it
         digest = hashlib.sha256(source.read_bytes()).hexdigest()
         (out / START).write_text(f"{digest}\n", encoding="utf-8")
-    if trainer.step == 0 and (commit := _commit()):
+    if is_new and (commit := _commit()):
         (out / COMMIT).write_text(f"{commit}\n", encoding="utf-8")
     with training_progress(trainer) as report:
         trainer.run(report, until=until, workers=workers, minutes=minutes)
@@ -117,6 +119,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--preset", default="nano", choices=list(PRESETS))
     parser.add_argument("--out", type=Path, required=True, help="folder of the training")
     parser.add_argument("--start", help="begin with this model: nano, or a GGUF file of ours")
+    parser.add_argument("--begin", type=int, help="steps that --start was trained for: go on there")
     parser.add_argument("--seed", type=int)
     parser.add_argument("--steps", type=int)
     parser.add_argument("--until", type=int, help="stop after this step")

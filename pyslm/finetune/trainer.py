@@ -107,7 +107,7 @@ class Trainer:
                 give_circuits(self.model, information, train.seed)
         self.model = self.model.to(self.device)
         self.optimizers = make_optimizers(self.model, train)
-        self.step = 0
+        self.step = train.begin
         self.log: list[dict[str, Any]] = []
         if saved is not None:
             self._restore(saved)

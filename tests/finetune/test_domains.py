@@ -18,7 +18,7 @@ from pyslm.finetune.data.params import Params
 from pyslm.finetune.data.template import Template
 from pyslm.finetune.data.values import Values
 
-_KINDS = {*load_toml("kinds.toml"), "bool", "enum", "like", "choice"} - {"flag"}
+_KINDS = {*load_toml("kinds.toml"), "bool", "enum", "like", "list", "choice"} - {"flag"}
 
 
 def _templates(domain: Domain) -> list[Template]:
@@ -40,7 +40,7 @@ def test_params_are_of_known_kinds() -> None:
         assert len({param.key for param in domain.params}) == len(domain.params), domain.names
         for param in domain.params:
             assert param.kind in _KINDS, (domain.names, param)
-            has_values = param.kind in ("enum", "like", "choice")
+            has_values = param.kind in ("enum", "like", "list", "choice")
             assert bool(param.values) == has_values, (domain.names, param)
 
 

@@ -20,6 +20,7 @@ __all__ = ["Given", "Requests"]
 
 _WORDS = re.compile(r"(?<=[a-z,] )[a-z]{3,}(?![a-z}_])")
 _ONE_BARE = 0.4
+_CHANGED = 0.25  # of a file's values: a text that comes a hundred times is remembered as a whole
 _SHORT = 0.1  # of requests for tools that are about something
 _QUOTES = ("'{}'", '"{}"', '"{}"', "“{}”")
 
@@ -53,12 +54,21 @@ class Requests:
         if param.schema["type"] == "boolean":
             on = rng.random() < 0.5
             return Value(on, "on" if on else "off")
-        if param.samples and rng.random() < 0.65:
-            text = rng.choice(param.samples)
-            if rng.random() < 0.1:
-                text = self._values.odd(text)
-            return Value(text, text)
-        return self._values.draw(param.maker)
+        if not param.samples or rng.random() >= 0.65:
+            return self._values.draw(param.maker)
+        if param.schema["type"] == "array":
+            return self._values.several(lambda: self._sample(param))
+        return self._sample(param)
+
+    def _sample(self, param: Param) -> Value:
+        """One of the file's, or a change of it."""
+        text = self._rng.choice(param.samples)
+        change = self._rng.random()
+        if change < 0.1 and param.schema["type"] != "array":
+            text = self._values.odd(text)
+        elif change < 0.1 + _CHANGED:
+            text = self._values.changed(text)
+        return Value(text, text)
 
     def arguments(
         self, tool: ToolSpec, optional: float = 0.4, paraphrase: bool = False

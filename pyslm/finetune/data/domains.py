@@ -2,8 +2,8 @@
 
 A parameter is written "key=kind", "?" after an optional one, and perhaps " - description". The
 kinds are those of `kinds.toml`, "bool", "enum:a|b" (allowed values), "choice:topic" (some of
-`choices.toml`) and "like:a|b" (any text, such as these). A request may say more than its places:
-after " | " stand arguments that its words imply.
+`choices.toml`), "like:a|b" (any text, such as these) and "list:a|b" (some of such). A request may
+say more than its places: after " | " stand arguments that its words imply.
 """
 
 from __future__ import annotations

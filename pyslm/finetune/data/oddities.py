@@ -44,7 +44,7 @@ class Oddities:
         )  # fmt: skip
         self._new = (
             self._foreign, self._joined, self._groups, self._pieces, self._pieces, self._phrase,
-            self._phrase,
+            self._phrase, self._phrase, self._pair, self._pair,
         )  # fmt: skip
 
     def of(self, text: str) -> str:
@@ -136,6 +136,12 @@ class Oddities:
             made += rng.choice("-_") + self._piece()
         made = rng.choice((made, made.capitalize(), made.capitalize(), made.title(), made.upper()))
         return made if rng.random() < 0.6 else f"{made} {self._piece().capitalize()}"
+
+    def _pair(self) -> str:
+        """Two words that are one name: the second as small as any other, or of pieces."""
+        second = self._word() if self._rng.random() < 0.5 else self._piece() + self._piece()
+        made = f"{self._word()} {second.lower()}"
+        return made.capitalize() if self._rng.random() < 0.6 else made
 
     def _phrase(self) -> str:
         """With the small words of titles and questions."""

@@ -15,6 +15,7 @@ from pyslm.finetune.data.values import Values
 
 __all__ = ["Params", "distinct"]
 
+_KINDS = {"bool": "flag", "enum": "choice", "like": "item", "list": "things"}  # of files
 _OF_ONE_TYPE = 0.4
 _MORE = ("flag", "flag", "flag", "flag", "number", "count", "duration", "measure", "choice", "item")
 _WITH_ANOTHER_WORD = 0.25  # a key that comes a thousand times is remembered and no longer read
@@ -68,15 +69,15 @@ class Params:
     def of_domain(self, domain: DomainParam, plain: bool = False) -> Param:
         """An argument that a file describes; sometimes under another name, if not `plain`."""
         rng, key = self._rng, domain.key
-        kind = {"bool": "flag", "enum": "choice", "like": "item"}.get(domain.kind, domain.kind)
+        kind = _KINDS.get(domain.kind, domain.kind)
         schema = self._typed(kind)
         if domain.kind == "choice":
             _, schema["enum"] = self._enum(domain.values[0])
         elif domain.kind == "enum":
             schema["enum"] = list(domain.values)
-        elif not plain and domain.kind not in ("bool", "like") and rng.random() < 0.1:
+        elif not plain and domain.kind not in ("bool", "like", "list") and rng.random() < 0.1:
             key = rng.choice(self._kinds[kind]["names"])
-        samples = domain.values if domain.kind == "like" else ()
+        samples = domain.values if domain.kind in ("like", "list") else ()
         if not plain and rng.random() < _WITH_ANOTHER_WORD:
             words = [key, self._values.word()]
             rng.shuffle(words)

@@ -67,6 +67,19 @@ class Values:
         """A text with things in it that are rarely seen."""
         return self._oddities.of(text)
 
+    def changed(self, text: str) -> str:
+        """With another word for one of its own, or with one more."""
+        rng = self.rng
+        words = text.split(" ")
+        place = rng.randrange(len(words))
+        word = self.word()
+        word = word.capitalize() if words[place][:1].isupper() else word
+        if rng.random() < 0.5:
+            words[place] = word
+        else:
+            words.insert(place + rng.randint(0, 1), word)
+        return " ".join(words)
+
     def pick(self, name: str) -> str:
         """A word of `words.toml`."""
         return str(self.rng.choice(self._lists[name]))
@@ -250,18 +263,28 @@ class Values:
 
     # --- lists --------------------------------------------------------------------------------
 
-    def _list(self, maker: Callable[[], Value], most: int = 4) -> Value:
+    def several(self, maker: Callable[[], Value], most: int = 4) -> Value:
+        """A list of some that `maker` makes."""
         values = [maker() for _ in range(self.rng.randint(1, most))]
         return Value([v.data for v in values], listed([v.said for v in values], self.rng))
 
     def _make_things(self) -> Value:
-        return self._list(lambda: self._listed(self.word()))
+        return self.several(lambda: self._listed(self._item()))
 
     def _make_words(self) -> Value:
-        return self._list(lambda: self._listed(self.word()), 3)
+        return self.several(lambda: self._listed(self.word()), 3)
 
     def _make_persons(self) -> Value:
-        return self._list(lambda: self._listed(self.pick("first")), 3)
+        return self.several(lambda: self._listed(self._make_person().said), 3)
+
+    def _item(self) -> str:
+        """What a list is of: a word or several."""
+        draw = self.rng.random()
+        if draw < 0.4:
+            return self.word()
+        if draw < 0.8:
+            return self._make_thing().said
+        return self._identifiers.code() if draw < 0.9 else f"{self.word()} {self.word()}".title()
 
     def _listed(self, text: str) -> Value:
         """With nothing inside that ends a part of a list."""
@@ -276,4 +299,4 @@ class Values:
             value = self.rng.randint(0, 999)
             return Value(value, str(value))
 
-        return self._list(number)
+        return self.several(number)
