@@ -27,7 +27,7 @@ from pyslm.finetune.evaluate import table
 from pyslm.finetune.evaluation import Case, Report, evaluate, held_out_cases
 from pyslm.finetune.evaluation.cases import MEASURES, SETS
 from pyslm.finetune.train import COMMIT, START
-from pyslm.hub.embedded import FILE, LOSS_PLOT, REPORT, embedded_folder
+from pyslm.hub.embedded import FILE, LOSS_PLOT, LOSSES, REPORT, embedded_folder
 from pyslm.new_file import replacing
 
 __all__ = ["MOST_BYTES", "Released", "main", "release"]
@@ -76,7 +76,7 @@ def release(
     from pyslm.finetune.checkpoint import Checkpoint
     from pyslm.finetune.export import export
     from pyslm.finetune.model import Nano
-    from pyslm.finetune.plot import plot_losses
+    from pyslm.finetune.plot import plot_losses, thinned
     from pyslm.finetune.vocabulary import NanoVocabulary
 
     for name in ("checkpoint.pt", "vocabulary.json"):
@@ -108,14 +108,18 @@ def release(
         }
         if not force:
             _refuse_worse(report, into, drawn, held_out, threads)
+        log = [*_losses_before(into, report["begun_with"]), *saved.log]
         with (
             replacing(into / FILE) as file,
             replacing(into / REPORT) as text,
+            replacing(into / LOSSES) as losses,
             replacing(into / LOSS_PLOT) as plot,
         ):
             file.write_bytes(data)
             text.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
-            plot_losses(saved.log, plot)
+            lines = (json.dumps(entry) + "\n" for entry in thinned(log))
+            losses.write_text("".join(lines), encoding="utf-8")
+            plot_losses(log, plot)
     return Released(into, report, evaluations[SETS[0]])
 
 
@@ -152,6 +156,16 @@ def _about(saved: Any, data: bytes, quantization: str) -> dict[str, Any]:
         "architecture": dataclasses.asdict(saved.model),
         "recipe": dataclasses.asdict(train),
     }
+
+
+def _losses_before(into: Path, begun_with: str | None) -> list[dict[str, Any]]:
+    """Of the model that is there, where the training began with it."""
+    paths = [into / name for name in (FILE, LOSSES)]
+    if begun_with is None or not all(path.is_file() for path in paths):
+        return []
+    if hashlib.sha256(paths[0].read_bytes()).hexdigest() != begun_with:
+        return []
+    return [json.loads(line) for line in paths[1].read_text(encoding="utf-8").splitlines()]
 
 
 def _noted(run: Path, name: str) -> str | None:

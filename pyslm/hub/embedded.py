@@ -3,7 +3,7 @@
 There is a model before there is a network: its file is package data, beside the report of how it
 was made and how well it does. `python -m pyslm.finetune.release` writes them::
 
-    pyslm/hub/nano/pyslm-nano.gguf  report.json  loss.svg
+    pyslm/hub/nano/pyslm-nano.gguf  report.json  loss.svg  loss.jsonl
 
 PYSLM_NANO names another file to be `nano`, as `pyslm finetune` writes them, or is "none". Where
 there is no file, as in a source tree before the first release, `nano` is a name like any other.
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "FILE",
+    "LOSSES",
     "LOSS_PLOT",
     "REPORT",
     "default_model",
@@ -36,7 +37,7 @@ __all__ = [
     "is_embedded",
 ]
 
-FILE, REPORT, LOSS_PLOT = "pyslm-nano.gguf", "report.json", "loss.svg"
+FILE, REPORT, LOSS_PLOT, LOSSES = "pyslm-nano.gguf", "report.json", "loss.svg", "loss.jsonl"
 _NAME = EMBEDDED[0]
 _VARIABLE = "PYSLM_NANO"
 

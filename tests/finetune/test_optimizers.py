@@ -24,6 +24,14 @@ def test_the_learning_rate_rises_stays_and_falls_to_nothing() -> None:
     assert course[100] == 0.0
 
 
+def test_a_training_that_goes_on_rises_from_its_own_beginning() -> None:
+    _, config = preset("tiny", begin=60, steps=100, warmup_steps=10, decay_share=0.8)
+    course = [learning_rate_factor(config, step) for step in range(60, 101)]
+    assert course[:4] == pytest.approx([0.1, 0.2, 0.3, 0.4])
+    assert max(course) == course[4] == pytest.approx(36 / 80)
+    assert course[-1] == 0.0
+
+
 def test_each_weight_is_changed_by_one_optimizer_and_the_embedding_by_adam() -> None:
     model_config, config = preset("tiny")
     model = Nano(model_config)

@@ -19,7 +19,7 @@ from pyslm.finetune.vocabulary import NanoVocabulary
 torch = pytest.importorskip("torch", reason="needs torch: the extra 'train'")
 pytest.importorskip("matplotlib", reason="needs matplotlib: the extra 'train'")
 
-FILES = {"pyslm-nano.gguf", "report.json", "loss.svg"}
+FILES = {"pyslm-nano.gguf", "report.json", "loss.svg", "loss.jsonl"}
 
 
 @pytest.fixture(scope="module")
@@ -135,6 +135,29 @@ def test_a_training_begins_with_what_was_released(
     assert report["begun_with"] == hashlib.sha256(nano.read_bytes()).hexdigest()
     assert Checkpoint.load(out / "checkpoint.pt").step == 3
     assert made == out / "model.gguf"
+
+
+def test_what_goes_on_keeps_its_steps_and_its_losses(
+    package: Path, cases: dict[str, list[Case]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from pyslm.finetune.checkpoint import Checkpoint
+    from pyslm.finetune.train import train
+
+    losses = package / "loss.jsonl"
+    losses.write_text('{"step": 3, "loss": 2.5, "by_category": {"call": 2.0}}\n')
+    monkeypatch.setenv("PYSLM_NANO", str(package / "pyslm-nano.gguf"))
+    train(tmp_path / "on", "tiny", start="nano", begin=4, steps=5, threads=1)
+    assert Checkpoint.load(tmp_path / "on" / "checkpoint.pt").step == 5
+    one = {"heldout": cases["heldout"][:1]}
+    module.release(tmp_path / "on", package, cases=one, force=True)
+    assert json.loads((package / "report.json").read_text())["steps"] == 5
+    told = [json.loads(line) for line in losses.read_text().splitlines()]
+    assert [entry["step"] for entry in told] == [3, 5]
+    assert told[0]["by_category"] == {"call": 2.0}
+
+    module.release(tmp_path / "on", package, cases=one, force=True)  # now it is another's
+    told = [json.loads(line) for line in losses.read_text().splitlines()]
+    assert [entry["step"] for entry in told] == [5]
 
 
 def test_it_begins_with_no_other_model(shared: Path, tmp_path: Path) -> None:
