@@ -103,7 +103,8 @@ def nano() -> str:
         shares = [_share(*measure[how]) for how in ("constrained", "free")]
         shares.append(_share(*blind[name]["constrained"]) if blind else "")
         rows.append(f"| {name} | {measure['wanted']:.0%} | {' | '.join(shares)} |")
-    begun = "an earlier one" if told["begun_with"] else "nothing"
+    goes_on = not told["begun_with"] or told["recipe"].get("begin", 0)
+    begun = "nothing" if goes_on else "an earlier one"
     code = f", the last of them at commit {told['commit'][:7]}" if told["commit"] else ""
     table, size = "\n".join(rows), f"{told['bytes'] / 1e6:.1f} MB"
     return f"""\
@@ -114,9 +115,11 @@ named: {told["parameters"] / 1e6:.1f} million parameters, {size}, a context of {
 tokens. It reads described tools, calls the right one or none, copies the arguments, asks for what
 is missing, tells what a result says, and chooses among described agents: tools and agents that it
 has never seen. It is no general chat model: it knows nothing of the world, writes no texts, and
-reads English alone. Signs that it has never seen, such as ° and emoji, it may copy wrong, and a
-time such as 07:07. Wanted is what we hold it to; where it falls short, it is not there yet.
-`pyslm pull` brings larger ones. Requests of up to 1,000 characters are read twice, and counted so.
+reads English alone. Texts in arguments are quoted: the grammar takes only what the conversation
+says, from the beginning of a word to the end of one; without it, signs that it has never seen, such
+as ° and emoji, may come out wrong, and a time such as 07:07. Wanted is what we hold it to; where it
+falls short, it is not there yet. `pyslm pull` brings larger ones. Requests of up to 1,000
+characters are read twice, and counted so.
 
 `pyslm.finetune` [made it](pyslm/finetune/README.md) from {begun}, seed {told["seed"]}, in
 {told["steps"]:,} steps of {told["tokens"] / told["steps"]:,.0f} tokens{code}

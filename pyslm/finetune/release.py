@@ -17,7 +17,7 @@ import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
@@ -29,6 +29,10 @@ from pyslm.finetune.evaluation.cases import MEASURES, SETS
 from pyslm.finetune.train import COMMIT, START
 from pyslm.hub.embedded import FILE, LOSS_PLOT, LOSSES, REPORT, embedded_folder
 from pyslm.new_file import replacing
+
+if TYPE_CHECKING:
+    from pyslm.finetune.config import ModelConfig
+    from pyslm.finetune.vocabulary import NanoVocabulary
 
 __all__ = ["MOST_BYTES", "Released", "main", "release"]
 
@@ -56,6 +60,7 @@ def release(
     seed: int = 0,
     threads: int | None = None,
     force: bool = False,
+    average: Path | None = None,
     cases: Mapping[str, Sequence[Case]] | None = None,
 ) -> Released:
     """Exports, evaluates, and replaces the model of the package, its report and its loss curve.
@@ -67,11 +72,14 @@ def release(
         rounds, seed: of the held-out cases.
         threads: None: the physical cores.
         force: also where the model that is there does better.
+        average: another model of the same training: what is released is the mean of both, which
+            knows more than either where they differ by chance (Wortsman et al. 2022).
         cases: others than those of `evaluation.cases.SETS`; by the first it is compared.
 
     Raises:
         ModelNotFoundError, ModelFileError: `run` holds no training, or a damaged one.
-        InvalidRequestError: the file is too large, or does less well than the one that is there.
+        InvalidRequestError: the file is too large, or does less well than the one that is there, or
+            `average` has another shape or vocabulary.
     """
     from pyslm.finetune.checkpoint import Checkpoint
     from pyslm.finetune.export import export
@@ -89,9 +97,12 @@ def release(
     drawn = {"held_out": _fingerprint(held_out), "rounds": rounds, "seed": seed}
     saved = Checkpoint.load(run / "checkpoint.pt")
     model = Nano(saved.model)
-    model.load_state_dict(saved.weights)
+    vocabulary = NanoVocabulary.load(run / "vocabulary.json")
+    weights = saved.weights
+    if average is not None:
+        weights = _mean_with(average, weights, saved.model, vocabulary)
+    model.load_state_dict(weights)
     with tempfile.TemporaryDirectory(dir=into, prefix=".release-") as folder:
-        vocabulary = NanoVocabulary.load(run / "vocabulary.json")
         made = export(model, vocabulary, Path(folder) / FILE, quantization)
         data = made.read_bytes()
         if len(data) > MOST_BYTES:
@@ -103,6 +114,7 @@ def release(
         report = _about(saved, data, quantization) | {
             "begun_with": _noted(run, START),  # SHA-256 of a model; None: nothing
             "commit": _noted(run, COMMIT),  # of the code; None: nobody knows
+            "averaged_with": _sha256(average) if average is not None else None,
             "evaluation": drawn | _told(evaluations[SETS[0]]),
             "blind": _told(evaluations["blind"]) if "blind" in evaluations else None,
         }
@@ -121,6 +133,22 @@ def release(
             losses.write_text("".join(lines), encoding="utf-8")
             plot_losses(log, plot)
     return Released(into, report, evaluations[SETS[0]])
+
+
+def _mean_with(
+    path: Path, weights: Mapping[str, Any], shape: ModelConfig, vocabulary: NanoVocabulary
+) -> dict[str, Any]:
+    """The mean of these weights and those of the model at `path`."""
+    from pyslm.finetune.restore import restore
+
+    other = restore(path)
+    if other.config != shape or other.vocabulary.tokens != vocabulary.tokens:
+        raise InvalidRequestError(f"{path} has another shape or vocabulary than the training")
+    return {name: (weight + other.weights[name]) / 2 for name, weight in weights.items()}
+
+
+def _sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def _fingerprint(cases: Sequence[Case]) -> str:
@@ -163,7 +191,7 @@ def _losses_before(into: Path, begun_with: str | None) -> list[dict[str, Any]]:
     paths = [into / name for name in (FILE, LOSSES)]
     if begun_with is None or not all(path.is_file() for path in paths):
         return []
-    if hashlib.sha256(paths[0].read_bytes()).hexdigest() != begun_with:
+    if _sha256(paths[0]) != begun_with:
         return []
     return [json.loads(line) for line in paths[1].read_text(encoding="utf-8").splitlines()]
 
@@ -227,6 +255,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--rounds", type=int, default=3, help="how often each case comes")
     parser.add_argument("--seed", type=int, default=0, help="of the cases")
     parser.add_argument("--threads", type=int)
+    parser.add_argument(
+        "--average", type=Path, metavar="GGUF", help="release the mean of the training and this"
+    )
     parser.add_argument("--force", action="store_true", help="also where the old one does better")
     given = vars(parser.parse_args(arguments))
     try:

@@ -15,6 +15,7 @@ from pyslm.finetune.config import preset
 from pyslm.finetune.evaluation import Case, held_out_cases
 from pyslm.finetune.evaluation.cases import MEASURES
 from pyslm.finetune.vocabulary import NanoVocabulary
+from pyslm.hub.embedded import embedded_folder
 
 torch = pytest.importorskip("torch", reason="needs torch: the extra 'train'")
 pytest.importorskip("matplotlib", reason="needs matplotlib: the extra 'train'")
@@ -158,6 +159,33 @@ def test_what_goes_on_keeps_its_steps_and_its_losses(
     module.release(tmp_path / "on", package, cases=one, force=True)  # now it is another's
     told = [json.loads(line) for line in losses.read_text().splitlines()]
     assert [entry["step"] for entry in told] == [5]
+
+
+def test_a_mean_of_two_is_released(
+    package: Path, run: Path, cases: dict[str, list[Case]], tmp_path: Path
+) -> None:
+    from pyslm.finetune.checkpoint import Checkpoint
+    from pyslm.finetune.restore import restore
+    from pyslm.finetune.train import train
+
+    other = train(
+        tmp_path / "on", "tiny", start=str(package / "pyslm-nano.gguf"), steps=2, threads=1
+    )
+    one = {"heldout": cases["heldout"][:1]}
+    module.release(run, package, cases=one, force=True, average=other, quantization="F32")
+    report = json.loads((package / "report.json").read_text())
+    assert report["averaged_with"] == hashlib.sha256(other.read_bytes()).hexdigest()
+    made, second = restore(package / "pyslm-nano.gguf"), restore(other)
+    for name, first in Checkpoint.load(run / "checkpoint.pt").weights.items():
+        assert torch.allclose(made.weights[name], (first + second.weights[name]) / 2), name
+
+
+def test_no_mean_of_models_that_differ(
+    package: Path, run: Path, cases: dict[str, list[Case]]
+) -> None:
+    nano = embedded_folder() / "pyslm-nano.gguf"
+    with pytest.raises(InvalidRequestError, match="another shape or vocabulary"):
+        module.release(run, package, cases=cases, average=nano)
 
 
 def test_it_begins_with_no_other_model(shared: Path, tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from pyslm.finetune.data.values import Values
 
 __all__ = ["Params", "distinct"]
 
-_KINDS = {"bool": "flag", "enum": "choice", "like": "item", "list": "things"}  # of files
+_KINDS = {"bool": "flag", "enum": "choice", "like": "item", "list": "items"}  # of files
 _OF_ONE_TYPE = 0.4
 _MORE = ("flag", "flag", "flag", "flag", "number", "count", "duration", "measure", "choice", "item")
 _WITH_ANOTHER_WORD = 0.25  # a key that comes a thousand times is remembered and no longer read

@@ -265,7 +265,8 @@ class Values:
 
     def several(self, maker: Callable[[], Value], most: int = 4) -> Value:
         """A list of some that `maker` makes."""
-        values = [maker() for _ in range(self.rng.randint(1, most))]
+        drawn = [maker() for _ in range(self.rng.randint(1, most))]
+        values = list({value.said: value for value in drawn}.values())  # none twice
         return Value([v.data for v in values], listed([v.said for v in values], self.rng))
 
     def _make_things(self) -> Value:
