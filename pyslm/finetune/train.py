@@ -125,6 +125,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--until", type=int, help="stop after this step")
     parser.add_argument("--minutes", type=float, help="stop after this time; goes on when repeated")
     parser.add_argument("--device", help="cpu or cuda; default: a GPU where there is one")
+    parser.add_argument(
+        "--float32", dest="mixed_precision", action="store_const", const=False,
+        help="matrix products in float32: some CPUs are faster at it than at bfloat16",
+    )  # fmt: skip
     parser.add_argument("--threads", type=int, help="of torch on the CPU")
     parser.add_argument("--workers", type=int, help="processes that make data")
     parser.add_argument("--quantization", default="Q8_0")

@@ -6,7 +6,6 @@ import itertools
 import re
 from collections import Counter
 from pathlib import Path
-from typing import Any
 
 import jsonschema
 import pytest
@@ -15,21 +14,10 @@ import pyslm.finetune.data
 from pyslm.chat.tools import tools_of
 from pyslm.finetune.data import scenes
 from pyslm.finetune.evaluation import held_out_cases
-from pyslm.finetune.evaluation.cases import MEASURES, SETS, held_out_source
+from pyslm.finetune.evaluation.cases import MEASURES, SETS, held_out_source, held_out_values
 
 _FOLDER = Path(pyslm.finetune.data.__file__).parent
 of_each = pytest.mark.parametrize("name", SETS)
-
-
-def _values(tool: dict[str, Any]) -> set[str]:
-    """Text values of a held-out tool; numbers and choices cannot but come again."""
-    texts = set()
-    for slot, values in tool["values"].items():
-        kind = next(p for p in tool["params"] if p.partition(":")[0].rstrip("?") == slot)
-        if "|" not in kind:
-            flat = itertools.chain(*(v if isinstance(v, list) else [v] for v in values))
-            texts |= {value for value in flat if isinstance(value, str)}
-    return texts
 
 
 @of_each
@@ -88,7 +76,7 @@ def test_training_files_hold_no_tool_and_no_phrasing_of_it(name: str) -> None:
         assert f'"{tool["name"].lower()}"' not in text
         for phrase in [tool["about"], tool["act"], *tool["stem"], *tool["para"], *tool["lack"]]:
             assert f'"{phrase.lower()}"' not in text
-        for value in _values(tool):
+        for value in held_out_values(tool):
             assert not re.search(rf'["| ]{re.escape(value)}["| ]', as_written), value
     for phrase in source["joins"]:
         assert f'"{phrase.lower()}"' not in text

@@ -8,6 +8,7 @@ once it has compared some models, it joins the others, and a new one is written.
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import json
 import random
 import re
@@ -19,7 +20,14 @@ from typing import Any
 
 from pyslm.finetune.data.names import spoken
 
-__all__ = ["MEASURES", "SETS", "Case", "held_out_cases", "held_out_source"]
+__all__ = [
+    "MEASURES",
+    "SETS",
+    "Case",
+    "held_out_cases",
+    "held_out_source",
+    "held_out_values",
+]
 
 MEASURES = {
     "tool, shared words": 0.97, "tool, names alike": 0.97, "tool, paraphrased": 0.85,
@@ -63,6 +71,17 @@ def held_out_source(name: str = "heldout") -> dict[str, Any]:
     """One of `SETS`, as it is."""
     path = Path(__file__).with_name(f"{name}.toml")
     return tomllib.loads(path.read_text(encoding="utf-8"))
+
+
+def held_out_values(tool: Mapping[str, Any]) -> set[str]:
+    """Text values of a tool of a set; numbers and choices cannot but come in training, too."""
+    texts = set()
+    for slot, values in tool["values"].items():
+        kind = next(p for p in tool["params"] if p.partition(":")[0].rstrip("?") == slot)
+        if "|" not in kind:
+            flat = itertools.chain(*(v if isinstance(v, list) else [v] for v in values))
+            texts |= {value for value in flat if isinstance(value, str)}
+    return texts
 
 
 def held_out_cases(seed: int = 0, rounds: int = 3, name: str = "heldout") -> list[Case]:
