@@ -54,9 +54,10 @@ def test_what_a_held_out_set_has_is_left_out(tmp_path: Path) -> None:
         para=[f"hang {value} at {{door}}", "{door} at Oslo squeals"],
     )
     new["params"][0] += f"|{value}"
+    new["params"][1] += f" - How much of {value} it takes"
     (tool,), counts = compiled(tmp_path, new)
     assert tool == changed(para=["{door} at Oslo squeals"])
-    assert counts == {"tools": 1, "names": 1, "about": 1, "para": 1, "values": 1}
+    assert counts == {"tools": 1, "names": 1, "about": 2, "para": 1, "values": 1}
 
 
 @pytest.mark.parametrize(

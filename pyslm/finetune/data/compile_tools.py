@@ -15,6 +15,7 @@ import sys
 import tomllib
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -114,6 +115,9 @@ def _param(text: str, held_out: _HeldOut, left_out: Counter[str]) -> DomainParam
         raise InvalidRequestError(
             f"{param.kind!r} is no kind of value; `domains` says which there are"
         )
+    if held_out.has(param.about):
+        param = replace(param, about="")
+        left_out["about"] += 1
     if param.kind not in _WITH_SAMPLES:
         return param
     values = [value for value in param.values if not held_out.has(value)]
@@ -124,7 +128,7 @@ def _param(text: str, held_out: _HeldOut, left_out: Counter[str]) -> DomainParam
         raise InvalidRequestError(
             f"{param.key!r} has {len(values)} values that can be used; allowed: 3 or more"
         )
-    return DomainParam(param.key, param.kind, tuple(values), param.required, param.about)
+    return replace(param, values=tuple(values))
 
 
 def _is_request(text: str, params: Mapping[str, DomainParam]) -> bool:
