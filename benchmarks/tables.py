@@ -96,7 +96,7 @@ def nano() -> str:
     asked = told["evaluation"]
     blind = told["blind"]["measures"] if told.get("blind") else {}
     rows = [
-        "| Held-out requests that are right | Wanted | Calls by the grammar | Free | Blind set |",
+        "| Held-out requests that are right | Wanted | By the grammar, weighed | Free | Blind set |",
         "|---|---:|---:|---:|---:|",
     ]
     for name, measure in asked["measures"].items():
@@ -115,11 +115,12 @@ named: {told["parameters"] / 1e6:.1f} million parameters, {size}, a context of {
 tokens. It reads described tools, calls the right one or none, copies the arguments, asks for what
 is missing, tells what a result says, and chooses among described agents: tools and agents that it
 has never seen. It is no general chat model: it knows nothing of the world, writes no texts, and
-reads English alone. Texts in arguments are quoted: the grammar takes only what the conversation
-says, from the beginning of a word to the end of one; without it, signs that it has never seen, such
-as ° and emoji, may come out wrong, and a time such as 07:07. Wanted is what we hold it to; where it
-falls short, it is not there yet. `pyslm pull` brings larger ones. Requests of up to 1,000
-characters are read twice, and counted so.
+reads English alone. In agents and servers its tools are weighed: where none is certain, the best
+call of each is made, and the likeliest taken. Texts in arguments are quoted: the grammar takes only
+what the conversation says, from the beginning of a word to the end of one; without it, signs that
+it has never seen, such as ° and emoji, may come out wrong, and a time such as 07:07. Wanted is what
+we hold it to; where it falls short, it is not there yet. `pyslm pull` brings larger ones. Requests
+of up to 1,000 characters are read twice, and counted so.
 
 `pyslm.finetune` [made it](pyslm/finetune/README.md) from {begun}, seed {told["seed"]}, in
 {told["steps"]:,} steps of {told["tokens"] / told["steps"]:,.0f} tokens{code}
@@ -130,7 +131,7 @@ characters are read twice, and counted so.
 {table}
 
 What it does at single requests of the first set was looked at, to see what its training lacks; at
-those of the blind set (`--set blind`, calls by the grammar) it was not.
+those of the blind set (`--set blind`, by the grammar, weighed) it was not.
 
 `PYSLM_NANO=my.gguf` puts another file in its place, as `pyslm finetune TOOLS.json --out my.gguf`
 writes one.

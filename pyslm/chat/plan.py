@@ -16,6 +16,7 @@ from pyslm.chat.tool_formats import ToolFormat, detect_tool_format, tool_format
 from pyslm.chat.tool_formats.lark import Lark
 from pyslm.chat.tool_formats.quoted import quotable, quotes_arguments
 from pyslm.chat.tools import Tool, tools_of
+from pyslm.chat.weighing import Generate, weigh, weighing_of, weighs_tools
 from pyslm.errors import InvalidRequestError
 from pyslm.grammar.source import regex_grammar
 from pyslm.request import SamplingParams
@@ -38,6 +39,7 @@ class ChatFormat:
         self.tool_format = detect_tool_format(self._source)
         self._prompts = {self.tool_format.name: ToolPrompts(template, self.tool_format)}
         self._quotes = quotes_arguments(self._source)
+        self._weighs = weighs_tools(self._source)
         self._knows_developers = "developer" in self._source
 
     @property
@@ -55,7 +57,9 @@ class ChatFormat:
         if request.tool_parser is not None:
             chosen = tool_format(request.tool_parser)
         quoted = quotable(request.messages) if self._quotes and request.tools else ()
-        return ChatPlan(request, chosen, self.reasoning, self._tokenizer, quoted)
+        return ChatPlan(
+            request, chosen, self.reasoning, self._tokenizer, quoted, weighs=self._weighs
+        )
 
     def conversation(self, request: ChatRequest, plan: ChatPlan) -> Conversation:
         """The messages as the template can say them."""
@@ -78,9 +82,15 @@ class ChatPlan:
         reasoning: ReasoningStyle | None,
         tokenizer: Tokenizer,
         quotable: Sequence[str] = (),
+        weighs: bool = False,
     ) -> None:
-        """`quotable`: where texts in arguments must be quoted, of what."""
+        """
+        Args:
+            quotable: where texts in arguments must be quoted, of what.
+            weighs: whole calls are compared before one is made.
+        """
         self.tool_format = chosen
+        self._weighs = weighs
         self._quotable = quotable
         self.tools = _offered(request)
         self._request = request
@@ -115,6 +125,24 @@ class ChatPlan:
     def reader(self) -> EngineOutput:
         """Reads one output as the engine gives it."""
         return EngineOutput(self.parser(), self.marker_ids, self._tokenizer)
+
+    def decide(self, generate: Generate, prompt: list[int]) -> SamplingParams:
+        """As `sampling`; where the model weighs its tools, with what it comes to.
+
+        Args:
+            generate: `LLM.generate`.
+            prompt: the tokens of the conversation.
+
+        Raises:
+            InvalidRequestError: as `sampling`, and what `generate` finds wrong.
+        """
+        params = self.sampling()
+        request = self._request
+        free = request.tool_choice.mode == "auto" and not params.forced_tokens
+        if not (self._weighs and free and self.tools and not _has_grammar(request.sampling)):
+            return params
+        weighing = weighing_of(params, self.tool_format, self.tools.values(), self._tokenizer)
+        return params if weighing is None else weigh(generate, [prompt], [weighing])[0]
 
     def sampling(self) -> SamplingParams:
         """The request's, with the grammar of calls, and with room for thoughts before the answer.

@@ -121,7 +121,7 @@ class LocalModel:
     ) -> tuple[ChatPlan, list[int], SamplingParams]:
         plan, ids = self._encoded(llm, request)
         plan.see_prompt(ids)
-        return plan, ids, plan.sampling()
+        return plan, ids, plan.decide(llm.generate, ids)
 
     def _encoded(self, llm: LLM, request: ChatRequest) -> tuple[ChatPlan, list[int]]:
         form = self._format(llm)

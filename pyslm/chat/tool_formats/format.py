@@ -51,6 +51,10 @@ class ToolFormat(ABC):
     def rest(self, lark: Lark, tools: Sequence[Tool], parallel: bool) -> str:
         """The grammar of what follows the trigger, to the end of the output."""
 
+    def head(self, tool: Tool) -> str | None:  # noqa: ARG002
+        """A call of the tool up to its arguments, control tokens marked; None: not known so far."""
+        return None
+
     def system_text(self, tools: Sequence[Tool]) -> str:
         """What tells a model of the tools and of the format, where its template does not."""
         listed = "\n".join(json_text(tool.described()["function"]) for tool in tools)

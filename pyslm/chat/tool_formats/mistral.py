@@ -82,6 +82,9 @@ class Mistral11(Mistral):
     def detect(self, template: str) -> int:
         return 20 if _OPEN in template and _ARGUMENTS in template else 0
 
+    def head(self, tool: Tool) -> str:
+        return join((literal(_OPEN), tool.name, literal(_ARGUMENTS)))
+
     def write(self, calls: Sequence[ToolCall]) -> str:
         opening, arguments = literal(_OPEN), literal(_ARGUMENTS)
         return join(

@@ -23,6 +23,7 @@ from pyslm.chat.output import OutputParser
 from pyslm.chat.tool_formats import ToolFormat, detect_tool_format
 from pyslm.chat.tool_formats.quoted import quotable, quotes_arguments
 from pyslm.chat.tools import tools_of
+from pyslm.chat.weighing import weigh, weighing_of, weighs_tools
 from pyslm.finetune.evaluation.cases import MEASURES, Case
 from pyslm.tokenizer import Tokenizer, load_tokenizer
 
@@ -98,6 +99,8 @@ def evaluate(
     common = SamplingParams(max_tokens=max_tokens, temperature=0.0, adapter=adapter)
     quotes = quotes_arguments(llm.chat_template.source)
     params = [_params(case, tool_format, tokenizer, constrained, common, quotes) for case in cases]
+    if constrained and weighs_tools(llm.chat_template.source):
+        params = _weighed(llm, prompts, params, cases, tool_format, tokenizer)
     results = llm.generate(prompts, params)
     outcomes = []
     for case, result in zip(cases, results, strict=True):
@@ -168,6 +171,28 @@ def _params(
         quotable=quotable(case.messages) if quotes else (),
     )
     return common.replace(grammar=grammar)
+
+
+def _weighed(
+    llm: LLM,
+    prompts: Sequence[list[int]],
+    params: Sequence[SamplingParams],
+    cases: Sequence[Case],
+    tool_format: ToolFormat,
+    tokenizer: Tokenizer,
+) -> list[SamplingParams]:
+    """As `params`, where tools are given with what the model comes to."""
+    decided = list(params)
+    weighings = {
+        i: weighing
+        for i, case in enumerate(cases)
+        if (tools := tools_of(case.tools).values())
+        and (weighing := weighing_of(params[i], tool_format, tools, tokenizer))
+    }
+    chosen = weigh(llm.generate, [prompts[i] for i in weighings], list(weighings.values()))
+    for i, of_case in zip(weighings, chosen, strict=True):
+        decided[i] = of_case
+    return decided
 
 
 def _read(text: str, case: Case, tool_format: ToolFormat, tokenizer: Tokenizer) -> Answer:

@@ -1,0 +1,172 @@
+"""Whole calls are compared before one is made, where a model's template says so."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pyslm import LLM
+from pyslm.chat.control import control_tokens
+from pyslm.chat.plan import ChatFormat, ChatPlan
+from pyslm.chat.request import ChatRequest, ToolChoice
+from pyslm.chat.template import ChatTemplate
+from pyslm.chat.tool_formats import tool_format
+from pyslm.chat.tools import tools_of
+from pyslm.chat.weighing import _FOR_CALLS, Weighing, weigh, weighing_of, weighs_tools
+from pyslm.finetune.dialect import CALL, chat_template
+from pyslm.finetune.evaluation import held_out_cases
+from pyslm.request import GenerationResult, SamplingParams
+
+KINDS = ("tool, shared words", "tool, paraphrased", "no tool fits", "asks what is missing")
+CASES = [case for k in KINDS for case in held_out_cases(0, 3, "heldout") if case.measure == k][::8]
+GREEDY = SamplingParams(temperature=0.0, max_tokens=80)
+
+
+@pytest.fixture(scope="module")
+def llm(nano_file: Path) -> Iterator[LLM]:
+    with LLM(nano_file) as llm:
+        yield llm
+
+
+class Counting:
+    """Generates, and remembers how many requests that took."""
+
+    def __init__(self, llm: LLM) -> None:
+        self._llm = llm
+        self.counts: list[int] = []
+
+    def __call__(
+        self, prompts: list[list[int]], params: list[SamplingParams]
+    ) -> list[GenerationResult]:
+        self.counts.append(len(prompts))
+        return self._llm.generate(prompts, params)
+
+
+def prompt_and_weighing(llm: LLM, case: Any) -> tuple[list[int], Weighing]:
+    weighing = weighing_of(
+        params_of(llm, case), tool_format("mistral11"), tools_of(case.tools).values(),
+        llm._host.tokenizer,
+    )  # fmt: skip
+    assert weighing is not None
+    return llm.encode_chat(case.messages, list(case.tools)), weighing
+
+
+def params_of(llm: LLM, case: Any) -> SamplingParams:
+    control = control_tokens(llm._host.tokenizer)
+    grammar = tool_format("mistral11").grammar(tools_of(case.tools), control=control)
+    return GREEDY.replace(grammar=grammar)
+
+
+def likeliest(llm: LLM, case: Any) -> str | None:
+    """The tool whose call is the likeliest of all, every one made and scored; None: an answer."""
+    prompt, params = llm.encode_chat(case.messages, list(case.tools)), params_of(llm, case)
+    tokenizer = llm._host.tokenizer
+    trigger = tokenizer.token_id(CALL)
+    assert trigger is not None
+    said = llm.generate(prompt, params.replace(logit_bias={trigger: -100.0}))
+    begins = llm.score(prompt, [list(said.token_ids)])[0].tokens[0].logprob
+    scores: dict[str | None, float] = {None: begins - _FOR_CALLS}
+    for name in tools_of(case.tools):
+        head = llm.tokenize(f"{CALL}{name}[ARGS]", add_special_tokens=False, parse_special=True)
+        ids = list(llm.generate(prompt, params.replace(forced_tokens=head)).token_ids)
+        end = next(i for i in range(1, len(ids)) if ids[i] in (trigger, *tokenizer.eog_ids))
+        scores[name] = llm.score(prompt, [ids[:end]])[0].logprob
+    return max(scores, key=lambda name: scores[name])
+
+
+def called(llm: LLM, prompt: list[int], params: SamplingParams) -> str | None:
+    ids = llm.generate(prompt, params).token_ids
+    text = llm.detokenize(list(ids), skip_special_tokens=False)
+    return text.split(CALL)[1].split("[ARGS]")[0] if text.startswith(CALL) else None
+
+
+def test_the_likeliest_of_all_calls_is_made(llm: LLM) -> None:
+    pairs = [prompt_and_weighing(llm, case) for case in CASES]
+    generate = Counting(llm)
+    chosen = weigh(generate, [p for p, _ in pairs], [w for _, w in pairs])
+    found = [called(llm, prompt, params) for (prompt, _), params in zip(pairs, chosen, strict=True)]
+    assert found == [likeliest(llm, case) for case in CASES]
+    assert None in found
+    assert len(set(found)) > 5
+    # Nothing is made that cannot be the likeliest: most requests need one.
+    first, more = generate.counts
+    assert first == len(CASES)
+    assert more < sum(len(case.tools) for case in CASES) / 3
+
+
+def test_each_request_is_weighed_as_if_alone(llm: LLM) -> None:
+    pairs = [prompt_and_weighing(llm, case) for case in CASES]
+    together = weigh(llm.generate, [p for p, _ in pairs], [w for _, w in pairs])
+    alone = [weigh(llm.generate, [prompt], [weighing])[0] for prompt, weighing in pairs]
+    assert together == alone
+
+
+def test_the_request_stays_as_it_is_but_for_its_beginning(llm: LLM) -> None:
+    prompt, _ = prompt_and_weighing(llm, CASES[0])
+    asked = params_of(llm, CASES[0]).replace(
+        temperature=0.7, n=3, logprobs=5, max_tokens=9, stop=("x",), logit_bias={5: 1.0}, seed=4
+    )
+    tools = tools_of(CASES[0].tools).values()
+    weighing = weighing_of(asked, tool_format("mistral11"), tools, llm._host.tokenizer)
+    assert weighing is not None
+    (params,) = weigh(llm.generate, [prompt], [weighing])
+    trigger = llm._host.tokenizer.token_id(CALL)
+    assert params.forced_tokens[:1] == (trigger,)
+    assert params.replace(forced_tokens=()) == asked
+
+
+def plan(llm: LLM, source: str, **request: Any) -> ChatPlan:
+    case = next(case for case in CASES if case.measure == "no tool fits")
+    asked: dict[str, Any] = {"messages": case.messages, "tools": case.tools, "sampling": GREEDY}
+    template = ChatTemplate(source, bos_token="", eos_token="")
+    return ChatFormat(template, llm._host.tokenizer).plan(ChatRequest(**asked | request))
+
+
+def decided(llm: LLM, generate: Counting, source: str, **request: Any) -> SamplingParams:
+    made = plan(llm, source, **request)
+    case = next(case for case in CASES if case.measure == "no tool fits")
+    return made.decide(generate, llm.encode_chat(case.messages, list(case.tools)))
+
+
+def test_templates_say_whether(llm: LLM) -> None:
+    assert weighs_tools(chat_template())
+    assert weighs_tools("{%-set weighs_tools=true%}{{ messages }}")
+    without = chat_template().replace("weighs_tools = true", "weighs_tools = false")
+    assert not weighs_tools(without)
+    generate = Counting(llm)
+    assert decided(llm, generate, without) == plan(llm, without).sampling()
+    assert generate.counts == []
+    decided(llm, generate, chat_template())
+    assert generate.counts[0] == 1
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        {"tool_choice": ToolChoice("required")},
+        {"tool_choice": ToolChoice("none")},
+        {"tools": None},
+        {"sampling": GREEDY.replace(json_object=True)},
+        {"sampling": GREEDY.replace(forced_tokens=(20,))},
+        {"tool_parser": "hermes"},
+    ],
+)
+def test_where_nothing_is_to_be_decided_nothing_is_weighed(
+    llm: LLM, request_: dict[str, Any]
+) -> None:
+    generate = Counting(llm)
+    asked = plan(llm, chat_template(), **request_).sampling()
+    assert decided(llm, generate, chat_template(), **request_) == asked
+    assert generate.counts == []
+
+
+def test_an_answer_may_be_empty(llm: LLM) -> None:
+    prompt, weighing = prompt_and_weighing(llm, CASES[0])
+    end = min(llm._host.tokenizer.eog_ids)
+    first = llm.generate(prompt, weighing.first.replace(forced_tokens=(end,)))
+    assert first.text == ""
+    assert len(weighing.others(first)) == len(CASES[0].tools)  # a call is likely
+    assert weighing.chosen([first]).forced_tokens == ()
