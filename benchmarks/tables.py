@@ -96,7 +96,7 @@ def nano() -> str:
     asked = told["evaluation"]
     blind = told["blind"]["measures"] if told.get("blind") else {}
     rows = [
-        "| Held-out requests that are right | Wanted | By the grammar, weighed | Free | Blind set |",
+        "| Held-out requests that are right | Wanted | Grammar, weighed | Free | Blind set |",
         "|---|---:|---:|---:|---:|",
     ]
     for name, measure in asked["measures"].items():
