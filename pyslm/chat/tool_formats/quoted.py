@@ -20,8 +20,10 @@ if TYPE_CHECKING:
 __all__ = ["is_quoted", "quotable", "quoted_object", "quotes_arguments"]
 
 _DECLARED = re.compile(r"\{%-?\s*set\s+quotes_arguments\s*=\s*true\s*-?%\}")
-# A word, or a letter of those that are written without spaces, or one other character.
-_CHUNK = re.compile(r"[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff]|\w+?"
+# What an apostrophe joins to a word, or a letter of those that are written without spaces, or a
+# word, or one other character.
+_CHUNK = re.compile(r"(?<=[^\W\d_])['\u2019][^\W\d_]+|"
+                    r"[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff]|\w+?"
                     r"(?=[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff]|\W|$)"
                     r"|\W")  # fmt: skip
 _COMMA, _COLON = "/, ?/", "/: ?/"

@@ -62,6 +62,8 @@ def spans(said: str) -> set[str]:
         i for i in range(len(said) + 1)
         if not (0 < i < len(said) and said[i - 1].isalnum() and said[i].isalnum()
                 and said[i].isascii() and said[i - 1].isascii())
+        and not (1 < i < len(said) and said[i - 1] == "'" and said[i - 2].isalpha()
+                 and said[i].isalpha())
     ]  # fmt: skip
     return {said[a:b] for a, b in itertools.combinations(borders, 2)}
 
@@ -85,6 +87,18 @@ def test_only_what_was_said_can_be_written(name: str) -> None:
 
 def test_letters_without_spaces_between_are_words() -> None:
     assert quotable([{"role": "user", "content": "結び目x"}]) == ("結", "び", "目", "x", "\n")
+
+
+@pytest.mark.parametrize(
+    ("said", "chunks"),
+    [
+        ("the printer's toner", ("the", " ", "printer", "'s", " ", "toner")),
+        ("O\u2019Hara '90s", ("O", "\u2019Hara", " ", "'", "90s")),
+        ("sing 'Hey Jude'", ("sing", " ", "'", "Hey", " ", "Jude", "'")),
+    ],
+)
+def test_what_an_apostrophe_joins_to_a_word_begins_none(said: str, chunks: tuple[str, ...]) -> None:
+    assert quotable([{"role": "user", "content": said}]) == (*chunks, "\n")
 
 
 @pytest.mark.parametrize("said", ["", " \n", None])
