@@ -9,6 +9,7 @@ from typing import Any
 
 from pyslm.finetune.data.ask import Given, Requests
 from pyslm.finetune.data.files import load_toml
+from pyslm.finetune.data.listing import listing
 from pyslm.finetune.data.spec import Branch, Param, ToolSpec
 from pyslm.finetune.data.values import Values
 
@@ -123,7 +124,7 @@ class Branches:
             text = self._text(again)
             text = text[0].upper() + text[1:]
             return _result(text), _says(text if text[-1] in ".!?" else text + ".")
-        if rng.random() < 0.1:
+        if rng.random() < 0.15:
             return self._listed()
         facts = {key: self._fact(maker) for key, maker in tool.gives}
         if again and rng.random() < 0.5:
@@ -157,12 +158,7 @@ class Branches:
 
     def _listed(self) -> tuple[Message, Message]:
         """A result that is a list: of texts, perhaps none."""
-        rng = self._rng
-        kinds = rng.choice((("code", "thing"), ("title",), ("moment",), ("person",), ("thing",)))
-        items = []
-        for _ in range(rng.choice((0, 1, 2, 2, 3, 3, 4, 5))):
-            text = " ".join(str(self._values.draw(kind).data) for kind in kinds)
-            items.append(f"{text}: {self._fact('money')}" if kinds[0] == "code" else text)
+        items = listing(self._values, self._fact)
         said = f"{joined_and(items)}." if items else str(self._frames["nothing"])
         return _result(self._written(items)), _says(said[0].upper() + said[1:])
 
