@@ -16,7 +16,7 @@ from pyslm.chat.tool_formats import ToolFormat, detect_tool_format, tool_format
 from pyslm.chat.tool_formats.lark import Lark
 from pyslm.chat.tool_formats.quoted import quotable, quotes_arguments
 from pyslm.chat.tools import Tool, tools_of
-from pyslm.chat.weighing import Generate, weigh, weighing_of, weighs_tools
+from pyslm.chat.weighing import AsyncGenerate, weigh, weighing_of, weighs_tools
 from pyslm.errors import InvalidRequestError
 from pyslm.grammar.source import regex_grammar
 from pyslm.request import SamplingParams
@@ -126,23 +126,21 @@ class ChatPlan:
         """Reads one output as the engine gives it."""
         return EngineOutput(self.parser(), self.marker_ids, self._tokenizer)
 
-    def decide(self, generate: Generate, prompt: list[int]) -> SamplingParams:
-        """As `sampling`; where the model weighs its tools, with what it comes to.
+    async def decide(
+        self, generate: AsyncGenerate, prompt: list[int], params: SamplingParams
+    ) -> SamplingParams:
+        """Where the model weighs its tools, `params` with what it comes to.
 
         Args:
-            generate: `LLM.generate`.
+            generate: `AsyncLLM.generate`.
             prompt: the tokens of the conversation.
-
-        Raises:
-            InvalidRequestError: as `sampling`, and what `generate` finds wrong.
+            params: those of `sampling`.
         """
-        params = self.sampling()
-        request = self._request
-        free = request.tool_choice.mode == "auto" and not params.forced_tokens
-        if not (self._weighs and free and self.tools and not _has_grammar(request.sampling)):
+        free = self._request.tool_choice.mode == "auto" and not params.forced_tokens
+        if not (self._weighs and free and self.tools) or _has_grammar(self._request.sampling):
             return params
         weighing = weighing_of(params, self.tool_format, self.tools.values(), self._tokenizer)
-        return params if weighing is None else weigh(generate, [prompt], [weighing])[0]
+        return params if weighing is None else await weigh(generate, prompt, weighing)
 
     def sampling(self) -> SamplingParams:
         """The request's, with the grammar of calls, and with room for thoughts before the answer.

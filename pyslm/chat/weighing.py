@@ -11,7 +11,7 @@ from __future__ import annotations
 import itertools
 import math
 import re
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
 
 from pyslm.chat.control import control_tokens
 from pyslm.chat.marked import marks_of
@@ -20,10 +20,20 @@ from pyslm.chat.tools import Tool
 from pyslm.request import GenerationResult, SamplingParams
 from pyslm.tokenizer import Tokenizer
 
-__all__ = ["Generate", "Weighing", "weigh", "weighing_of", "weighs_tools"]
+__all__ = [
+    "AsyncGenerate",
+    "Generate",
+    "Weighing",
+    "weigh",
+    "weigh_all",
+    "weighing_of",
+    "weighs_tools",
+]
 
 Generate = Callable[[list[list[int]], list[SamplingParams]], list[GenerationResult]]
 """`LLM.generate`."""
+AsyncGenerate = Callable[[list[list[int]], list[SamplingParams]], Awaitable[list[GenerationResult]]]
+"""`AsyncLLM.generate`."""
 
 _DECLARED = re.compile(r"\{%-?\s*set\s+weighs_tools\s*=\s*true\s*-?%\}")
 _FOR_CALLS = 1.0
@@ -57,10 +67,20 @@ def weighing_of(
     return Weighing(params, trigger, encoded, tokenizer.eog_ids)
 
 
-def weigh(
+async def weigh(
+    generate: AsyncGenerate, prompt: Sequence[int], weighing: Weighing
+) -> SamplingParams:
+    """The parameters with which the request does what is likeliest for it."""
+    (first,) = await generate([list(prompt)], [weighing.first])
+    others = weighing.others(first)
+    results = await generate([list(prompt)] * len(others), others) if others else []
+    return weighing.chosen([first, *results])
+
+
+def weigh_all(
     generate: Generate, prompts: Sequence[Sequence[int]], weighings: Sequence[Weighing]
 ) -> list[SamplingParams]:
-    """The parameters with which each request does what is likeliest for it."""
+    """As `weigh`, for many requests at a time."""
     ids = [list(prompt) for prompt in prompts]
     firsts = generate(ids, [weighing.first for weighing in weighings])
     others = [weighing.others(first) for weighing, first in zip(weighings, firsts, strict=True)]

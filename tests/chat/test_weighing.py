@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from pyslm import LLM
+from pyslm import LLM, AsyncLLM
 from pyslm.chat.control import control_tokens
 from pyslm.chat.plan import ChatFormat, ChatPlan
 from pyslm.chat.request import ChatRequest, ToolChoice
 from pyslm.chat.template import ChatTemplate
 from pyslm.chat.tool_formats import tool_format
 from pyslm.chat.tools import tools_of
-from pyslm.chat.weighing import _FOR_CALLS, Weighing, weigh, weighing_of, weighs_tools
+from pyslm.chat.weighing import _FOR_CALLS, Weighing, weigh, weigh_all, weighing_of, weighs_tools
 from pyslm.finetune.dialect import CALL, chat_template
 from pyslm.finetune.evaluation import held_out_cases
 from pyslm.request import GenerationResult, SamplingParams
@@ -43,6 +44,11 @@ class Counting:
     ) -> list[GenerationResult]:
         self.counts.append(len(prompts))
         return self._llm.generate(prompts, params)
+
+    async def later(
+        self, prompts: list[list[int]], params: list[SamplingParams]
+    ) -> list[GenerationResult]:
+        return self(prompts, params)
 
 
 def prompt_and_weighing(llm: LLM, case: Any) -> tuple[list[int], Weighing]:
@@ -86,7 +92,7 @@ def called(llm: LLM, prompt: list[int], params: SamplingParams) -> str | None:
 def test_the_likeliest_of_all_calls_is_made(llm: LLM) -> None:
     pairs = [prompt_and_weighing(llm, case) for case in CASES]
     generate = Counting(llm)
-    chosen = weigh(generate, [p for p, _ in pairs], [w for _, w in pairs])
+    chosen = weigh_all(generate, [p for p, _ in pairs], [w for _, w in pairs])
     found = [called(llm, prompt, params) for (prompt, _), params in zip(pairs, chosen, strict=True)]
     assert found == [likeliest(llm, case) for case in CASES]
     assert None in found
@@ -99,8 +105,9 @@ def test_the_likeliest_of_all_calls_is_made(llm: LLM) -> None:
 
 def test_each_request_is_weighed_as_if_alone(llm: LLM) -> None:
     pairs = [prompt_and_weighing(llm, case) for case in CASES]
-    together = weigh(llm.generate, [p for p, _ in pairs], [w for _, w in pairs])
-    alone = [weigh(llm.generate, [prompt], [weighing])[0] for prompt, weighing in pairs]
+    together = weigh_all(llm.generate, [p for p, _ in pairs], [w for _, w in pairs])
+    engine = AsyncLLM(llm)
+    alone = [asyncio.run(weigh(engine.generate, prompt, each)) for prompt, each in pairs]
     assert together == alone
 
 
@@ -112,7 +119,7 @@ def test_the_request_stays_as_it_is_but_for_its_beginning(llm: LLM) -> None:
     tools = tools_of(CASES[0].tools).values()
     weighing = weighing_of(asked, tool_format("mistral11"), tools, llm._host.tokenizer)
     assert weighing is not None
-    (params,) = weigh(llm.generate, [prompt], [weighing])
+    params = asyncio.run(weigh(AsyncLLM(llm).generate, prompt, weighing))
     trigger = llm._host.tokenizer.token_id(CALL)
     assert params.forced_tokens[:1] == (trigger,)
     assert params.replace(forced_tokens=()) == asked
@@ -128,7 +135,8 @@ def plan(llm: LLM, source: str, **request: Any) -> ChatPlan:
 def decided(llm: LLM, generate: Counting, source: str, **request: Any) -> SamplingParams:
     made = plan(llm, source, **request)
     case = next(case for case in CASES if case.measure == "no tool fits")
-    return made.decide(generate, llm.encode_chat(case.messages, list(case.tools)))
+    prompt = llm.encode_chat(case.messages, list(case.tools))
+    return asyncio.run(made.decide(generate.later, prompt, made.sampling()))
 
 
 def test_templates_say_whether(llm: LLM) -> None:

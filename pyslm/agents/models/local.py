@@ -71,9 +71,11 @@ class LocalModel:
         """As `stream`, for requests that say more than agents do."""
         async with self.borrowed() as llm:
             plan, ids, params = await asyncio.to_thread(self._prepared, llm, request)
+            engine = AsyncLLM(llm)
+            params = await plan.decide(engine.generate, ids, params)
             output = plan.reader()
             called = False
-            async with AsyncLLM(llm).stream(ids, params) as chunks:
+            async with engine.stream(ids, params) as chunks:
                 async for chunk in chunks:
                     for event in output.push(chunks.raw, chunk.token_ids):
                         called |= isinstance(event, ToolCallStart)
@@ -121,7 +123,7 @@ class LocalModel:
     ) -> tuple[ChatPlan, list[int], SamplingParams]:
         plan, ids = self._encoded(llm, request)
         plan.see_prompt(ids)
-        return plan, ids, plan.decide(llm.generate, ids)
+        return plan, ids, plan.sampling()
 
     def _encoded(self, llm: LLM, request: ChatRequest) -> tuple[ChatPlan, list[int]]:
         form = self._format(llm)

@@ -23,7 +23,7 @@ from pyslm.chat.output import OutputParser
 from pyslm.chat.tool_formats import ToolFormat, detect_tool_format
 from pyslm.chat.tool_formats.quoted import quotable, quotes_arguments
 from pyslm.chat.tools import tools_of
-from pyslm.chat.weighing import weigh, weighing_of, weighs_tools
+from pyslm.chat.weighing import weigh_all, weighing_of, weighs_tools
 from pyslm.finetune.evaluation.cases import MEASURES, Case
 from pyslm.tokenizer import Tokenizer, load_tokenizer
 
@@ -189,7 +189,7 @@ def _weighed(
         if (tools := tools_of(case.tools).values())
         and (weighing := weighing_of(params[i], tool_format, tools, tokenizer))
     }
-    chosen = weigh(llm.generate, [prompts[i] for i in weighings], list(weighings.values()))
+    chosen = weigh_all(llm.generate, [prompts[i] for i in weighings], list(weighings.values()))
     for i, of_case in zip(weighings, chosen, strict=True):
         decided[i] = of_case
     return decided

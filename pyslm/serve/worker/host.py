@@ -93,9 +93,12 @@ class Host:
                 "ask for /v1/embeddings",
             )
         prompt = await self._prompts.make(request)
+        sampling = prompt.sampling
         if request.adapter is not None:
-            sampling = prompt.sampling.replace(adapter=request.adapter)
-            prompt = dataclasses.replace(prompt, sampling=sampling)
+            sampling = sampling.replace(adapter=request.adapter)
+        if prompt.plan is not None:
+            sampling = await prompt.plan.decide(self._async.generate, prompt.ids, sampling)
+        prompt = dataclasses.replace(prompt, sampling=sampling)
         await Answer(self._model, request, prompt, emit).run()
 
     async def embed(self, request: EmbedRequest) -> EmbedResult:

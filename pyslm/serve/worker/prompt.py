@@ -104,9 +104,7 @@ class PromptMaker:
         else:
             ids = self._llm.encode_chat(said.messages, said.tools, **options)
         plan.see_prompt(ids)
-        if len(ids) >= self._llm.info.context_length:  # `make` tells it
-            return MadePrompt(ids, request.sampling, plan=plan)
-        return MadePrompt(ids, plan.decide(self._llm.generate, ids), plan=plan)
+        return MadePrompt(ids, plan.sampling(), plan=plan)
 
     def _continued(self, said: Conversation, options: dict[str, Any]) -> list[int]:
         """The conversation up to the end of what its last message says."""
