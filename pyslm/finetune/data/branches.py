@@ -9,7 +9,7 @@ from typing import Any
 
 from pyslm.finetune.data.ask import Given, Requests
 from pyslm.finetune.data.files import load_toml
-from pyslm.finetune.data.listing import listing
+from pyslm.finetune.data.listing import listed_fact, listing
 from pyslm.finetune.data.spec import Branch, Param, ToolSpec
 from pyslm.finetune.data.values import Values
 
@@ -130,10 +130,10 @@ class Branches:
         if again and rng.random() < 0.5:
             repeated = rng.sample(again, rng.randint(1, min(2, len(again))))
             facts = {g.param.key: g.value.data for g in repeated} | facts
-        if rng.random() < 0.1:
-            facts["items"] = [self._values.word() for _ in range(rng.randint(1, 4))]
-        elif rng.random() < 0.1:
-            facts[self._values.word()] = [rng.randint(0, 1000) for _ in range(rng.randint(1, 5))]
+        if rng.random() < 0.2:
+            known = list(facts.items())
+            known.insert(rng.randint(0, len(known)), listed_fact(self._values))
+            facts = dict(known)
         start = "" if tool.things or rng.random() < 0.3 else self._frames["result_start"]
         said = [f"the {_words(key)} is {_plain(value)}" for key, value in facts.items()]
         text = joined_and(said)

@@ -156,8 +156,13 @@ class Values:
         return self._text(day + self.rng.choice((" ", " at ", ", ")) + clock)
 
     def _make_period(self) -> Value:
-        """From a day to another."""
-        joined = self.rng.choice((" to ", " - ", " until ", "/"))
+        """From a day to another, which may be of the same month."""
+        rng = self.rng
+        joined = rng.choice((" to ", " - ", " until ", "/"))
+        if rng.random() < 0.4:
+            month = f"{rng.randint(1990, 2039)}-{rng.randint(1, 12):02}"
+            first, last = sorted(rng.sample(range(1, 32), 2))
+            return self._text(f"{month}-{first:02}{joined}{month}-{last:02}")
         return self._text(f"{self._make_date().said}{joined}{self._make_date().said}")
 
     def _make_title(self) -> Value:
@@ -189,6 +194,9 @@ class Values:
                 f" at {rng.randint(1, 12)}",
                 f" in {self.pick('city')}",
                 f" and the {self.word()}",
+                f" does not {self.rng.choice(self.lexicon.verbs).word}",
+                f" has {self.rng.choice(('no', 'a', 'too much'))} {self.word()}",
+                f" needs to {self.rng.choice(self.lexicon.verbs).word}",
             )
         )
         text = f"{start} {middle}{end}"
