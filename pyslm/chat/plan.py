@@ -136,7 +136,7 @@ class ChatPlan:
             prompt: the tokens of the conversation.
             params: those of `sampling`.
         """
-        free = self._request.tool_choice.mode == "auto" and not params.forced_tokens
+        free = self._request.tool_choice.mode == "auto" and not _says_tokens(params)
         if not (self._weighs and free and self.tools) or _has_grammar(self._request.sampling):
             return params
         weighing = weighing_of(params, self.tool_format, self.tools.values(), self._tokenizer)
@@ -236,6 +236,13 @@ def _control_tokens(tokenizer: Tokenizer, markers: tuple[str, ...]) -> dict[str,
 
 def _has_grammar(params: SamplingParams) -> bool:
     return params.grammar_source() is not None
+
+
+def _says_tokens(params: SamplingParams) -> bool:
+    """Whether the request has a say in single tokens, which stands."""
+    return bool(
+        params.forced_tokens or params.logit_bias or params.allowed_token_ids or params.bad_words
+    )
 
 
 def _answer(lark: Lark, params: SamplingParams) -> str:

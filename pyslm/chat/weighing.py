@@ -39,6 +39,8 @@ _DECLARED = re.compile(r"\{%-?\s*set\s+weighs_tools\s*=\s*true\s*-?%\}")
 _FOR_CALLS = 1.0
 """Added to the log-probability of a call: the right one can often be made in several ways, and they
 share what is likely about it."""
+_MOST_TOKENS = 256
+"""Of a call that is compared: longer ones by their beginnings."""
 _NEVER = -100.0  # as the bias of a logit
 
 
@@ -114,8 +116,9 @@ class Weighing:
         self._ends = {trigger, *ends}
         self._heads = [tuple(head) for head in heads]
         self.first = params.replace(
-            temperature=0.0, n=1, best_of=None, logprobs=2, prompt_logprobs=None, ignore_eos=False
-        )
+            temperature=0.0, n=1, best_of=None, logprobs=2, prompt_logprobs=None,
+            max_tokens=_MOST_TOKENS, min_tokens=0, ignore_eos=False, stop=(), stop_token_ids=(),
+        )  # fmt: skip
         """To make what the model makes by itself."""
 
     def others(self, first: GenerationResult) -> list[SamplingParams]:
@@ -139,7 +142,7 @@ class Weighing:
 
     def _openings(self, first: GenerationResult) -> tuple[float, float]:
         """Log-probabilities of how an answer begins at best, and that a call does."""
-        assert first.logprobs, "asked for"
+        assert first.logprobs, "asked for, and an end is a token too"
         opening = first.logprobs[0]
         found = {**dict(opening.top), opening.token_id: opening.logprob}
         call = found.pop(self._trigger, -math.inf)

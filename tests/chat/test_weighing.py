@@ -23,7 +23,7 @@ from pyslm.request import GenerationResult, SamplingParams
 
 KINDS = ("tool, shared words", "tool, paraphrased", "no tool fits", "asks what is missing")
 CASES = [case for k in KINDS for case in held_out_cases(0, 3, "heldout") if case.measure == k][::8]
-GREEDY = SamplingParams(temperature=0.0, max_tokens=80)
+GREEDY = SamplingParams(temperature=0.0, max_tokens=256)
 
 
 @pytest.fixture(scope="module")
@@ -78,7 +78,8 @@ def likeliest(llm: LLM, case: Any) -> str | None:
     for name in tools_of(case.tools):
         head = llm.tokenize(f"{CALL}{name}[ARGS]", add_special_tokens=False, parse_special=True)
         ids = list(llm.generate(prompt, params.replace(forced_tokens=head)).token_ids)
-        end = next(i for i in range(1, len(ids)) if ids[i] in (trigger, *tokenizer.eog_ids))
+        ends = (i for i in range(1, len(ids)) if ids[i] in (trigger, *tokenizer.eog_ids))
+        end = next(ends, len(ids))
         scores[name] = llm.score(prompt, [ids[:end]])[0].logprob
     return max(scores, key=lambda name: scores[name])
 
@@ -125,6 +126,24 @@ def test_the_request_stays_as_it_is_but_for_its_beginning(llm: LLM) -> None:
     assert params.replace(forced_tokens=()) == asked
 
 
+@pytest.mark.parametrize("limits", [{"max_tokens": 1}, {"stop": ("None", "What", "P", "{")}])
+def test_what_ends_an_output_early_decides_nothing(llm: LLM, limits: dict[str, Any]) -> None:
+    engine = AsyncLLM(llm)
+    for case in CASES[::5]:
+        prompt, whole = prompt_and_weighing(llm, case)
+        params, tools = params_of(llm, case), tools_of(case.tools).values()
+        cut = weighing_of(
+            params.replace(**limits), tool_format("mistral11"), tools, llm._host.tokenizer
+        )
+        assert cut is not None
+        chosen = asyncio.run(weigh(engine.generate, prompt, cut))
+        expected = asyncio.run(weigh(engine.generate, prompt, whole))
+        assert (chosen.forced_tokens, chosen.logit_bias) == (
+            expected.forced_tokens, expected.logit_bias
+        )  # fmt: skip
+        assert chosen.max_tokens == limits.get("max_tokens", 256)
+
+
 def plan(llm: LLM, source: str, **request: Any) -> ChatPlan:
     case = next(case for case in CASES if case.measure == "no tool fits")
     asked: dict[str, Any] = {"messages": case.messages, "tools": case.tools, "sampling": GREEDY}
@@ -159,6 +178,8 @@ def test_templates_say_whether(llm: LLM) -> None:
         {"tools": None},
         {"sampling": GREEDY.replace(json_object=True)},
         {"sampling": GREEDY.replace(forced_tokens=(20,))},
+        {"sampling": GREEDY.replace(logit_bias={7: -100.0})},
+        {"sampling": GREEDY.replace(bad_words=("None",))},
         {"tool_parser": "hermes"},
     ],
 )
