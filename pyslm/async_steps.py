@@ -117,17 +117,20 @@ class AsyncSteps:
                 self._changed.wait_for(lambda: self._running or self._closing)
                 if self._closing:
                     break
-                ids = list(self._running)
             try:
                 engine = self._steps.engine
-                news = engine.poll_many(ids)  # of steps that others ran
+                news = engine.poll_many(self._ids())  # of steps that others ran
                 if not news:
                     self._steps.step_or_wait()
-                    news = engine.poll_many(ids)
+                    news = engine.poll_many(self._ids())  # some came just before the step
                 self._hand_over(news)
             except Exception as error:
-                self._fail(ids, error)
-        self._fail(list(self._running), EngineError("the model was closed"))
+                self._fail(self._ids(), error)
+        self._fail(self._ids(), EngineError("the model was closed"))
+
+    def _ids(self) -> list[int]:
+        with self._changed:
+            return list(self._running)
 
     def _hand_over(self, news: list[_native.RequestUpdate]) -> None:
         by_loop: defaultdict[asyncio.AbstractEventLoop, list[_Delivery]] = defaultdict(list)
