@@ -22,9 +22,9 @@ import numpy as np
 import numpy.typing as npt
 
 from pyslm import LLM
-from pyslm.finetune.data.names import spoken
 from pyslm.finetune.evaluation import evaluate, held_out_cases
 from pyslm.finetune.evaluation.cases import MEASURES, SETS, Case
+from pyslm.identifiers import spoken
 
 NONE = "no tool fits"
 CALLED = ("tool, shared words", "tool, paraphrased")

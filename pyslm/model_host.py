@@ -9,6 +9,7 @@ import time
 import weakref
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +26,7 @@ from pyslm.weight_cache import cache_options, finish_writing
 if TYPE_CHECKING:
     from pyslm import _native
     from pyslm.async_steps import AsyncSteps
+    from pyslm.chat.nearness import Nearness
     from pyslm.chat.template import ChatTemplate
     from pyslm.tokenizer import Tokenizer
 
@@ -103,6 +105,8 @@ class ModelHost:
         self.load_seconds = time.perf_counter() - started
         self.info = ModelInfo.from_native(path, self._runner.info)
         self._template: ChatTemplate | None = None
+        self._nearness: Nearness | None = None
+        self._has_nearness = True  # as far as known
         self._lazy_lock = threading.Lock()
         self._grammar_lock = threading.Lock()
         self._knows_grammars = False
@@ -155,6 +159,20 @@ class ModelHost:
             if self._template is None:
                 self._template = ChatTemplate.of(self.tokenizer)
             return self._template
+
+    def nearness(self) -> Nearness | None:
+        """How near texts are in meaning, where the model's file tells; read at the first need."""
+        from pyslm.chat.nearness import Nearness, NearnessTable
+
+        with self._lazy_lock:
+            if self._nearness is None and self._has_nearness:
+                table = NearnessTable.read(self.info.path)
+                self._has_nearness = table is not None
+                if table is not None:
+                    vectors = table.vectors(self.tokenizer.vocab_size)
+                    encode = partial(self.tokenizer.encode, add_special_tokens=False)
+                    self._nearness = Nearness(vectors, table.weights, encode)
+            return self._nearness
 
     def encode_chat(
         self,

@@ -61,6 +61,8 @@ _ALIASES = {"Q5_K": "Q5_K_M", "Q4_K": "Q4_K_M", "Q3_K": "Q3_K_M", "MXFP4": "MXFP
 # For rows that the block of 256 does not divide: about as many bits, in blocks of 32.
 _FALLBACK = {"Q2_K": "Q4_0", "Q3_K": "Q4_0", "Q4_K": "Q5_0", "Q5_K": "Q5_1", "Q6_K": "Q8_0"}
 
+_EMBEDDING = "token_embd.weight"
+
 # The value projection, alone or fused with others.
 _VALUES = ("attn_v.weight", "attn_qkv.weight", "attn_kv_b.weight")
 
@@ -105,11 +107,20 @@ def find_mix(name: str) -> Mix:
     return mix
 
 
-def target_types(mix: Mix, facts: ModelFacts, tensors: Sequence[TensorShape]) -> dict[str, str]:
+def target_types(
+    mix: Mix,
+    facts: ModelFacts,
+    tensors: Sequence[TensorShape],
+    token_embedding: str | None = None,
+) -> dict[str, str]:
     """The type of every tensor in the file to be written, by name.
 
+    Args:
+        token_embedding: of the embedding of tokens; None: as the mix has it.
+
     Raises:
-        InvalidRequestError: MXFP4_MOE for a model without experts.
+        InvalidRequestError: MXFP4_MOE for a model without experts; an embedding of a format that
+            there is not, or whose blocks do not divide its rows.
     """
     names = {tensor.name for tensor in tensors}
     if mix.name == "MXFP4_MOE" and not any("_exps." in name for name in names):
@@ -126,10 +137,29 @@ def target_types(mix: Mix, facts: ModelFacts, tensors: Sequence[TensorShape]) ->
             value_rank=values.index(layer) if layer in values else 0,
             num_values=len(values),
             is_output=tensor.name == "output.weight"
-            or (tensor.name == "token_embd.weight" and "output.weight" not in names),
+            or (tensor.name == _EMBEDDING and "output.weight" not in names),
         )
         types[tensor.name] = _target(mix, facts, place) if _is_matrix(tensor) else tensor.type
+        if tensor.name == _EMBEDDING and token_embedding is not None:
+            types[tensor.name] = _checked(token_embedding, tensor)
     return types
+
+
+def _checked(name: str, tensor: TensorShape) -> str:
+    """A format that a tensor is asked to have."""
+    formats = _native.weight_formats()
+    written = [kind for kind, (_, _, is_written) in formats.items() if is_written]
+    kind = name.strip().upper()
+    if kind not in written:
+        raise InvalidRequestError(
+            f"unknown format {name!r} of {tensor.name}; choose one of {', '.join(written)}"
+        )
+    if tensor.shape[0] % formats[kind][0]:
+        raise InvalidRequestError(
+            f"{tensor.name} has rows of {tensor.shape[0]}, which blocks of {formats[kind][0]} "
+            f"({kind}) do not divide; Q8_0 has blocks of 32"
+        )
+    return kind
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -85,6 +85,7 @@ def quantize_file(
     progress: Progress | None = None,
     threads: int | None = None,
     allow_requantize: bool = False,
+    token_embedding: str | None = None,
 ) -> QuantizeReport:
     """Write the model in `source` to `out` with its weights in another type.
 
@@ -96,6 +97,7 @@ def quantize_file(
         threads: Default: the cores this process may use. The result does not depend on it.
         allow_requantize: Accept a source that is quantized already. The result is worse than
             quantizing the original; turning one into F32, F16 or BF16 is always allowed.
+        token_embedding: Another format for the embedding of tokens: "Q4_K", "Q8_0", ...
 
     Raises:
         InvalidRequestError: an unknown type, a quantized source, `out` is the source, a weight
@@ -112,7 +114,7 @@ def quantize_file(
     reader = _native.GGUFReader(str(source))
     check_out(out, [Path(name) for name in reader.files])
     tensors = [TensorShape(t.name, tuple(t.shape), t.type) for t in reader.tensors()]
-    types = target_types(mix, _facts(reader, source), tensors)
+    types = target_types(mix, _facts(reader, source), tensors, token_embedding)
     _check_source_types(source, mix, tensors, types, allow_requantize)
     reports = tuple(
         TensorReport(t.name, tuple(t.shape), t.type, types[t.name], t.num_bytes,

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from pyslm.chat.choice_weighing import ChoiceWeighing
 from pyslm.chat.conversation import Conversation, ToolPrompts
 from pyslm.chat.engine_output import EngineOutput
+from pyslm.chat.fitness import Fitness, request_of
+from pyslm.chat.nearness import Nearness
 from pyslm.chat.output import OutputParser
 from pyslm.chat.reasoning import ReasoningStyle, detect_reasoning
 from pyslm.chat.request import ChatRequest
@@ -16,7 +19,7 @@ from pyslm.chat.tool_formats import ToolFormat, detect_tool_format, tool_format
 from pyslm.chat.tool_formats.lark import Lark
 from pyslm.chat.tool_formats.quoted import quotable, quotes_arguments
 from pyslm.chat.tools import Tool, tools_of
-from pyslm.chat.weighing import AsyncGenerate, weigh, weighing_of, weighs_tools
+from pyslm.chat.weighing import AsyncGenerate, Comparison, weigh, weighing_of, weighs_tools
 from pyslm.errors import InvalidRequestError
 from pyslm.grammar.source import regex_grammar
 from pyslm.request import SamplingParams
@@ -31,8 +34,18 @@ _TAIL_TOKENS = 24  # of the prompt, in which it may have opened the reasoning
 class ChatFormat:
     """Found out once, when the model is loaded. Safe to share by threads."""
 
-    def __init__(self, template: ChatTemplate, tokenizer: Tokenizer) -> None:
+    def __init__(
+        self,
+        template: ChatTemplate,
+        tokenizer: Tokenizer,
+        nearness: Callable[[], Nearness | None] = lambda: None,
+    ) -> None:
+        """
+        Args:
+            nearness: that of the model's file; asked for by templates that say so.
+        """
         self._tokenizer = tokenizer
+        self._nearness = nearness
         self._source = template.source
         self._template = template
         self.reasoning = detect_reasoning(self._source)
@@ -58,8 +71,20 @@ class ChatFormat:
             chosen = tool_format(request.tool_parser)
         quoted = quotable(request.messages) if self._quotes and request.tools else ()
         return ChatPlan(
-            request, chosen, self.reasoning, self._tokenizer, quoted, weighs=self._weighs
+            request,
+            chosen,
+            self.reasoning,
+            self._tokenizer,
+            quoted,
+            weighs=self._weighs,
+            fitness=self._fitness(request),
+            refusal=Fitness.refusal_of(self._source),
         )
+
+    def _fitness(self, request: ChatRequest) -> Fitness | None:
+        said = request_of(request.messages) if self._weighs else None
+        nearness = self._nearness() if said is not None else None
+        return Fitness(nearness, said) if said is not None and nearness is not None else None
 
     def conversation(self, request: ChatRequest, plan: ChatPlan) -> Conversation:
         """The messages as the template can say them."""
@@ -83,14 +108,20 @@ class ChatPlan:
         tokenizer: Tokenizer,
         quotable: Sequence[str] = (),
         weighs: bool = False,
+        fitness: Fitness | None = None,
+        refusal: str | None = None,
     ) -> None:
         """
         Args:
             quotable: where texts in arguments must be quoted, of what.
             weighs: whole calls are compared before one is made.
+            fitness: how well tools fit the request, where that counts.
+            refusal: with which words the model says that no tool fits.
         """
         self.tool_format = chosen
         self._weighs = weighs
+        self._fitness = fitness
+        self._refusal = refusal
         self._quotable = quotable
         self.tools = _offered(request)
         self._request = request
@@ -129,18 +160,45 @@ class ChatPlan:
     async def decide(
         self, generate: AsyncGenerate, prompt: list[int], params: SamplingParams
     ) -> SamplingParams:
-        """Where the model weighs its tools, `params` with what it comes to.
+        """Where the model weighs what it may do, `params` with what it comes to.
 
         Args:
             generate: `AsyncLLM.generate`.
             prompt: the tokens of the conversation.
             params: those of `sampling`.
         """
-        free = self._request.tool_choice.mode == "auto" and not _says_tokens(params)
-        if not (self._weighs and free and self.tools) or _has_grammar(self._request.sampling):
-            return params
-        weighing = weighing_of(params, self.tool_format, self.tools.values(), self._tokenizer)
-        return params if weighing is None else await weigh(generate, prompt, weighing)
+        comparison = self.comparison(params)
+        return params if comparison is None else await weigh(generate, prompt, comparison)
+
+    def comparison(self, params: SamplingParams) -> Comparison | None:
+        """What is to be weighed; None: nothing.
+
+        Args:
+            params: those of `sampling`.
+        """
+        if not self._weighs or _says_tokens(params):
+            return None
+        if not self.tools:
+            return self._comparison_of_choices(params)
+        if self._request.tool_choice.mode != "auto" or _has_grammar(self._request.sampling):
+            return None
+        return weighing_of(
+            params,
+            self.tool_format,
+            self.tools.values(),
+            self._tokenizer,
+            self._fitness,
+            self._refusal,
+        )
+
+    def _comparison_of_choices(self, params: SamplingParams) -> Comparison | None:
+        if self._fitness is None or not params.choice or len(params.choice) < 2:
+            return None
+        cosines = self._fitness.of_choices(params.choice, self._request.messages)
+        if cosines is None:
+            return None
+        weight = self._fitness.weights.choice
+        return ChoiceWeighing(params, [weight * cosine for cosine in cosines], self._tokenizer)
 
     def sampling(self) -> SamplingParams:
         """The request's, with the grammar of calls, and with room for thoughts before the answer.

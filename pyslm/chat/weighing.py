@@ -2,19 +2,24 @@
 
 From left to right a model says that it calls before it says what, and what before it says with
 which arguments; that something does not fit shows only then. So the best call of each tool is
-made to its end, and the likeliest is taken, if it is likelier than that an answer begins. Where the
-first is likelier than any other can be, nothing else is made.
+made to its end, and the likeliest is taken, if it is likelier than that an answer begins. Where
+the model's file tells how near texts are in meaning, that counts as well, for what a conversation
+begins with. Where the first call is likelier than any other can be, nothing else is made.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import math
 import re
 from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
+from typing import Protocol
 
 from pyslm.chat.control import control_tokens
+from pyslm.chat.fitness import Fitness
 from pyslm.chat.marked import marks_of
+from pyslm.chat.nearness import NearnessWeights
 from pyslm.chat.tool_formats import ToolFormat
 from pyslm.chat.tools import Tool
 from pyslm.request import GenerationResult, SamplingParams
@@ -22,6 +27,8 @@ from pyslm.tokenizer import Tokenizer
 
 __all__ = [
     "AsyncGenerate",
+    "Comparison",
+    "Fit",
     "Generate",
     "Weighing",
     "weigh",
@@ -41,6 +48,8 @@ _FOR_CALLS = 1.0
 share what is likely about it."""
 _MOST_TOKENS = 256
 """Of a call that is compared: longer ones by their beginnings."""
+_OPENINGS = 8
+"""Of an answer, that are looked at: a refusal that is less likely is as likely as the last."""
 _NEVER = -100.0  # as the bias of a logit
 
 
@@ -50,48 +59,90 @@ def weighs_tools(template: str) -> bool:
 
 
 def weighing_of(
-    params: SamplingParams, tool_format: ToolFormat, tools: Iterable[Tool], tokenizer: Tokenizer
+    params: SamplingParams,
+    tool_format: ToolFormat,
+    tools: Iterable[Tool],
+    tokenizer: Tokenizer,
+    fitness: Fitness | None = None,
+    refusal: str | None = None,
 ) -> Weighing | None:
     """What to compare for a request that may call `tools`.
 
     Args:
         params: of the request, with the grammar of the calls.
+        fitness: how well tools fit the request, where that counts.
+        refusal: with which words the model says that none fits.
 
     Returns:
         None where the format's calls do not begin with a token of their own, and a name.
     """
     trigger = control_tokens(tokenizer).get(tool_format.trigger)
-    heads = [tool_format.head(tool) for tool in tools]
+    offered = list(tools)
+    heads = [tool_format.head(tool) for tool in offered]
     written = [head for head in heads if head is not None]
     if trigger is None or not written or len(written) < len(heads):
         return None
-    encoded = [tokenizer.encode_marked(head, marks_of(head)) for head in written]
-    return Weighing(params, trigger, encoded, tokenizer.eog_ids)
+    encoded = [tuple(tokenizer.encode_marked(head, marks_of(head))) for head in written]
+    if fitness is None or refusal is None:
+        return Weighing(params, trigger, encoded, tokenizer.eog_ids)
+    by_head = dict(zip(encoded, offered, strict=True))
+
+    def fit(head: tuple[int, ...], arguments: Sequence[int]) -> float:
+        return fitness.of_call(by_head[head], tokenizer.decode(list(arguments)))
+
+    refuses = tokenizer.encode(refusal, add_special_tokens=False)[0]
+    own = Fit(fit, fitness.weights, refuses)
+    return Weighing(params, trigger, encoded, tokenizer.eog_ids, own)
+
+
+class Comparison(Protocol):
+    """What is compared for one request."""
+
+    @property
+    def first(self) -> SamplingParams:
+        """To make the first output."""
+
+    def others(self, first: GenerationResult) -> list[SamplingParams]:
+        """To make what may be better than it."""
+
+    def chosen(self, results: Sequence[GenerationResult]) -> SamplingParams:
+        """To go on with the best of the first and the others."""
 
 
 async def weigh(
-    generate: AsyncGenerate, prompt: Sequence[int], weighing: Weighing
+    generate: AsyncGenerate, prompt: Sequence[int], comparison: Comparison
 ) -> SamplingParams:
-    """The parameters with which the request does what is likeliest for it."""
-    (first,) = await generate([list(prompt)], [weighing.first])
-    others = weighing.others(first)
+    """The parameters with which the request does what is best for it."""
+    (first,) = await generate([list(prompt)], [comparison.first])
+    others = comparison.others(first)
     results = await generate([list(prompt)] * len(others), others) if others else []
-    return weighing.chosen([first, *results])
+    return comparison.chosen([first, *results])
 
 
 def weigh_all(
-    generate: Generate, prompts: Sequence[Sequence[int]], weighings: Sequence[Weighing]
+    generate: Generate, prompts: Sequence[Sequence[int]], comparisons: Sequence[Comparison]
 ) -> list[SamplingParams]:
     """As `weigh`, for many requests at a time."""
     ids = [list(prompt) for prompt in prompts]
-    firsts = generate(ids, [weighing.first for weighing in weighings])
-    others = [weighing.others(first) for weighing, first in zip(weighings, firsts, strict=True)]
+    firsts = generate(ids, [comparison.first for comparison in comparisons])
+    others = [each.others(first) for each, first in zip(comparisons, firsts, strict=True)]
     more = [(prompt, params) for prompt, each in zip(ids, others, strict=True) for params in each]
     made = iter(generate(*map(list, zip(*more, strict=True))) if more else ())
     return [
-        weighing.chosen([first, *itertools.islice(made, len(each))])
-        for weighing, first, each in zip(weighings, firsts, others, strict=True)
+        comparison.chosen([first, *itertools.islice(made, len(each))])
+        for comparison, first, each in zip(comparisons, firsts, others, strict=True)
     ]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Fit:
+    """What nearness in meaning says of calls."""
+
+    of: Callable[[tuple[int, ...], Sequence[int]], float]
+    """The cosine of a call, given by its head and the tokens of its arguments."""
+    weights: NearnessWeights
+    refusal: int
+    """The token that refusals begin with, and no other answer."""
 
 
 class Weighing:
@@ -103,6 +154,7 @@ class Weighing:
         trigger: int,
         heads: Sequence[Sequence[int]],
         ends: Collection[int],
+        fit: Fit | None = None,
     ) -> None:
         """
         Args:
@@ -110,52 +162,106 @@ class Weighing:
             trigger: the token that calls begin with, and nothing else.
             heads: the tokens of a call of each tool, up to its arguments.
             ends: the tokens that end an output.
+            fit: None: likelihood decides alone.
         """
         self._params = params
         self._trigger = trigger
         self._ends = {trigger, *ends}
         self._heads = [tuple(head) for head in heads]
+        self._fit = fit
         self.first = params.replace(
-            temperature=0.0, n=1, best_of=None, logprobs=2, prompt_logprobs=None,
+            temperature=0.0, n=1, best_of=None, logprobs=_OPENINGS, prompt_logprobs=None,
             max_tokens=_MOST_TOKENS, min_tokens=0, ignore_eos=False, stop=(), stop_token_ids=(),
         )  # fmt: skip
         """To make what the model makes by itself."""
 
     def others(self, first: GenerationResult) -> list[SamplingParams]:
-        """To make what may be likelier than `first`."""
-        answer, call = self._openings(first)
-        made = self._call_logprob(first)
-        left = math.exp(call) - math.exp(made)
-        if left <= 0 or math.log(left) + _FOR_CALLS <= max(made + _FOR_CALLS, answer):
+        """To make what may be better than `first`."""
+        opening = self._opening(first)
+        made, own = self._call_logprob(first), self._head(first)
+        left = math.exp(opening.call) - math.exp(made)
+        most = math.log(left) if left > 0 else -math.inf  # log-probability of another call
+        if most == -math.inf or not self._may_win(most, first, opening):
             return []
-        own = self._head(first)
         return [self.first.replace(forced_tokens=head) for head in self._heads if head != own]
 
-    def chosen(self, results: Sequence[GenerationResult]) -> SamplingParams:
-        """To go on with the likeliest of `results`, of which the first is that of `first`."""
-        answer, _ = self._openings(results[0])
-        best = max(results, key=self._call_logprob)
-        if self._call_logprob(best) + _FOR_CALLS > answer:
-            return self._params.replace(forced_tokens=self._head(best))
-        bias = {**self._params.logit_bias, self._trigger: _NEVER}
-        return self._params.replace(logit_bias=bias)
+    def _may_win(self, logprob: float, first: GenerationResult, opening: _Opening) -> bool:
+        """Whether a call of that log-probability, however well it fits, is better than `first`."""
+        made, answer = self._call_logprob(first), max(opening.refusal, opening.answer)
+        if self._fit is None:
+            return logprob + _FOR_CALLS > max(made + _FOR_CALLS, answer)
+        weights = self._fit.weights
+        if made > -math.inf:
+            return logprob + weights.tool > made + weights.tool * self._cosine(first)
+        return logprob + _FOR_CALLS + weights.fit * (1 - weights.neutral) > answer
 
-    def _openings(self, first: GenerationResult) -> tuple[float, float]:
-        """Log-probabilities of how an answer begins at best, and that a call does."""
+    def chosen(self, results: Sequence[GenerationResult]) -> SamplingParams:
+        """To go on with the best of `results`, of which the first is that of `first`."""
+        opening = self._opening(results[0])
+        best = max(results, key=self._preference)
+        fit = self._log_odds(best)
+        call = self._call_logprob(best) + _FOR_CALLS + fit
+        answer = opening.answer + max(fit, 0.0)  # as a question of what the call lacks
+        if call > max(opening.refusal, answer):
+            return self._params.replace(forced_tokens=self._head(best))
+        never = {self._trigger: _NEVER}
+        if self._fit is not None:
+            if opening.refusal >= answer:
+                return self._params.replace(forced_tokens=(self._fit.refusal,))
+            never[self._fit.refusal] = _NEVER
+        return self._params.replace(logit_bias={**self._params.logit_bias, **never})
+
+    def _preference(self, result: GenerationResult) -> float:
+        """By which tools are told from each other."""
+        share = self._fit.weights.tool if self._fit is not None else 0.0
+        return self._call_logprob(result) + share * self._cosine(result)
+
+    def _log_odds(self, result: GenerationResult) -> float:
+        """That the tool of a call fits, beside what the model says."""
+        if self._fit is None or result.token_ids[0] != self._trigger:
+            return 0.0
+        return self._fit.weights.fit * (self._cosine(result) - self._fit.weights.neutral)
+
+    def _cosine(self, result: GenerationResult) -> float:
+        head = self._head(result)
+        if self._fit is None or head not in self._heads:
+            return 0.0
+        return self._fit.of(head, self._call(result)[len(head) :])
+
+    def _opening(self, first: GenerationResult) -> _Opening:
         assert first.logprobs, "asked for, and an end is a token too"
         opening = first.logprobs[0]
         found = {**dict(opening.top), opening.token_id: opening.logprob}
+        least = min(found.values())
         call = found.pop(self._trigger, -math.inf)
-        return max(found.values()), call
+        refusal = -math.inf
+        if self._fit is not None:
+            refusal = found.pop(self._fit.refusal, least)
+        return _Opening(call, refusal, max(found.values(), default=-math.inf))
+
+    def _call(self, result: GenerationResult) -> Sequence[int]:
+        """The tokens of the first call; none: `result` is an answer."""
+        ids = result.token_ids
+        if ids[0] != self._trigger:
+            return ()
+        return (ids[0], *itertools.takewhile(lambda token: token not in self._ends, ids[1:]))
 
     def _call_logprob(self, result: GenerationResult) -> float:
         """Of the first call; minus infinity: `result` is an answer."""
-        ids = result.token_ids
-        if ids[0] != self._trigger or result.logprobs is None:
+        call = self._call(result)
+        if not call or result.logprobs is None:
             return -math.inf
-        within = itertools.takewhile(lambda token: token not in self._ends, ids[1:])
-        return sum(entry.logprob for entry in result.logprobs[: 1 + len(list(within))])
+        return sum(entry.logprob for entry in result.logprobs[: len(call)])
 
     def _head(self, call: GenerationResult) -> tuple[int, ...]:
         fitting = (head for head in self._heads if call.token_ids[: len(head)] == head)
         return next(fitting, (self._trigger,))
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Opening:
+    """Log-probabilities of how an output begins: with a call, as a refusal, as another answer."""
+
+    call: float
+    refusal: float
+    answer: float

@@ -54,6 +54,10 @@ def quantize(
     requantize: Annotated[
         bool, typer.Option("--requantize", help="Accept a source that is quantized already.")
     ] = False,
+    token_embedding: Annotated[
+        str | None,
+        typer.Option("--token-embedding-type", help="Of the embedding, if another: Q8_0, ..."),
+    ] = None,
     force: ForceOption = False,
 ) -> None:
     """Make a smaller GGUF file: Q4_K_M is the usual choice, Q8_0 nearly lossless.
@@ -73,6 +77,7 @@ def quantize(
             progress=lambda name, done, total: progress(done / max(total, 1)),
             threads=threads,
             allow_requantize=requantize,
+            token_embedding=token_embedding,
         )
     _tell_size(out, source)
 

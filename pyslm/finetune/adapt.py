@@ -104,7 +104,7 @@ def adapt(
         trainer.run(lambda step, _: progress(step / steps) if progress else None)
         trained = export(
             trainer.model, restored.vocabulary, Path(folder) / "model.gguf",
-            quotes=quotes_only(own.conversations),
+            quotes=quotes_only(own.conversations), nearness=restored.nearness,
         )  # fmt: skip
         after = _share(trained, cases)
         better = trained if after > before else base

@@ -10,8 +10,8 @@ from typing import Any
 from pyslm.chat.tools import Tool, tools_of
 from pyslm.errors import InvalidRequestError, ModelFileError, ModelNotFoundError
 from pyslm.finetune.data.files import Lexicon, Word, load_toml
-from pyslm.finetune.data.names import spoken
 from pyslm.finetune.data.spec import Param, ToolSpec
+from pyslm.identifiers import spoken
 
 __all__ = ["MAX_TOOLS", "read_catalog", "tool_spec"]
 

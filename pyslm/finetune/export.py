@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from gguf import MODEL_TENSOR
 
+from pyslm.chat.nearness import NearnessTable
 from pyslm.convert.family import tensor_name
 from pyslm.convert.vocabulary import Vocabulary
 from pyslm.convert.writer import FILE_TYPES
@@ -52,6 +53,8 @@ def export(
     quantization: str = "Q8_0",
     *,
     quotes: bool = True,
+    nearness: NearnessTable | None = None,
+    token_embedding: str | None = None,
 ) -> Path:
     """Writes the model to the GGUF file `out` and returns `out`.
 
@@ -60,30 +63,41 @@ def export(
         out: replaced only when the new file is complete.
         quantization: "F32", "Q8_0", "Q6_K", ...; see `pyslm.quant_mix.MIXES`.
         quotes: texts in arguments are quoted from the conversation, and never composed.
+        nearness: of the vocabulary's tokens.
+        token_embedding: another format for the embedding of tokens, where weights are quantized.
 
     Raises:
-        InvalidRequestError: an unknown quantization, or weights that are not finite.
+        InvalidRequestError: an unknown quantization or format, or weights that are not finite.
         ModelFileError: `out` cannot be written.
     """
     if quantization.lower() in FILE_TYPES:  # needs no native module, which a GPU's machine may lack
         with replacing(out) as partial:
-            _write(model, vocabulary, partial, quantization.lower(), quotes)
+            _write(model, vocabulary, partial, quantization.lower(), quotes, nearness)
         return out
     from pyslm.quantize import quantize_file
 
     with tempfile.TemporaryDirectory(dir=out.parent, prefix=".export-") as folder:
         exact = Path(folder) / "f32.gguf"
-        _write(model, vocabulary, exact, "f32", quotes)
-        quantize_file(exact, out, quantization, threads=1)
+        _write(model, vocabulary, exact, "f32", quotes, nearness)
+        quantize_file(exact, out, quantization, threads=1, token_embedding=token_embedding)
     return out
 
 
-def _write(model: Nano, vocabulary: NanoVocabulary, path: Path, dtype: str, quotes: bool) -> None:
+def _write(
+    model: Nano,
+    vocabulary: NanoVocabulary,
+    path: Path,
+    dtype: str,
+    quotes: bool,
+    nearness: NearnessTable | None,
+) -> None:
     writer = gguf.GGUFWriter(path, "qwen3")
     kind, file_type = FILE_TYPES[dtype]
     try:
         _add_metadata(writer, model.config, vocabulary)
         writer.add_chat_template(chat_template(quotes))
+        if nearness is not None:
+            nearness.add_to(writer)
         writer.add_file_type(file_type)
         writer.add_quantization_version(gguf.GGML_QUANT_VERSION)
         for name, values in _tensors(model).items():

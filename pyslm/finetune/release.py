@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 
 from pyslm import LLM, __version__
+from pyslm.chat.nearness import NearnessTable
 from pyslm.errors import InvalidRequestError, ModelNotFoundError, PyslmError
 from pyslm.finetune.evaluate import table
 from pyslm.finetune.evaluation import Case, Report, evaluate, held_out_cases
@@ -56,6 +57,8 @@ def release(
     into: Path | None = None,
     *,
     quantization: str = "Q6_K",
+    token_embedding: str | None = None,
+    nearness: Path | None = None,
     rounds: int = 3,
     seed: int = 0,
     threads: int | None = None,
@@ -69,6 +72,9 @@ def release(
         run: folder of a training.
         into: folder of the model; None: the package's own.
         quantization: of the weights; see `pyslm.quant_mix.MIXES`.
+        token_embedding: of the embedding, if another: "Q4_K", ...
+        nearness: a file with the vectors of `pyslm.finetune.nearness`; None: those of the model
+            that is there, if it has the same tokens.
         rounds, seed: of the held-out cases.
         threads: None: the physical cores.
         force: also where the model that is there does better.
@@ -79,7 +85,8 @@ def release(
     Raises:
         ModelNotFoundError, ModelFileError: `run` holds no training, or a damaged one.
         InvalidRequestError: the file is too large, or does less well than the one that is there, or
-            `average` has another shape or vocabulary.
+            `average` has another shape or vocabulary, or `nearness` no vectors.
+        GGUFError: `nearness` has vectors of another vocabulary.
     """
     from pyslm.finetune.checkpoint import Checkpoint
     from pyslm.finetune.export import export
@@ -102,8 +109,12 @@ def release(
     if average is not None:
         weights = _mean_with(average, weights, saved.model, vocabulary)
     model.load_state_dict(weights)
+    vectors = _nearness(nearness, into / FILE, vocabulary)
     with tempfile.TemporaryDirectory(dir=into, prefix=".release-") as folder:
-        made = export(model, vocabulary, Path(folder) / FILE, quantization)
+        made = export(
+            model, vocabulary, Path(folder) / FILE, quantization,
+            nearness=vectors, token_embedding=token_embedding,
+        )  # fmt: skip
         data = made.read_bytes()
         if len(data) > MOST_BYTES:
             raise InvalidRequestError(
@@ -112,6 +123,8 @@ def release(
             )
         evaluations = {name: _evaluated(made, each, threads) for name, each in cases.items()}
         report = _about(saved, data, quantization) | {
+            "token_embedding": token_embedding,
+            "nearness": _about_nearness(vectors),
             "begun_with": _noted(run, START),  # SHA-256 of a model; None: nothing
             "commit": _noted(run, COMMIT),  # of the code; None: nobody knows
             "averaged_with": _sha256(average) if average is not None else None,
@@ -133,6 +146,24 @@ def release(
             losses.write_text("".join(lines), encoding="utf-8")
             plot_losses(log, plot)
     return Released(into, report, evaluations[SETS[0]])
+
+
+def _nearness(given: Path | None, there: Path, vocabulary: NanoVocabulary) -> NearnessTable | None:
+    """The vectors that the model gets."""
+    if given is not None:
+        table = NearnessTable.read(given)
+        if table is None:
+            raise InvalidRequestError(
+                f"{given} has no vectors; make such a file with python -m pyslm.finetune.nearness"
+            )
+        table.vectors(len(vocabulary.tokens))  # as many, or it is told
+        return table
+    if not there.is_file():
+        return None
+    from pyslm.finetune.restore import restore
+
+    before = restore(there)
+    return before.nearness if before.vocabulary.tokens == vocabulary.tokens else None
 
 
 def _mean_with(
@@ -184,6 +215,13 @@ def _about(saved: Any, data: bytes, quantization: str) -> dict[str, Any]:
         "architecture": dataclasses.asdict(saved.model),
         "recipe": dataclasses.asdict(train),
     }
+
+
+def _about_nearness(table: NearnessTable | None) -> dict[str, Any] | None:
+    if table is None:
+        return None
+    own = {"type": table.type, "dimensions": table.dimensions}
+    return own | dataclasses.asdict(table.weights)
 
 
 def _losses_before(into: Path, begun_with: str | None) -> list[dict[str, Any]]:
@@ -252,6 +290,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("run", type=Path, help="folder of a training")
     parser.add_argument("--into", type=Path, help="folder of the model; default: the package's")
     parser.add_argument("--quantization", default="Q6_K")
+    parser.add_argument("--token-embedding", help="format of the embedding, if another: Q4_K")
+    parser.add_argument(
+        "--nearness", type=Path, metavar="GGUF", help="vectors; default: those of the old model"
+    )
     parser.add_argument("--rounds", type=int, default=3, help="how often each case comes")
     parser.add_argument("--seed", type=int, default=0, help="of the cases")
     parser.add_argument("--threads", type=int)

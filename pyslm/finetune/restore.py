@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from pyslm import _native
+from pyslm.chat.nearness import NearnessTable
 from pyslm.convert.family import tensor_name
 from pyslm.errors import ModelNotFoundError, UnsupportedModelError
 from pyslm.finetune.config import ModelConfig
@@ -28,6 +29,7 @@ class Restored:
     config: ModelConfig
     vocabulary: NanoVocabulary
     weights: dict[str, Tensor]
+    nearness: NearnessTable | None
 
 
 def restore(path: Path) -> Restored:
@@ -56,7 +58,10 @@ def restore(path: Path) -> Restored:
         values = _native.dequantize(tensor.type, data, tensor.num_elements)
         weights[f"{torch_name}.weight"] = torch.from_numpy(values).reshape(*tensor.shape[::-1])
     return Restored(
-        config, NanoVocabulary(tokens, _strings(reader, "tokenizer.ggml.merges")), weights
+        config,
+        NanoVocabulary(tokens, _strings(reader, "tokenizer.ggml.merges")),
+        weights,
+        NearnessTable.read(path),
     )
 
 

@@ -7,9 +7,9 @@ import re
 
 from pyslm.finetune.data.domains import load_domains
 from pyslm.finetune.data.meanings import near_words
-from pyslm.finetune.data.names import spoken
 from pyslm.finetune.data.reworded import reworded
 from pyslm.finetune.data.template import Template
+from pyslm.identifiers import spoken
 
 
 def test_places_and_what_is_implied_stay() -> None:

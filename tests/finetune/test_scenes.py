@@ -23,10 +23,11 @@ from pyslm.finetune.data.branches import Branches, joined_and
 from pyslm.finetune.data.domain_tools import DomainTools
 from pyslm.finetune.data.domains import load_domains
 from pyslm.finetune.data.files import Lexicon, load_toml
-from pyslm.finetune.data.names import content_words, spoken
+from pyslm.finetune.data.names import content_words
 from pyslm.finetune.data.params import Params, distinct
 from pyslm.finetune.data.toolbox import Toolbox
 from pyslm.finetune.data.values import Values
+from pyslm.identifiers import spoken
 
 _NUM_SCENES = 400
 _NUMBER_WORDS = load_toml("words.toml")["number"].split()

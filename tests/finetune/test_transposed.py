@@ -6,9 +6,9 @@ import random
 import re
 
 from pyslm.finetune.data.domains import Domain, load_domains
-from pyslm.finetune.data.names import spoken
 from pyslm.finetune.data.template import Template
 from pyslm.finetune.data.transposed import transposed
+from pyslm.identifiers import spoken
 
 
 def _words(domain: Domain) -> set[str]:

@@ -136,7 +136,7 @@ class LocalModel:
         with self._lock:
             form = self._formats.get(llm)
             if form is None:
-                form = ChatFormat(llm.chat_template, llm._host.tokenizer)
+                form = ChatFormat(llm.chat_template, llm._host.tokenizer, llm._host.nearness)
                 self._formats[llm] = form
             return form
 

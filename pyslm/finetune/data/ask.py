@@ -9,12 +9,13 @@ import re
 from collections.abc import Mapping, Sequence
 
 from pyslm.finetune.data.files import load_toml
-from pyslm.finetune.data.names import content_words, spoken
+from pyslm.finetune.data.names import content_words
 from pyslm.finetune.data.orders import begins_with_verb, is_order, third_person
 from pyslm.finetune.data.spec import Param, ToolSpec
 from pyslm.finetune.data.template import Template, fitting
 from pyslm.finetune.data.value import Value
 from pyslm.finetune.data.values import Values
+from pyslm.identifiers import spoken
 
 __all__ = ["Given", "Requests"]
 

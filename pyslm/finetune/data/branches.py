@@ -266,7 +266,7 @@ def joined_and(parts: Sequence[str]) -> str:
 
 
 def _words(key: str) -> str:
-    from pyslm.finetune.data.names import spoken
+    from pyslm.identifiers import spoken
 
     return spoken(key)
 

@@ -29,8 +29,10 @@ import numpy.typing as npt
 
 from pyslm.finetune.data.compile_lexicon import UNFIT
 from pyslm.finetune.data.domains import load_domains, load_teams
-from pyslm.finetune.data.names import spoken
 from pyslm.finetune.everyday import everyday_words
+from pyslm.identifiers import spoken
+
+__all__ = ["DATA_FILES", "read_meaning"]
 
 _DIMENSIONS = 70
 _DIMENSIONS_OF_PAIRS = 96
@@ -40,7 +42,8 @@ _KEPT_WORDS = 20_000
 _MIN_TEXTS = 4
 _RIDGE = 10.0
 _WORD = re.compile(r"[a-z]+")
-_POS = {"noun": "n", "verb": "v", "adj": "a", "adv": "r"}
+DATA_FILES = {"noun": "n", "verb": "v", "adj": "a", "adv": "r"}
+"""Ends of the names of WordNet's files, and their part of speech."""
 # How much the words of a neighbour count: more general, of the same topic, a part, more special.
 _NEIGHBOURS = {"@": 0.5, "@i": 0.5, "#p": 0.5, "%p": 0.5, "+": 0.5, "&": 0.5, ";c": 0.5, "~": 0.2}
 _LEMMAS = 3  # of a neighbour
@@ -79,11 +82,11 @@ def main(source: Path, sentence_model: Path) -> None:
 def _definitions(source: Path) -> Iterator[Text]:
     """The words of each meaning: its names, its definition, its neighbours' names."""
     meanings: dict[tuple[str, str], tuple[list[str], str, list[list[str]]]] = {}
-    for name, pos in _POS.items():
+    for name, pos in DATA_FILES.items():
         with (source / f"data.{name}").open(encoding="latin-1") as lines:
             for line in lines:
                 if not line.startswith(" "):
-                    meanings[pos, line[:8]] = _meaning(line)
+                    meanings[pos, line[:8]] = read_meaning(line)
     for lemmas, gloss, pointers in meanings.values():
         weighted: dict[str, float] = collections.defaultdict(float)
         for word in _WORD.findall(" ".join((*lemmas, gloss))):
@@ -96,7 +99,7 @@ def _definitions(source: Path) -> Iterator[Text]:
         yield weighted
 
 
-def _meaning(line: str) -> tuple[list[str], str, list[list[str]]]:
+def read_meaning(line: str) -> tuple[list[str], str, list[list[str]]]:
     """Names, definition and pointers (symbol, offset, part of speech, source): wndb(5WN)."""
     head, _, gloss = line.partition(" | ")
     fields = head.split()

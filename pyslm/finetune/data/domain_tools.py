@@ -7,7 +7,7 @@ import itertools
 import random
 
 from pyslm.finetune.data.domains import Domain, load_domains
-from pyslm.finetune.data.names import content_words, identifier, spoken
+from pyslm.finetune.data.names import content_words, identifier
 from pyslm.finetune.data.orders import is_order, title_of
 from pyslm.finetune.data.params import Params, distinct
 from pyslm.finetune.data.reworded import reworded
@@ -15,6 +15,7 @@ from pyslm.finetune.data.spec import ToolSpec
 from pyslm.finetune.data.template import Template
 from pyslm.finetune.data.transposed import transposed
 from pyslm.finetune.data.values import Values
+from pyslm.identifiers import spoken
 
 __all__ = ["DomainTools"]
 

@@ -1,11 +1,11 @@
-"""Identifiers in the styles of programmers, and back to words."""
+"""Identifiers in the styles of programmers."""
 
 from __future__ import annotations
 
 import random
 import re
 
-__all__ = ["content_words", "identifier", "spoken"]
+__all__ = ["content_words", "identifier"]
 
 _FUNCTION_WORDS = frozenset(
     {"the", "and", "for", "with", "from", "that", "this", "into", "one", "any", "all", "its", "are",
@@ -32,12 +32,6 @@ def identifier(words: list[str], rng: random.Random) -> str:
     if style < 0.96:
         return "_".join((*parts[1:], parts[0]))
     return "_".join((rng.choice(("do", "api", "tool", "v2", "my", "x")), *parts))
-
-
-def spoken(name: str) -> str:
-    """The words of an identifier: "maxResults" and "max_results" are both "max results"."""
-    text = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", " ", name)
-    return re.sub(r"[_.\-]+", " ", text).strip().lower()
 
 
 def content_words(text: str) -> list[str]:

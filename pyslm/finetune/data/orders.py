@@ -6,7 +6,8 @@ import functools
 import itertools
 
 from pyslm.finetune.data.files import Lexicon, load_toml
-from pyslm.finetune.data.names import content_words, spoken
+from pyslm.finetune.data.names import content_words
+from pyslm.identifiers import spoken
 
 __all__ = ["begins_with_verb", "is_order", "third_person", "title_of"]
 

@@ -9,9 +9,10 @@ from typing import Any
 
 from pyslm.finetune.data.domains import DomainParam
 from pyslm.finetune.data.files import load_toml
-from pyslm.finetune.data.names import identifier, spoken
+from pyslm.finetune.data.names import identifier
 from pyslm.finetune.data.spec import Param
 from pyslm.finetune.data.values import Values
+from pyslm.identifiers import spoken
 
 __all__ = ["Params", "distinct"]
 

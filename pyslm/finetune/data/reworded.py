@@ -14,8 +14,9 @@ import re
 from pyslm.finetune.data.domains import Domain
 from pyslm.finetune.data.files import Lexicon
 from pyslm.finetune.data.meanings import Meanings, near_words
-from pyslm.finetune.data.names import content_words, spoken
+from pyslm.finetune.data.names import content_words
 from pyslm.finetune.data.orders import is_order
+from pyslm.identifiers import spoken
 
 __all__ = ["reworded"]
 

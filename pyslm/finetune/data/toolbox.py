@@ -8,11 +8,12 @@ import random
 from pyslm.finetune.data.domain_tools import DomainTools
 from pyslm.finetune.data.files import Lexicon, Word, load_toml
 from pyslm.finetune.data.meanings import Meanings, near_words
-from pyslm.finetune.data.names import identifier, spoken
+from pyslm.finetune.data.names import identifier
 from pyslm.finetune.data.orders import third_person
 from pyslm.finetune.data.params import Params, distinct
 from pyslm.finetune.data.spec import ToolSpec
 from pyslm.finetune.data.values import Values
+from pyslm.identifiers import spoken
 
 __all__ = ["Toolbox"]
 

@@ -15,9 +15,10 @@ from collections.abc import Mapping
 
 from pyslm.finetune.data.domains import Domain
 from pyslm.finetune.data.files import Lexicon
-from pyslm.finetune.data.names import content_words, spoken
+from pyslm.finetune.data.names import content_words
 from pyslm.finetune.data.orders import begins_with_verb
 from pyslm.finetune.everyday import everyday_words
+from pyslm.identifiers import spoken
 
 __all__ = ["transposed"]
 

@@ -18,7 +18,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from pyslm.finetune.data.names import spoken
+from pyslm.identifiers import spoken
 
 __all__ = [
     "MEASURES",

@@ -17,15 +17,14 @@ from pathlib import Path
 from typing import Any
 
 from pyslm import LLM, SamplingParams
-from pyslm.chat.control import control_tokens
 from pyslm.chat.events import ContentDelta, Event, ToolCallArguments, ToolCallStart
 from pyslm.chat.output import OutputParser
-from pyslm.chat.tool_formats import ToolFormat, detect_tool_format
-from pyslm.chat.tool_formats.quoted import quotable, quotes_arguments
-from pyslm.chat.tools import tools_of
-from pyslm.chat.weighing import weigh_all, weighing_of, weighs_tools
+from pyslm.chat.plan import ChatFormat
+from pyslm.chat.request import ChatRequest
+from pyslm.chat.tool_formats import ToolFormat
+from pyslm.chat.weighing import weigh_all
 from pyslm.finetune.evaluation.cases import MEASURES, Case
-from pyslm.tokenizer import Tokenizer, load_tokenizer
+from pyslm.tokenizer import Tokenizer
 
 __all__ = ["Answer", "Outcome", "Report", "evaluate", "judge"]
 
@@ -93,19 +92,15 @@ def evaluate(
             there is to choose, as in agents and orchestrators.
     """
     started = time.monotonic()
-    tool_format = detect_tool_format(llm.chat_template.source)
-    tokenizer = load_tokenizer(llm.info.path)
+    form = ChatFormat(llm.chat_template, llm._host.tokenizer, llm._host.nearness)
     prompts = [llm.encode_chat(case.messages, list(case.tools) or None) for case in cases]
     common = SamplingParams(max_tokens=max_tokens, temperature=0.0, adapter=adapter)
-    quotes = quotes_arguments(llm.chat_template.source)
-    params = [_params(case, tool_format, tokenizer, constrained, common, quotes) for case in cases]
-    if constrained and weighs_tools(llm.chat_template.source):
-        params = _weighed(llm, prompts, params, cases, tool_format, tokenizer)
+    params = _constrained(llm, form, prompts, cases, common) if constrained else common
     results = llm.generate(prompts, params)
     outcomes = []
     for case, result in zip(cases, results, strict=True):
         text = llm.detokenize(result.token_ids, skip_special_tokens=False)
-        answer = _read(text, case, tool_format, tokenizer)
+        answer = _read(text, case, form.tool_format, llm._host.tokenizer)
         outcomes.append(Outcome(case, answer, judge(case, answer)))
     return Report(llm.info.path, constrained, tuple(outcomes), seconds=time.monotonic() - started)
 
@@ -151,48 +146,30 @@ def _invented_numbers(case: Case, text: str) -> bool:
     return not set(_NUMBER.findall(text)) <= known
 
 
-def _params(
-    case: Case,
-    tool_format: ToolFormat,
-    tokenizer: Tokenizer,
-    constrained: bool,
-    common: SamplingParams,
-    quotes: bool,
-) -> SamplingParams:
-    if constrained and case.choices:
-        return common.replace(choice=list(case.choices))
-    if not constrained or not case.tools:
-        return common
-    tools = tools_of(case.tools)
-    grammar = tool_format.grammar(
-        tools,
-        "auto",
-        control=control_tokens(tokenizer),
-        quotable=quotable(case.messages) if quotes else (),
-    )
-    return common.replace(grammar=grammar)
-
-
-def _weighed(
+def _constrained(
     llm: LLM,
+    form: ChatFormat,
     prompts: Sequence[list[int]],
-    params: Sequence[SamplingParams],
     cases: Sequence[Case],
-    tool_format: ToolFormat,
-    tokenizer: Tokenizer,
+    common: SamplingParams,
 ) -> list[SamplingParams]:
-    """As `params`, where tools are given with what the model comes to."""
-    decided = list(params)
-    weighings = {
-        i: weighing
-        for i, case in enumerate(cases)
-        if (tools := tools_of(case.tools).values())
-        and (weighing := weighing_of(params[i], tool_format, tools, tokenizer))
+    """As agents and orchestrators would ask, and with what the model comes to where it weighs."""
+    plans = [form.plan(_request(case, common)) for case in cases]
+    params = [plan.sampling() for plan in plans]
+    comparisons = {
+        i: comparison
+        for i, plan in enumerate(plans)
+        if (comparison := plan.comparison(params[i])) is not None
     }
-    chosen = weigh_all(llm.generate, [prompts[i] for i in weighings], list(weighings.values()))
-    for i, of_case in zip(weighings, chosen, strict=True):
-        decided[i] = of_case
-    return decided
+    weighed = weigh_all(llm.generate, [prompts[i] for i in comparisons], list(comparisons.values()))
+    for i, decided in zip(comparisons, weighed, strict=True):
+        params[i] = decided
+    return params
+
+
+def _request(case: Case, common: SamplingParams) -> ChatRequest:
+    sampling = common.replace(choice=list(case.choices)) if case.choices else common
+    return ChatRequest(messages=case.messages, sampling=sampling, tools=list(case.tools) or None)
 
 
 def _read(text: str, case: Case, tool_format: ToolFormat, tokenizer: Tokenizer) -> Answer:

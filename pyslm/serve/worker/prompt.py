@@ -43,7 +43,9 @@ class PromptMaker:
         self._template_error: ChatTemplateError | None = None
         if llm.info.generates and llm.info.has_chat_template:
             try:
-                self._format = ChatFormat(llm.chat_template, llm._host.tokenizer)
+                self._format = ChatFormat(
+                    llm.chat_template, llm._host.tokenizer, llm._host.nearness
+                )
             except ChatTemplateError as error:  # the model still completes text
                 self._template_error = error
 

@@ -1,0 +1,86 @@
+"""How well tools, and described choices, fit what a conversation begins with."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from pyslm.chat.nearness import Nearness
+from pyslm.chat.tools import Tool
+from pyslm.identifiers import spoken
+
+__all__ = ["Fitness", "request_of"]
+
+_REFUSAL = re.compile(r"""\{%-?\s*set\s+refusal\s*=\s*(['"])(?P<text>.+?)\1\s*-?%\}""")
+_JSON = re.compile(
+    r'"(?:[^"\\]|\\.)*"\s*:|"(?P<text>(?:[^"\\]|\\.)+)"|(?P<number>-?\d+(?:\.\d+)?)'
+)
+_BULLET = re.compile(r"^\s*(?:[-*+•]|\d+[.)])?\s*")
+
+
+def request_of(messages: Sequence[Mapping[str, Any]]) -> str | None:
+    """What a user asks at the beginning; None: it has gone on since, and takes all to understand.
+
+    An answer to a question, or "and tomorrow?", is near to nothing.
+    """
+    said = [message for message in messages if message.get("role") not in ("system", "developer")]
+    if len(said) != 1 or said[0].get("role") != "user":
+        return None
+    return _text(said[0])
+
+
+class Fitness:
+    """Of one request."""
+
+    def __init__(self, nearness: Nearness, request: str) -> None:
+        self._nearness = nearness
+        self._request = request
+        self.weights = nearness.weights
+
+    @staticmethod
+    def refusal_of(template: str) -> str | None:
+        """With which words a model says that no tool fits, if its template sets `refusal`."""
+        found = _REFUSAL.search(template)
+        return found["text"] if found else None
+
+    def of_call(self, tool: Tool, arguments: str) -> float:
+        """Cosine of a tool and of what the request says beside the values of `arguments`.
+
+        A value tells nothing of what is to be done with it.
+        """
+        rest = self._request
+        found = {match["text"] or match["number"] for match in _JSON.finditer(arguments)}
+        for value in sorted(filter(None, found), key=len, reverse=True):
+            rest = rest.replace(value, " ")
+        return self._nearness.cosine(rest, f"{spoken(tool.name)}. {tool.description}")
+
+    def of_choices(
+        self, choices: Sequence[str], messages: Sequence[Mapping[str, Any]]
+    ) -> list[float] | None:
+        """Cosines of the request and of what a list in a system prompt says of each choice; None:
+        it does not speak of all."""
+        said = "\n".join(_text(message) or "" for message in messages[:-1])
+        lines = [_BULLET.sub("", line) for line in said.splitlines()]
+        found = []
+        for choice in choices:
+            about = [line for line in lines if _begins(line, choice)]
+            if not choice.strip() or len(about) != 1:
+                return None
+            name, rest = spoken(choice), about[0][len(choice) :]
+            found.append(self._nearness.cosine(self._request, f"{name}. {rest.strip(' :-(),')}"))
+        return found
+
+
+def _begins(line: str, name: str) -> bool:
+    rest = line[len(name) :]
+    return line.startswith(name) and bool(rest) and not (rest[0].isalnum() or rest[0] == "_")
+
+
+def _text(message: Mapping[str, Any]) -> str | None:
+    content = message.get("content")
+    if isinstance(content, str):
+        return content
+    parts = content if isinstance(content, list) else []
+    texts = [part.get("text") for part in parts if isinstance(part, Mapping)]
+    return " ".join(text for text in texts if isinstance(text, str)) if texts else None
