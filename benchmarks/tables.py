@@ -116,7 +116,8 @@ tokens. It reads described tools, calls the right one or none, copies the argume
 is missing, tells what a result says, and chooses among described agents: tools and agents that it
 has never seen. It is no general chat model: it knows nothing of the world, writes no texts, and
 reads English alone. In agents and servers its tools are weighed: where none is certain, the best
-call of each is made, and the likeliest taken. Texts in arguments are quoted: the grammar takes only
+call of each is made, and the best taken, by its likelihood and by how near the request is in
+meaning to what the tool is for; agents are chosen so, too. Texts in arguments are quoted: the grammar takes only
 what the conversation says, from the beginning of a word to the end of one; without it, signs that
 it has never seen, such as ° and emoji, may come out wrong, and a time such as 07:07. Wanted is what
 we hold it to; where it falls short, it is not there yet. `pyslm pull` brings larger ones. Requests

@@ -13,9 +13,7 @@ from pyslm.identifiers import spoken
 __all__ = ["Fitness", "request_of"]
 
 _REFUSAL = re.compile(r"""\{%-?\s*set\s+refusal\s*=\s*(['"])(?P<text>.+?)\1\s*-?%\}""")
-_JSON = re.compile(
-    r'"(?:[^"\\]|\\.)*"\s*:|"(?P<text>(?:[^"\\]|\\.)+)"|(?P<number>-?\d+(?:\.\d+)?)'
-)
+_JSON = re.compile(r'"(?:[^"\\]|\\.)*"\s*:|"(?P<text>(?:[^"\\]|\\.)+)"|(?P<number>-?\d+(?:\.\d+)?)')
 _BULLET = re.compile(r"^\s*(?:[-*+•]|\d+[.)])?\s*")
 
 
@@ -52,7 +50,7 @@ class Fitness:
         rest = self._request
         found = {match["text"] or match["number"] for match in _JSON.finditer(arguments)}
         for value in sorted(filter(None, found), key=len, reverse=True):
-            rest = rest.replace(value, " ")
+            rest = re.sub(rf"(?<!\w){re.escape(value)}(?!\w)", " ", rest)
         return self._nearness.cosine(rest, f"{spoken(tool.name)}. {tool.description}")
 
     def of_choices(

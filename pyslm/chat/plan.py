@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from pyslm.chat.choice_weighing import ChoiceWeighing
+from pyslm.chat.comparison import comparison_of, has_grammar
 from pyslm.chat.conversation import Conversation, ToolPrompts
 from pyslm.chat.engine_output import EngineOutput
 from pyslm.chat.fitness import Fitness, request_of
@@ -19,7 +19,7 @@ from pyslm.chat.tool_formats import ToolFormat, detect_tool_format, tool_format
 from pyslm.chat.tool_formats.lark import Lark
 from pyslm.chat.tool_formats.quoted import quotable, quotes_arguments
 from pyslm.chat.tools import Tool, tools_of
-from pyslm.chat.weighing import AsyncGenerate, Comparison, weigh, weighing_of, weighs_tools
+from pyslm.chat.weighing import AsyncGenerate, Comparison, weigh, weighs_tools
 from pyslm.errors import InvalidRequestError
 from pyslm.grammar.source import regex_grammar
 from pyslm.request import SamplingParams
@@ -176,29 +176,17 @@ class ChatPlan:
         Args:
             params: those of `sampling`.
         """
-        if not self._weighs or _says_tokens(params):
+        if not self._weighs:
             return None
-        if not self.tools:
-            return self._comparison_of_choices(params)
-        if self._request.tool_choice.mode != "auto" or _has_grammar(self._request.sampling):
-            return None
-        return weighing_of(
+        return comparison_of(
+            self._request,
             params,
             self.tool_format,
-            self.tools.values(),
+            self.tools,
             self._tokenizer,
             self._fitness,
             self._refusal,
         )
-
-    def _comparison_of_choices(self, params: SamplingParams) -> Comparison | None:
-        if self._fitness is None or not params.choice or len(params.choice) < 2:
-            return None
-        cosines = self._fitness.of_choices(params.choice, self._request.messages)
-        if cosines is None:
-            return None
-        weight = self._fitness.weights.choice
-        return ChoiceWeighing(params, [weight * cosine for cosine in cosines], self._tokenizer)
 
     def sampling(self) -> SamplingParams:
         """The request's, with the grammar of calls, and with room for thoughts before the answer.
@@ -216,7 +204,7 @@ class ChatPlan:
 
     def _grammar(self, params: SamplingParams) -> str | None:
         """In Lark; None: what `params` says stands."""
-        answer = _has_grammar(params)
+        answer = has_grammar(params)
         if not self.tools:
             return self._answer_grammar(params) if answer and self._may_think else None
         choice = self._request.tool_choice
@@ -290,17 +278,6 @@ def _control_tokens(tokenizer: Tokenizer, markers: tuple[str, ...]) -> dict[str,
         if ident is not None and types[ident] is TokenType.CONTROL:
             found[marker] = ident
     return found
-
-
-def _has_grammar(params: SamplingParams) -> bool:
-    return params.grammar_source() is not None
-
-
-def _says_tokens(params: SamplingParams) -> bool:
-    """Whether the request has a say in single tokens, which stands."""
-    return bool(
-        params.forced_tokens or params.logit_bias or params.allowed_token_ids or params.bad_words
-    )
 
 
 def _answer(lark: Lark, params: SamplingParams) -> str:

@@ -78,6 +78,7 @@ def train(
         workers = 0 if device == "cpu" else max(1, (os.cpu_count() or 2) - 2)
     model_config, train_config = preset(preset_name, **changes)
     given: dict[str, Any] = {}
+    nearness = None
     if start is not None:
         from pyslm.finetune.restore import restore
         from pyslm.hub import resolve
@@ -86,6 +87,7 @@ def train(
         restored = restore(source)
         model_config = restored.config
         given = {"vocabulary": restored.vocabulary, "start": restored.weights}
+        nearness = restored.nearness
     trainer = Trainer(out, model_config, train_config, device, **given)
     is_new = trainer.step == train_config.begin
     if start is not None and is_new:  # for the report of what comes of it
@@ -96,7 +98,9 @@ def train(
     with training_progress(trainer) as report:
         trainer.run(report, until=until, workers=workers, minutes=minutes)
     plot_losses(trainer.log, out / "loss.svg")
-    return export(trainer.model, trainer.vocabulary, out / "model.gguf", quantization)
+    return export(
+        trainer.model, trainer.vocabulary, out / "model.gguf", quantization, nearness=nearness
+    )
 
 
 def _commit() -> str | None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -19,10 +21,12 @@ from pyslm.chat.tools import tools_of
 from pyslm.chat.weighing import _FOR_CALLS, Weighing, weigh, weigh_all, weighing_of, weighs_tools
 from pyslm.finetune.dialect import CALL, chat_template
 from pyslm.finetune.evaluation import held_out_cases
+from pyslm.identifiers import spoken
 from pyslm.request import GenerationResult, SamplingParams
 
 KINDS = ("tool, shared words", "tool, paraphrased", "no tool fits", "asks what is missing")
 CASES = [case for k in KINDS for case in held_out_cases(0, 3, "heldout") if case.measure == k][::8]
+REFUSAL = "None of my tools can do that."
 GREEDY = SamplingParams(temperature=0.0, max_tokens=256)
 
 
@@ -84,6 +88,44 @@ def likeliest(llm: LLM, case: Any) -> str | None:
     return max(scores, key=lambda name: scores[name])
 
 
+def best_fitting(llm: LLM, case: Any) -> str | None:
+    """As `likeliest`, with what nearness adds; "None": that no tool fits."""
+    prompt, params = llm.encode_chat(case.messages, list(case.tools)), params_of(llm, case)
+    tokenizer, nearness = llm._host.tokenizer, llm._host.nearness()
+    assert nearness is not None
+    weights = nearness.weights
+    trigger, refusal = tokenizer.token_id(CALL), tokenizer.encode(REFUSAL)[0]
+    assert trigger is not None
+    said = llm.generate(prompt, params.replace(logit_bias={trigger: -100.0, refusal: -100.0}))
+    answers, refusals = llm.score(prompt, [[said.token_ids[0]], [refusal]])
+    found = []
+    for tool in tools_of(case.tools).values():
+        head = llm.tokenize(
+            f"{CALL}{tool.name}[ARGS]", add_special_tokens=False, parse_special=True
+        )
+        ids = list(llm.generate(prompt, params.replace(forced_tokens=head)).token_ids)
+        ends = (i for i in range(1, len(ids)) if ids[i] in (trigger, *tokenizer.eog_ids))
+        call = ids[: next(ends, len(ids))]
+        request = str(case.messages[-1]["content"])
+        arguments = json.loads(llm.detokenize(call[len(head) :]))
+        for value in sorted(map(str, flat(arguments)), key=len, reverse=True):
+            request = re.sub(rf"\b{re.escape(value)}(?!\w)", " ", request)
+        cosine = nearness.cosine(request, f"{spoken(tool.name)}. {tool.description}")
+        found.append((llm.score(prompt, [call])[0].logprob, cosine, tool.name))
+    logprob, cosine, name = max(found, key=lambda each: each[0] + weights.tool * each[1])
+    fit = weights.fit * (cosine - weights.neutral)
+    answer = answers.logprob + max(fit, 0.0)
+    if logprob + _FOR_CALLS + fit > max(answer, refusals.logprob):
+        return name
+    return REFUSAL if refusals.logprob >= answer else None
+
+
+def flat(value: Any) -> list[Any]:
+    if isinstance(value, dict):
+        return [x for each in value.values() for x in flat(each)]
+    return [x for each in value for x in flat(each)] if isinstance(value, list) else [value]
+
+
 def called(llm: LLM, prompt: list[int], params: SamplingParams) -> str | None:
     ids = llm.generate(prompt, params).token_ids
     text = llm.detokenize(list(ids), skip_special_tokens=False)
@@ -102,6 +144,22 @@ def test_the_likeliest_of_all_calls_is_made(llm: LLM) -> None:
     first, more = generate.counts
     assert first == len(CASES)
     assert more < sum(len(case.tools) for case in CASES) / 3
+
+
+def test_the_best_fitting_of_all_calls_is_made(llm: LLM) -> None:
+    form = ChatFormat(llm.chat_template, llm._host.tokenizer, llm._host.nearness)
+    found = []
+    for case in CASES:
+        request = ChatRequest(messages=case.messages, tools=case.tools, sampling=GREEDY)
+        plan = form.plan(request)
+        prompt = llm.encode_chat(case.messages, list(case.tools))
+        engine = AsyncLLM(llm)
+        params = asyncio.run(plan.decide(engine.generate, prompt, plan.sampling()))
+        text = llm.generate(prompt, params).text
+        found.append(REFUSAL if text.startswith(REFUSAL[:5]) else called(llm, prompt, params))
+    assert found == [best_fitting(llm, case) for case in CASES]
+    assert {REFUSAL, None} < set(found)
+    assert len(set(found)) > 6
 
 
 def test_each_request_is_weighed_as_if_alone(llm: LLM) -> None:

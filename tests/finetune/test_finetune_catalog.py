@@ -7,8 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import jsonschema
+import numpy as np
 import pytest
 
+from pyslm.chat.nearness import NearnessTable, NearnessWeights
 from pyslm.chat.tools import tools_of
 from pyslm.cli import invoke
 from pyslm.errors import InvalidRequestError, ModelFileError, ModelNotFoundError, PyslmError
@@ -92,7 +94,9 @@ def test_adapting_writes_the_better_model(vocabulary: NanoVocabulary, tmp_path: 
     from pyslm.finetune.restore import restore
 
     torch.manual_seed(0)
-    base = export(Nano(preset("tiny")[0]), vocabulary, tmp_path / "base.gguf")
+    vectors = np.random.default_rng(0).normal(size=(len(vocabulary.tokens), 8)).astype(np.float32)
+    nearness = NearnessTable.of(vectors, "F32", NearnessWeights(4.0, 0.25, 1.0, 2.0))
+    base = export(Nano(preset("tiny")[0]), vocabulary, tmp_path / "base.gguf", nearness=nearness)
     untouched = base.read_bytes()
     done: list[float] = []
     report = adapt(
@@ -108,7 +112,9 @@ def test_adapting_writes_the_better_model(vocabulary: NanoVocabulary, tmp_path: 
     assert base.read_bytes() == untouched
     left = {path.name for path in tmp_path.iterdir()}
     assert left == {"base.gguf", "my.gguf", "tools.json"}
-    assert restore(report.out).config == preset("tiny")[0]
+    made = restore(report.out)
+    assert made.config == preset("tiny")[0]
+    assert made.nearness == nearness
 
 
 def test_what_was_exported_comes_back(vocabulary: NanoVocabulary, tmp_path: Path) -> None:

@@ -7,9 +7,12 @@ import json
 from pathlib import Path
 from typing import Any
 
+import gguf
+import numpy as np
 import pytest
 
-from pyslm.errors import InvalidRequestError, ModelNotFoundError, UnsupportedModelError
+from pyslm.chat.nearness import NearnessTable, NearnessWeights
+from pyslm.errors import GGUFError, InvalidRequestError, ModelNotFoundError, UnsupportedModelError
 from pyslm.finetune import release as module
 from pyslm.finetune.config import preset
 from pyslm.finetune.evaluation import Case, held_out_cases
@@ -147,7 +150,7 @@ def test_what_goes_on_keeps_its_steps_and_its_losses(
     losses = package / "loss.jsonl"
     losses.write_text('{"step": 3, "loss": 2.5, "by_category": {"call": 2.0}}\n')
     monkeypatch.setenv("PYSLM_NANO", str(package / "pyslm-nano.gguf"))
-    train(tmp_path / "on", "tiny", start="nano", begin=4, steps=5, threads=1)
+    train(tmp_path / "on", "tiny", start="nano", begin=4, steps=5, threads=1, seed=1)
     assert Checkpoint.load(tmp_path / "on" / "checkpoint.pt").step == 5
     one = {"heldout": cases["heldout"][:1]}
     module.release(tmp_path / "on", package, cases=one, force=True)
@@ -178,6 +181,45 @@ def test_a_mean_of_two_is_released(
     made, second = restore(package / "pyslm-nano.gguf"), restore(other)
     for name, first in Checkpoint.load(run / "checkpoint.pt").weights.items():
         assert torch.allclose(made.weights[name], (first + second.weights[name]) / 2), name
+
+
+def vectors(path: Path, num_tokens: int) -> Path:
+    rng = np.random.default_rng(0)
+    table = NearnessTable.of(
+        rng.normal(size=(num_tokens, 32)).astype(np.float32), "Q8_0", NearnessWeights(4, 0.25, 1, 2)
+    )
+    writer = gguf.GGUFWriter(path, "qwen3")
+    table.add_to(writer)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    return path
+
+
+def test_vectors_come_along_and_stay(
+    package: Path, run: Path, cases: dict[str, list[Case]], tmp_path: Path
+) -> None:
+    own = package / "pyslm-nano.gguf"
+    assert NearnessTable.read(own) is None
+    (tmp_path / "plain.gguf").write_bytes(own.read_bytes())
+    given = vectors(tmp_path / "near.gguf", 512)
+    one = {"heldout": cases["heldout"][:1]}
+    for nearness in (given, None):
+        module.release(run, package, cases=one, force=True, nearness=nearness)
+        assert NearnessTable.read(own) == NearnessTable.read(given)
+        report = json.loads((package / "report.json").read_text())
+        assert report["nearness"] == {
+            "type": "Q8_0", "dimensions": 32, "fit": 4, "neutral": 0.25, "tool": 1, "choice": 2
+        }  # fmt: skip
+    before = own.read_bytes()
+    with pytest.raises(GGUFError, match="allowed: 512 tokens"):
+        module.release(run, package, nearness=vectors(tmp_path / "other.gguf", 511))
+    with pytest.raises(InvalidRequestError, match=r"has no vectors; make such a file"):
+        module.release(run, package, nearness=tmp_path / "plain.gguf")
+    with pytest.raises(InvalidRequestError, match=r"unknown format 'Q4_X' of token_embd"):
+        module.release(run, package, token_embedding="Q4_X")
+    assert own.read_bytes() == before
 
 
 def test_no_mean_of_models_that_differ(

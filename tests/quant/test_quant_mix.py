@@ -99,3 +99,14 @@ def test_file_types_are_the_gguf_package_s() -> None:
 def test_mxfp4_is_for_experts() -> None:
     with pytest.raises(InvalidRequestError, match="mixtures of experts and this model has none"):
         target_types(MIXES["MXFP4_MOE"], ModelFacts(4, 1), model(4))
+
+
+def test_the_embedding_may_have_a_format_of_its_own() -> None:
+    facts = ModelFacts(2, 1)
+    plain = target_types(MIXES["Q6_K"], facts, model(2))
+    types = target_types(MIXES["Q6_K"], facts, model(2), token_embedding="q4_k")
+    assert types == plain | {"token_embd.weight": "Q4_K"}
+    with pytest.raises(InvalidRequestError, match=r"unknown format 'Q7_K'.*choose one of.*Q4_K"):
+        target_types(MIXES["Q6_K"], facts, model(2), token_embedding="Q7_K")
+    with pytest.raises(InvalidRequestError, match=r"rows of 96, which blocks of 256 \(Q4_K\)"):
+        target_types(MIXES["Q6_K"], facts, model(2, width=96), token_embedding="Q4_K")

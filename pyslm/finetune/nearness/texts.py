@@ -12,13 +12,11 @@ from pyslm.finetune.data.ask import Requests
 from pyslm.finetune.data.compile_meanings import DATA_FILES, read_meaning
 from pyslm.finetune.data.domains import load_teams
 from pyslm.finetune.data.files import Lexicon
-from pyslm.finetune.data.meanings import Meanings
 from pyslm.finetune.data.toolbox import Toolbox
 from pyslm.finetune.data.values import Values
-from pyslm.finetune.everyday import everyday_words
 from pyslm.identifiers import spoken
 
-__all__ = ["Groups", "agents", "definitions", "tools", "words"]
+__all__ = ["Groups", "agents", "definitions", "tools"]
 
 Groups = list[tuple[str, ...]]
 
@@ -75,8 +73,3 @@ def _definitions(wordnet: Path) -> Iterator[tuple[str, ...]]:
                 sentences = re.findall(r'"([^"]+)"', gloss)
                 told = re.sub(r'"[^"]*"?', "", gloss).strip(" ;\n")
                 yield (f"{names}. {told}", *sentences)
-
-
-def words() -> Groups:
-    """Words of English alone, that none be without a vector."""
-    return [(word,) for word in sorted({*Meanings.load().words, *everyday_words()})]
