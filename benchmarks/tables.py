@@ -113,15 +113,15 @@ def nano() -> str:
 The model that comes with pyslm, and what `pyslm run`, `pyslm serve` and `Agent` take where none is
 named: {told["parameters"] / 1e6:.1f} million parameters, {size}, a context of {told["context"]:,}
 tokens. It reads described tools, calls the right one or none, copies the arguments, asks for what
-is missing, tells what a result says, and chooses among described agents: tools and agents that it
-has never seen. It is no general chat model: it knows nothing of the world, writes no texts, and
-reads English alone. In agents and servers its tools are weighed: where none is certain, the best
-call of each is made, and the best taken, by its likelihood and by how near the request is in
-meaning to what the tool is for; agents are chosen so, too. Texts in arguments are quoted: the grammar takes only
-what the conversation says, from the beginning of a word to the end of one; without it, signs that
-it has never seen, such as ° and emoji, may come out wrong, and a time such as 07:07. Wanted is what
-we hold it to; where it falls short, it is not there yet. `pyslm pull` brings larger ones. Requests
-of up to 1,000 characters are read twice, and counted so.
+is missing, tells what a result says, and chooses among described agents: tools and agents it has
+never seen. It is no general chat model: it knows nothing of the world, writes no texts, and reads
+English alone. In agents and servers its tools are weighed: where none is certain, the best call of
+each is made, and the best taken, by its likelihood and by how near the request is in meaning to
+what the tool is for; agents are chosen so, too. Texts in arguments are quoted: the grammar takes
+only what the conversation says, from the beginning of a word to the end of one; without it, signs
+that it has never seen, such as ° and emoji, may come out wrong, and a time such as 07:07. Wanted
+is what we hold it to; where it falls short, it is not there yet. `pyslm pull` brings larger ones.
+Requests of up to 1,000 characters are read twice, and counted so.
 
 `pyslm.finetune` [made it](pyslm/finetune/README.md) from {begun}, seed {told["seed"]}, in
 {told["steps"]:,} steps of {told["tokens"] / told["steps"]:,.0f} tokens{code}

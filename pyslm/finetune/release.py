@@ -133,7 +133,8 @@ def release(
         }
         if not force:
             _refuse_worse(report, into, drawn, held_out, threads)
-        log = [*_losses_before(into, report["begun_with"]), *saved.log]
+        before = _losses_before(into, report["begun_with"], saved.train.begin)
+        log = [*before, *saved.log]
         with (
             replacing(into / FILE) as file,
             replacing(into / REPORT) as text,
@@ -224,14 +225,16 @@ def _about_nearness(table: NearnessTable | None) -> dict[str, Any] | None:
     return own | dataclasses.asdict(table.weights)
 
 
-def _losses_before(into: Path, begun_with: str | None) -> list[dict[str, Any]]:
-    """Of the model that is there, where the training began with it."""
-    paths = [into / name for name in (FILE, LOSSES)]
+def _losses_before(into: Path, begun_with: str | None, begin: int) -> list[dict[str, Any]]:
+    """Up to step `begin`: where the training began with the model that is there, or that did so."""
+    paths = [into / name for name in (FILE, REPORT, LOSSES)]
     if begun_with is None or not all(path.is_file() for path in paths):
         return []
-    if _sha256(paths[0]) != begun_with:
+    file, report, losses = paths
+    if begun_with not in (_sha256(file), json.loads(report.read_text("utf-8")).get("begun_with")):
         return []
-    return [json.loads(line) for line in paths[1].read_text(encoding="utf-8").splitlines()]
+    before = [json.loads(line) for line in losses.read_text("utf-8").splitlines()]
+    return [entry for entry in before if entry["step"] <= begin]
 
 
 def _noted(run: Path, name: str) -> str | None:

@@ -17,7 +17,7 @@ from pyslm.chat.weighing import weigh
 from pyslm.finetune.evaluation import held_out_cases
 from pyslm.request import SamplingParams
 
-CASES = [case for case in held_out_cases(rounds=1) if case.measure == "routing"][::4]
+CASES = [case for case in held_out_cases(rounds=1) if case.measure == "routing"]
 
 
 @pytest.fixture(scope="module")

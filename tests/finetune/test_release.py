@@ -159,6 +159,12 @@ def test_what_goes_on_keeps_its_steps_and_its_losses(
     assert [entry["step"] for entry in told] == [3, 5]
     assert told[0]["by_category"] == {"call": 2.0}
 
+    module.release(tmp_path / "on", package, cases=one, force=True)  # the same once more
+    told = [json.loads(line) for line in losses.read_text().splitlines()]
+    assert [entry["step"] for entry in told] == [3, 5]
+
+    about = package / "report.json"
+    about.write_text(json.dumps(json.loads(about.read_text()) | {"begun_with": "another"}))
     module.release(tmp_path / "on", package, cases=one, force=True)  # now it is another's
     told = [json.loads(line) for line in losses.read_text().splitlines()]
     assert [entry["step"] for entry in told] == [5]
