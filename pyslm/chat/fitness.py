@@ -43,15 +43,17 @@ class Fitness:
         return found["text"] if found else None
 
     def of_call(self, tool: Tool, arguments: str) -> float:
-        """Cosine of a tool and of what the request says beside the values of `arguments`.
+        """Cosine of a tool and of the request: the mean of that with and of that without what the
+        values of `arguments` say in it.
 
-        A value tells nothing of what is to be done with it.
+        Most values tell nothing of what is to be done with them; some do, as "rain" in a title.
         """
-        rest = self._request
+        rest, about = self._request, _about(tool)
         found = {match["text"] or match["number"] for match in _JSON.finditer(arguments)}
         for value in sorted(filter(None, found), key=len, reverse=True):
             rest = re.sub(rf"(?<!\w){re.escape(value)}(?!\w)", " ", rest)
-        return self._nearness.cosine(rest, f"{spoken(tool.name)}. {tool.description}")
+        whole, beside = (self._nearness.cosine(text, about) for text in (self._request, rest))
+        return (whole + beside) / 2
 
     def of_choices(
         self, choices: Sequence[str], messages: Sequence[Mapping[str, Any]]
@@ -68,6 +70,15 @@ class Fitness:
             name, rest = spoken(choice), about[0][len(choice) :]
             found.append(self._nearness.cosine(self._request, f"{name}. {rest.strip(' :-(),')}"))
         return found
+
+
+def _about(tool: Tool) -> str:
+    """What a tool is for, and what it takes."""
+    said = [spoken(tool.name), tool.description]
+    for key, schema in tool.properties.items():
+        described = schema.get("description") if isinstance(schema, Mapping) else None
+        said.append(f"{spoken(key)} {described or ''}")
+    return ". ".join(said)
 
 
 def _begins(line: str, name: str) -> bool:

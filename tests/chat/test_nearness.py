@@ -95,13 +95,15 @@ def test_texts_are_as_near_as_their_sums(nearness: Nearness) -> None:
     assert nearness.cosine("about", "weather") == nearness.cosine("", "rain") == 0
 
 
-def test_values_say_nothing_of_what_is_done_with_them(nearness: Nearness) -> None:
-    tool = Tool("get_weather", "", {})
-    request = 'the weather for "bill" and 12 invoice'
+def test_a_request_is_compared_with_and_without_its_values(nearness: Nearness) -> None:
+    takes = {"bill": {"description": "for rain"}, "n": True}
+    tool = Tool("get_weather", "", {"type": "object", "properties": takes})
+    request, about = 'the weather for "bill" and 12 invoice', "weather bill for rain"
     fitness = Fitness(nearness, request)
 
     def expected(rest: str) -> float:
-        return pytest.approx(nearness.cosine(rest, "weather"), abs=1e-6)
+        whole, beside = (nearness.cosine(text, about) for text in (request, rest))
+        return pytest.approx((whole + beside) / 2, abs=1e-6)
 
     assert fitness.of_call(tool, "{}") == expected("weather for bill invoice")
     assert fitness.of_call(tool, '{"city": "bill"}') == expected("weather for invoice")

@@ -106,12 +106,16 @@ def best_fitting(llm: LLM, case: Any, params: SamplingParams) -> str | None:
         ids = list(llm.generate(prompt, params.replace(forced_tokens=head)).token_ids)
         ends = (i for i in range(1, len(ids)) if ids[i] in (trigger, *tokenizer.eog_ids))
         call = ids[: next(ends, len(ids))]
-        request = str(case.messages[-1]["content"])
+        request = rest = str(case.messages[-1]["content"])
         text = llm.detokenize(call[len(head) :])
         arguments = json.loads(text if text.endswith("}") else text + "}")  # cut off in a number
         for value in sorted(map(str, flat(arguments)), key=len, reverse=True):
-            request = re.sub(rf"\b{re.escape(value)}(?!\w)", " ", request)
-        cosine = nearness.cosine(request, f"{spoken(tool.name)}. {tool.description}")
+            rest = re.sub(rf"\b{re.escape(value)}(?!\w)", " ", rest)
+        about = [spoken(tool.name), tool.description]
+        for key, schema in tool.parameters["properties"].items():
+            about.append(f"{spoken(key)} {schema.get('description', '')}")
+        near = [nearness.cosine(text, ". ".join(about)) for text in (request, rest)]
+        cosine = sum(near) / 2
         found.append((llm.score(prompt, [call])[0].logprob, cosine, tool.name))
     logprob, cosine, name = max(found, key=lambda each: each[0] + weights.tool * each[1])
     fit = weights.fit * (cosine - weights.neutral)

@@ -23,7 +23,7 @@ from pyslm.tokenizer import Tokenizer, load_tokenizer
 
 __all__ = ["WEIGHTS", "main"]
 
-WEIGHTS = NearnessWeights(fit=16.0, neutral=0.2625, tool=4.0, choice=64.0)
+WEIGHTS = NearnessWeights(fit=16.0, neutral=0.25, tool=4.0, choice=64.0)
 """Found by trying, on the sets `heldout` and `second` of the evaluation."""
 _TOOLS = 12_000
 _AT_ONCE = 2048
