@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from pyslm.request import GenerationResult, SamplingParams
+from pyslm.chat.steps import Steps
+from pyslm.request import SamplingParams
 from pyslm.tokenizer import Tokenizer
 
 __all__ = ["ChoiceWeighing"]
@@ -37,17 +38,9 @@ class ChoiceWeighing:
             one.replace(forced_tokens=forced, max_tokens=len(forced) + 1) for forced in ids
         ]
 
-    @property
-    def first(self) -> SamplingParams:
-        """To make the first choice."""
-        return self._each[0]
-
-    def others(self, first: GenerationResult) -> list[SamplingParams]:  # noqa: ARG002
-        """To make the others."""
-        return self._each[1:]
-
-    def chosen(self, results: Sequence[GenerationResult]) -> SamplingParams:
-        """To answer with the best of `results`, which are those of the choices in their order."""
+    def steps(self) -> Steps:
+        """Makes each choice, to answer with the best."""
+        results = yield self._each
         scores = [
             sum(entry.logprob for entry in result.logprobs or ()) + advantage
             for result, advantage in zip(results, self._advantages, strict=True)

@@ -7,9 +7,10 @@ from collections.abc import Mapping
 from pyslm.chat.choice_weighing import ChoiceWeighing
 from pyslm.chat.fitness import Fitness
 from pyslm.chat.request import ChatRequest
+from pyslm.chat.steps import Comparison
 from pyslm.chat.tool_formats import ToolFormat
 from pyslm.chat.tools import Tool
-from pyslm.chat.weighing import Comparison, weighing_of
+from pyslm.chat.weighing import weighing_of
 from pyslm.request import SamplingParams
 from pyslm.tokenizer import Tokenizer
 
@@ -24,6 +25,7 @@ def comparison_of(
     tokenizer: Tokenizer,
     fitness: Fitness | None,
     refusal: str | None,
+    said: str,
 ) -> Comparison | None:
     """The calls that it may make, or the choices that it has; None: nothing is to be decided.
 
@@ -32,6 +34,7 @@ def comparison_of(
         tools: those that it may call, by name.
         fitness: how well tools and choices fit, where that counts.
         refusal: with which words the model says that no tool fits.
+        said: what arguments are quoted from.
     """
     if _says_tokens(params):
         return None
@@ -39,7 +42,7 @@ def comparison_of(
         return _of_choices(request, params, tokenizer, fitness)
     if request.tool_choice.mode != "auto" or has_grammar(request.sampling):
         return None
-    return weighing_of(params, tool_format, tools.values(), tokenizer, fitness, refusal)
+    return weighing_of(params, tool_format, tools.values(), tokenizer, fitness, refusal, said)
 
 
 def _of_choices(

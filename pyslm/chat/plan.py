@@ -14,12 +14,13 @@ from pyslm.chat.nearness import Nearness
 from pyslm.chat.output import OutputParser
 from pyslm.chat.reasoning import ReasoningStyle, detect_reasoning
 from pyslm.chat.request import ChatRequest
+from pyslm.chat.steps import AsyncGenerate, Comparison, weigh
 from pyslm.chat.template import ChatTemplate
 from pyslm.chat.tool_formats import ToolFormat, detect_tool_format, tool_format
 from pyslm.chat.tool_formats.lark import Lark
 from pyslm.chat.tool_formats.quoted import quotable, quotes_arguments
 from pyslm.chat.tools import Tool, tools_of
-from pyslm.chat.weighing import AsyncGenerate, Comparison, weigh, weighs_tools
+from pyslm.chat.weighing import weighs_tools
 from pyslm.errors import InvalidRequestError
 from pyslm.grammar.source import regex_grammar
 from pyslm.request import SamplingParams
@@ -186,6 +187,7 @@ class ChatPlan:
             self._tokenizer,
             self._fitness,
             self._refusal,
+            "".join(self._quotable),
         )
 
     def sampling(self) -> SamplingParams:

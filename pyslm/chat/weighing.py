@@ -4,7 +4,8 @@ From left to right a model says that it calls before it says what, and what befo
 which arguments; that something does not fit shows only then. So the best call of each tool is
 made to its end, and the likeliest is taken, if it is likelier than that an answer begins. Where
 the model's file tells how near texts are in meaning, that counts as well, for what a conversation
-begins with. Where the first call is likelier than any other can be, nothing else is made.
+begins with. Where the first call is likelier than any other can be, nothing else is made. Where the
+best gives to two arguments what was said once, others stand in for one of them, if that is likely.
 """
 
 from __future__ import annotations
@@ -13,34 +14,25 @@ import dataclasses
 import itertools
 import math
 import re
-from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
-from typing import Protocol
+from collections.abc import Callable, Collection, Generator, Iterable, Sequence
 
 from pyslm.chat.control import control_tokens
 from pyslm.chat.fitness import Fitness
 from pyslm.chat.marked import marks_of
 from pyslm.chat.nearness import NearnessWeights
+from pyslm.chat.repeats import repeats
+from pyslm.chat.steps import Steps
 from pyslm.chat.tool_formats import ToolFormat
 from pyslm.chat.tools import Tool
 from pyslm.request import GenerationResult, SamplingParams
 from pyslm.tokenizer import Tokenizer
 
 __all__ = [
-    "AsyncGenerate",
-    "Comparison",
     "Fit",
-    "Generate",
     "Weighing",
-    "weigh",
-    "weigh_all",
     "weighing_of",
     "weighs_tools",
 ]
-
-Generate = Callable[[list[list[int]], list[SamplingParams]], list[GenerationResult]]
-"""`LLM.generate`."""
-AsyncGenerate = Callable[[list[list[int]], list[SamplingParams]], Awaitable[list[GenerationResult]]]
-"""`AsyncLLM.generate`."""
 
 _DECLARED = re.compile(r"\{%-?\s*set\s+weighs_tools\s*=\s*true\s*-?%\}")
 _FOR_CALLS = 1.0
@@ -50,6 +42,8 @@ _MOST_TOKENS = 256
 """Of a call that is compared: longer ones by their beginnings."""
 _OPENINGS = 8
 """Of an answer, that are looked at: a refusal that is less likely is as likely as the last."""
+_FOR_REPEATS = 4.0
+"""What log-probability a call may lose that does not use a value twice."""
 _NEVER = -100.0  # as the bias of a logit
 
 
@@ -65,6 +59,7 @@ def weighing_of(
     tokenizer: Tokenizer,
     fitness: Fitness | None = None,
     refusal: str | None = None,
+    said: str = "",
 ) -> Weighing | None:
     """What to compare for a request that may call `tools`.
 
@@ -72,6 +67,7 @@ def weighing_of(
         params: of the request, with the grammar of the calls.
         fitness: how well tools fit the request, where that counts.
         refusal: with which words the model says that none fits.
+        said: what arguments are quoted from.
 
     Returns:
         None where the format's calls do not begin with a token of their own, and a name.
@@ -83,8 +79,13 @@ def weighing_of(
     if trigger is None or not written or len(written) < len(heads):
         return None
     encoded = [tuple(tokenizer.encode_marked(head, marks_of(head))) for head in written]
+    ends = tokenizer.eog_ids
+
+    def repeats_in(call: Sequence[int]) -> list[int]:
+        return repeats(call, said, tokenizer.decode)
+
     if fitness is None or refusal is None:
-        return Weighing(params, trigger, encoded, tokenizer.eog_ids)
+        return Weighing(params, trigger, encoded, ends, repeats_in)
     by_head = dict(zip(encoded, offered, strict=True))
 
     def fit(head: tuple[int, ...], arguments: Sequence[int]) -> float:
@@ -92,46 +93,7 @@ def weighing_of(
 
     refuses = tokenizer.encode(refusal, add_special_tokens=False)[0]
     own = Fit(fit, fitness.weights, refuses)
-    return Weighing(params, trigger, encoded, tokenizer.eog_ids, own)
-
-
-class Comparison(Protocol):
-    """What is compared for one request."""
-
-    @property
-    def first(self) -> SamplingParams:
-        """To make the first output."""
-
-    def others(self, first: GenerationResult) -> list[SamplingParams]:
-        """To make what may be better than it."""
-
-    def chosen(self, results: Sequence[GenerationResult]) -> SamplingParams:
-        """To go on with the best of the first and the others."""
-
-
-async def weigh(
-    generate: AsyncGenerate, prompt: Sequence[int], comparison: Comparison
-) -> SamplingParams:
-    """The parameters with which the request does what is best for it."""
-    (first,) = await generate([list(prompt)], [comparison.first])
-    others = comparison.others(first)
-    results = await generate([list(prompt)] * len(others), others) if others else []
-    return comparison.chosen([first, *results])
-
-
-def weigh_all(
-    generate: Generate, prompts: Sequence[Sequence[int]], comparisons: Sequence[Comparison]
-) -> list[SamplingParams]:
-    """As `weigh`, for many requests at a time."""
-    ids = [list(prompt) for prompt in prompts]
-    firsts = generate(ids, [comparison.first for comparison in comparisons])
-    others = [each.others(first) for each, first in zip(comparisons, firsts, strict=True)]
-    more = [(prompt, params) for prompt, each in zip(ids, others, strict=True) for params in each]
-    made = iter(generate(*map(list, zip(*more, strict=True))) if more else ())
-    return [
-        comparison.chosen([first, *itertools.islice(made, len(each))])
-        for comparison, first, each in zip(comparisons, firsts, others, strict=True)
-    ]
+    return Weighing(params, trigger, encoded, ends, repeats_in, own)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -154,6 +116,7 @@ class Weighing:
         trigger: int,
         heads: Sequence[Sequence[int]],
         ends: Collection[int],
+        repeats_in: Callable[[Sequence[int]], list[int]] = lambda _: [],
         fit: Fit | None = None,
     ) -> None:
         """
@@ -162,11 +125,14 @@ class Weighing:
             trigger: the token that calls begin with, and nothing else.
             heads: the tokens of a call of each tool, up to its arguments.
             ends: the tokens that end an output.
+            repeats_in: indices of a call's tokens that something else could stand for, where two
+                arguments share what was said once.
             fit: None: likelihood decides alone.
         """
         self._params = params
         self._trigger = trigger
         self._ends = {trigger, *ends}
+        self._repeats_in = repeats_in
         self._heads = [tuple(head) for head in heads]
         self._fit = fit
         self.first = params.replace(
@@ -174,6 +140,18 @@ class Weighing:
             max_tokens=_MOST_TOKENS, min_tokens=0, ignore_eos=False, stop=(), stop_token_ids=(),
         )  # fmt: skip
         """To make what the model makes by itself."""
+
+    def steps(self) -> Steps:
+        """See `Comparison`."""
+        results = yield [self.first]
+        if others := self.others(results[0]):
+            results = [*results, *(yield others)]
+        best = max(results, key=self._preference)
+        otherwise = self._instead_of_call(results[0], best)
+        if otherwise is not None:
+            return otherwise
+        beginning = yield from self._without_repeats(best)
+        return self._params.replace(forced_tokens=beginning or self._head(best))
 
     def others(self, first: GenerationResult) -> list[SamplingParams]:
         """To make what may be better than `first`."""
@@ -195,21 +173,58 @@ class Weighing:
             return logprob + weights.tool > made + weights.tool * self._cosine(first)
         return logprob + _FOR_CALLS + weights.fit * (1 - weights.neutral) > answer
 
-    def chosen(self, results: Sequence[GenerationResult]) -> SamplingParams:
-        """To go on with the best of `results`, of which the first is that of `first`."""
-        opening = self._opening(results[0])
-        best = max(results, key=self._preference)
+    def _instead_of_call(
+        self, first: GenerationResult, best: GenerationResult
+    ) -> SamplingParams | None:
+        """To answer; None: `best`, the best call, is better than that."""
+        opening = self._opening(first)
         fit = self._log_odds(best)
         call = self._call_logprob(best) + _FOR_CALLS + fit
         answer = opening.answer + max(fit, 0.0)  # as a question of what the call lacks
         if call > max(opening.refusal, answer):
-            return self._params.replace(forced_tokens=self._head(best))
+            return None
         never = {self._trigger: _NEVER}
         if self._fit is not None:
             if opening.refusal >= answer:
                 return self._params.replace(forced_tokens=(self._fit.refusal,))
             never[self._fit.refusal] = _NEVER
         return self._params.replace(logit_bias={**self._params.logit_bias, **never})
+
+    def _without_repeats(
+        self, best: GenerationResult
+    ) -> Generator[list[SamplingParams], list[GenerationResult], tuple[int, ...]]:
+        """How calls begin that give each argument its own; nothing: none that is likely does."""
+        ids, places = best.token_ids, self._repeats(best)
+        if not places:
+            return ()
+        wanted = [
+            self.first.replace(
+                forced_tokens=ids[:place], logit_bias={ids[place]: _NEVER}, max_tokens=place + 1
+            )
+            for place in places
+        ]
+        nearest = yield wanted  # what comes next in likelihood, and may stand there
+        beginnings = [
+            result.token_ids
+            for place, result in zip(places, nearest, strict=True)
+            if result.token_ids[: place + 1] != ids[: place + 1]
+        ]
+        if not beginnings:
+            return ()
+        made = yield [self.first.replace(forced_tokens=beginning) for beginning in beginnings]
+        able = [i for i, result in enumerate(made) if not self._repeats(result)]
+        likeliest = max(able, key=lambda i: _logprob(made[i]), default=None)
+        if likeliest is None or _logprob(made[likeliest]) < _logprob(best) - _FOR_REPEATS:
+            return ()
+        return beginnings[likeliest]
+
+    def _repeats(self, result: GenerationResult) -> list[int]:
+        """Indices of its tokens that something else could stand for; see `__init__`."""
+        ids = result.token_ids
+        begins = [i for i, token in enumerate(ids) if token == self._trigger]
+        ends = [*begins[1:], len(ids)]
+        calls = ((begin, ids[begin:end]) for begin, end in zip(begins, ends, strict=True))
+        return [begin + place for begin, call in calls for place in self._repeats_in(call)]
 
     def _preference(self, result: GenerationResult) -> float:
         """By which tools are told from each other."""
@@ -256,6 +271,10 @@ class Weighing:
     def _head(self, call: GenerationResult) -> tuple[int, ...]:
         fitting = (head for head in self._heads if call.token_ids[: len(head)] == head)
         return next(fitting, (self._trigger,))
+
+
+def _logprob(result: GenerationResult) -> float:
+    return sum(entry.logprob for entry in result.logprobs or ())
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from pyslm import LLM, AsyncLLM
 from pyslm.chat.choice_weighing import ChoiceWeighing
 from pyslm.chat.plan import ChatFormat
 from pyslm.chat.request import ChatRequest
-from pyslm.chat.weighing import weigh
+from pyslm.chat.steps import weigh
 from pyslm.finetune.evaluation import held_out_cases
 from pyslm.request import SamplingParams
 

@@ -15,10 +15,11 @@ from pyslm import LLM, AsyncLLM
 from pyslm.chat.control import control_tokens
 from pyslm.chat.plan import ChatFormat, ChatPlan
 from pyslm.chat.request import ChatRequest, ToolChoice
+from pyslm.chat.steps import weigh, weigh_all
 from pyslm.chat.template import ChatTemplate
 from pyslm.chat.tool_formats import tool_format
 from pyslm.chat.tools import tools_of
-from pyslm.chat.weighing import _FOR_CALLS, Weighing, weigh, weigh_all, weighing_of, weighs_tools
+from pyslm.chat.weighing import _FOR_CALLS, Weighing, weighing_of, weighs_tools
 from pyslm.finetune.dialect import CALL, chat_template
 from pyslm.finetune.evaluation import held_out_cases
 from pyslm.identifiers import spoken
@@ -262,4 +263,9 @@ def test_an_answer_may_be_empty(llm: LLM) -> None:
     first = llm.generate(prompt, weighing.first.replace(forced_tokens=(end,)))
     assert first.text == ""
     assert len(weighing.others(first)) == len(CASES[0].tools)  # a call is likely
-    assert weighing.chosen([first]).forced_tokens == ()
+    steps = weighing.steps()
+    next(steps)
+    steps.send([first])
+    with pytest.raises(StopIteration) as end:
+        steps.send([first] * len(CASES[0].tools))  # nothing is called
+    assert end.value.value.forced_tokens == ()

@@ -21,8 +21,8 @@ from pyslm.chat.events import ContentDelta, Event, ToolCallArguments, ToolCallSt
 from pyslm.chat.output import OutputParser
 from pyslm.chat.plan import ChatFormat
 from pyslm.chat.request import ChatRequest
+from pyslm.chat.steps import weigh_all
 from pyslm.chat.tool_formats import ToolFormat
-from pyslm.chat.weighing import weigh_all
 from pyslm.finetune.evaluation.cases import MEASURES, Case
 from pyslm.tokenizer import Tokenizer
 
