@@ -16,8 +16,8 @@ from pyslm.finetune.data.values import Values
 __all__ = ["CATEGORIES", "Scenes", "scenes"]
 
 CATEGORIES = {
-    "call": 24, "call_paraphrased": 30, "several": 20, "both_answered": 2, "missing": 20,
-    "none": 22, "talk": 1, "answer": 6, "asked": 2, "failed": 1, "again": 2,
+    "call": 24, "call_paraphrased": 26, "several": 18, "both_answered": 2, "missing": 15,
+    "none": 30, "talk": 1, "answer": 6, "asked": 2, "failed": 1, "again": 2,
 }  # fmt: skip
 """Weights of the kinds of conversations about tools; routing has scenes of its own."""
 _CATALOG = 0.7
@@ -85,31 +85,23 @@ class Scenes:
 
     def _of_category(self, category: str, tools: list[ToolSpec], other: ToolSpec) -> Branch | None:
         rng, make = self._rng, self._branches
+        tool = rng.choice(tools)
         match category:
             case "call":
-                return make.call(self._rather_with_several(tools))
+                return make.call(tool)
             case "call_paraphrased":
                 able = [t for t in tools if t.paras or t.para_acts]
-                return make.call(self._rather_with_several(able), True) if able else None
+                return make.call(rng.choice(able), paraphrase=True) if able else None
             case "several" | "both_answered":
-                number = rng.choice((2, 2, 2, 2, 3))
-                chosen = [self._rather_with_several(tools) for _ in range(number)]
+                chosen = [rng.choice(tools) for _ in range(rng.choice((2, 2, 2, 2, 3)))]
                 return make.several(chosen) if category == "several" else make.both_answered(chosen)
             case "none":
                 return make.none(other)
             case "talk":
                 return make.talk()
-            case "missing":
-                return make.missing(self._rather_with_several(tools, required=True))
-        method = {"answer": make.answer, "asked": make.asked,
+        method = {"missing": make.missing, "answer": make.answer, "asked": make.asked,
                   "failed": make.failed, "again": make.again}[category]  # fmt: skip
-        return method(rng.choice(tools))
-
-    def _rather_with_several(self, tools: list[ToolSpec], required: bool = False) -> ToolSpec:
-        """One of them: whose value is whose, or missing, is to be learned where there are two."""
-        counts = [sum(p.required or not required for p in tool.params) for tool in tools]
-        often = 4 if required else 2
-        return self._rng.choices(tools, [often if count > 1 else 1 for count in counts])[0]
+        return method(tool)
 
     def _system(self) -> str | None:
         rng = self._rng
