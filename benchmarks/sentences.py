@@ -6,7 +6,8 @@ The file is all-MiniLM-L6-v2 (22.7 million parameters, Apache-2.0; PyPI: gt-all-
 GGUF by `pyslm convert`, or another encoder. A tool is taken where its name and description are
 nearest to the request, and none where even that is further than a threshold. The threshold is set
 on the cases themselves, so that so many refusals are right: the best that nearness can do. Beside
-it stands what nano does at the same cases.
+it stands what nano does at the same cases, which adds nearness by vectors that it has learned from
+that encoder to what it reads.
 """
 
 from __future__ import annotations
