@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 import re
 import sys
+import textwrap
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -107,21 +108,28 @@ def nano() -> str:
     begun = "nothing" if goes_on else "an earlier one"
     code = f", the last of them at commit {told['commit'][:7]}" if told["commit"] else ""
     table, size = "\n".join(rows), f"{told['bytes'] / 1e6:.1f} MB"
+    near = ""
+    if told["nearness"]:
+        near = f" and, for how near texts are in meaning, {told['nearness']['dimensions']} numbers"
+        near += " a token"
+    about = f"""\
+The model that comes with pyslm, and what `pyslm run`, `pyslm serve` and `Agent` take where none is
+named: {told["parameters"] / 1e6:.1f} million parameters{near}, {size}, a context of
+{told["context"]:,} tokens. It reads described tools, calls the right one or none, copies the
+arguments, asks for what is missing, tells what a result says, and chooses among described agents:
+tools and agents it has never seen. It is no general chat model: it knows nothing of the world,
+writes no texts, and reads English alone. In agents and servers its tools are weighed: where none is
+certain, the best call of each is made, and the best taken, by its likelihood and by how near the
+request is in meaning to what the tool is for; agents are chosen so, too. What was said once is not
+given to two arguments of a call where something else is likely. Texts in arguments are quoted: the
+grammar takes only what the conversation says, from the beginning of a word to the end of one;
+without it, signs that it has never seen, such as ° and emoji, may come out wrong, and a time such
+as 07:07. Wanted is what we hold it to; where it falls short, it is not there yet. `pyslm pull`
+brings larger ones. Requests of up to 1,000 characters are read twice, and counted so."""
     return f"""\
 ## nano
 
-The model that comes with pyslm, and what `pyslm run`, `pyslm serve` and `Agent` take where none is
-named: {told["parameters"] / 1e6:.1f} million parameters, {size}, a context of {told["context"]:,}
-tokens. It reads described tools, calls the right one or none, copies the arguments, asks for what
-is missing, tells what a result says, and chooses among described agents: tools and agents it has
-never seen. It is no general chat model: it knows nothing of the world, writes no texts, and reads
-English alone. In agents and servers its tools are weighed: where none is certain, the best call of
-each is made, and the best taken, by its likelihood and by how near the request is in meaning to
-what the tool is for; agents are chosen so, too. Texts in arguments are quoted: the grammar takes
-only what the conversation says, from the beginning of a word to the end of one; without it, signs
-that it has never seen, such as ° and emoji, may come out wrong, and a time such as 07:07. Wanted
-is what we hold it to; where it falls short, it is not there yet. `pyslm pull` brings larger ones.
-Requests of up to 1,000 characters are read twice, and counted so.
+{textwrap.fill(about, 100, break_on_hyphens=False)}
 
 `pyslm.finetune` [made it](pyslm/finetune/README.md) from {begun}, seed {told["seed"]}, in
 {told["steps"]:,} steps of {told["tokens"] / told["steps"]:,.0f} tokens{code}

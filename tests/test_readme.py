@@ -62,7 +62,7 @@ def test_the_model_in_the_package_is_told_by_its_report(
     told = {
         "parameters": 5_344_640, "bytes": 5_880_992, "context": 4096, "begun_with": None,
         "commit": "abcdef0123",
-        "seed": 7, "steps": 100, "tokens": 409_600,
+        "seed": 7, "steps": 100, "tokens": 409_600, "nearness": {"dimensions": 48},
         "evaluation": {"cases": 12, "measures": measures},
         "blind": {"measures": {name: {"constrained": share} for name, share in blind.items()}},
     }  # fmt: skip
@@ -72,8 +72,13 @@ def test_the_model_in_the_package_is_told_by_its_report(
         "| routing | 95% | 90.0% of 10 | 80.0% of 10 | 70.0% of 20 |\n"
         "| two calls | 85% | none | none | none |" in written
     )
-    for fact in ("5.3 million parameters, 5.9 MB", "12 requests", "100 steps of 4,096 tokens"):
-        assert fact in written
+    said = " ".join(written.split())
+    for fact in ("5.3 million parameters and, for how near texts are in meaning, 48 numbers a token",
+                 ", 5.9 MB,", "12 requests", "100 steps of 4,096 tokens"):  # fmt: skip
+        assert fact in said
+    tables.REPORT.write_text(json.dumps(told | {"nearness": None}))
+    assert "5.3 million parameters, 5.9 MB" in tables.updated(without)
+    tables.REPORT.write_text(json.dumps(told))
     assert "--tools demo" in written.partition("## Run")[2][:200]
     assert tables.updated(written) == written
     tables.REPORT.unlink()
