@@ -73,8 +73,8 @@ def test_the_model_in_the_package_is_told_by_its_report(
         "| two calls | 85% | none | none | none |" in written
     )
     said = " ".join(written.split())
-    for fact in ("5.3 million parameters and, for how near texts are in meaning, 48 numbers a token",
-                 ", 5.9 MB,", "12 requests", "100 steps of 4,096 tokens"):  # fmt: skip
+    for fact in ("5.3 million parameters and, for how near texts are", "48 numbers a token, 5.9 MB",
+                 "12 requests", "100 steps of 4,096 tokens"):  # fmt: skip
         assert fact in said
     tables.REPORT.write_text(json.dumps(told | {"nearness": None}))
     assert "5.3 million parameters, 5.9 MB" in tables.updated(without)
