@@ -21,12 +21,13 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
-from pyslm import LLM, __version__
+from pyslm import LLM
 from pyslm.chat.nearness import NearnessTable
 from pyslm.errors import InvalidRequestError, ModelNotFoundError, PyslmError
 from pyslm.finetune.evaluate import table
 from pyslm.finetune.evaluation import Case, Report, evaluate, held_out_cases
-from pyslm.finetune.evaluation.cases import MEASURES, SETS
+from pyslm.finetune.evaluation.cases import SETS
+from pyslm.finetune.release_report import about_model, about_nearness, mean_of, told
 from pyslm.finetune.train import COMMIT, START
 from pyslm.hub.embedded import FILE, LOSS_PLOT, LOSSES, REPORT, embedded_folder
 from pyslm.new_file import replacing
@@ -38,7 +39,6 @@ if TYPE_CHECKING:
 __all__ = ["MOST_BYTES", "Released", "main", "release"]
 
 MOST_BYTES = 8_000_000
-_NAME = "pyslm-nano"
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -122,14 +122,14 @@ def release(
                 f"{MOST_BYTES:,}; train a smaller one, or give another quantization"
             )
         evaluations = {name: _evaluated(made, each, threads) for name, each in cases.items()}
-        report = _about(saved, data, quantization) | {
+        report = about_model(saved, data, quantization) | {
             "token_embedding": token_embedding,
-            "nearness": _about_nearness(vectors),
+            "nearness": about_nearness(vectors),
             "begun_with": _noted(run, START),  # SHA-256 of a model; None: nothing
             "commit": _noted(run, COMMIT),  # of the code; None: nobody knows
             "averaged_with": _sha256(average) if average is not None else None,
-            "evaluation": drawn | _told(evaluations[SETS[0]]),
-            "blind": _told(evaluations["blind"]) if "blind" in evaluations else None,
+            "evaluation": drawn | told(evaluations[SETS[0]]),
+            "blind": told(evaluations["blind"]) if "blind" in evaluations else None,
         }
         if not force:
             _refuse_worse(report, into, drawn, held_out, threads)
@@ -197,34 +197,6 @@ def _evaluated(model: Path, cases: Sequence[Case], threads: int | None) -> tuple
         )
 
 
-def _about(saved: Any, data: bytes, quantization: str) -> dict[str, Any]:
-    """How the model was made."""
-    train = saved.train
-    return {
-        "model": _NAME,
-        "license": "Apache-2.0",
-        "pyslm": __version__,
-        "bytes": len(data),
-        "sha256": hashlib.sha256(data).hexdigest(),
-        "quantization": quantization,
-        "parameters": saved.model.num_parameters,
-        "context": saved.model.context_length,
-        "seed": train.seed,
-        "steps": saved.step,
-        "tokens": saved.step * train.rows * train.row_tokens,  # padding among them
-        "loss": saved.log[-1]["loss"] if saved.log else None,
-        "architecture": dataclasses.asdict(saved.model),
-        "recipe": dataclasses.asdict(train),
-    }
-
-
-def _about_nearness(table: NearnessTable | None) -> dict[str, Any] | None:
-    if table is None:
-        return None
-    own = {"type": table.type, "dimensions": table.dimensions}
-    return own | dataclasses.asdict(table.weights)
-
-
 def _losses_before(into: Path, begun_with: str | None, begin: int) -> list[dict[str, Any]]:
     """Up to step `begin`: where the training began with the model that is there, or that did so."""
     paths = [into / name for name in (FILE, REPORT, LOSSES)]
@@ -243,16 +215,6 @@ def _noted(run: Path, name: str) -> str | None:
     return path.read_text(encoding="utf-8").strip() if path.is_file() else None
 
 
-def _told(evaluations: tuple[Report, Report]) -> dict[str, Any]:
-    """Measure -> what is wanted, and how many cases were right of how many."""
-    constrained, free = (evaluation.shares() for evaluation in evaluations)
-    measures = {
-        name: {"wanted": wanted, "constrained": list(constrained[name]), "free": list(free[name])}
-        for name, wanted in MEASURES.items()
-    }
-    return {"cases": len(evaluations[0].outcomes), "measures": measures}
-
-
 def _refuse_worse(
     report: Mapping[str, Any],
     into: Path,
@@ -267,24 +229,13 @@ def _refuse_worse(
     if (into / REPORT).is_file():
         there = json.loads((into / REPORT).read_text(encoding="utf-8"))["evaluation"]
     if there.get("held_out") != drawn["held_out"]:  # it was asked others, or nobody says
-        there = _told(_evaluated(into / FILE, cases, threads))
-    before, after = _mean(there), _mean(report["evaluation"])
+        there = told(_evaluated(into / FILE, cases, threads))
+    before, after = mean_of(there), mean_of(report["evaluation"])
     if after < before:
         raise InvalidRequestError(
             f"the model that is there does better: {before:.1%} of the cases, the new one "
             f"{after:.1%}, all measures alike; --force replaces it nevertheless"
         )
-
-
-def _mean(evaluation: Mapping[str, Any]) -> float:
-    """Of the shares that were right, over all measures that came up, held to the grammar or not."""
-    shares: list[float] = [
-        right / total
-        for measure in evaluation["measures"].values()
-        for right, total in (measure["constrained"], measure["free"])
-        if total
-    ]
-    return sum(shares) / max(len(shares), 1)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
