@@ -27,9 +27,8 @@ class ChoiceWeighing:
         """
         assert params.choice is not None
         self._params = params
-        self._choices = tuple(params.choice)
         self._advantages = tuple(advantages)
-        ids = [tokenizer.encode(text, add_special_tokens=False) for text in self._choices]
+        ids = [tokenizer.encode(text, add_special_tokens=False) for text in params.choice]
         one = params.replace(
             temperature=0.0, n=1, best_of=None, logprobs=1, prompt_logprobs=None,
             min_tokens=0, ignore_eos=False, stop=(), stop_token_ids=(),

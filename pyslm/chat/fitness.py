@@ -6,14 +6,14 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from pyslm.chat.call_values import call_values, saying
 from pyslm.chat.nearness import Nearness
 from pyslm.chat.tools import Tool
 from pyslm.identifiers import spoken
 
-__all__ = ["Fitness", "request_of"]
+__all__ = ["Fitness", "refusal_of", "request_of"]
 
 _REFUSAL = re.compile(r"""\{%-?\s*set\s+refusal\s*=\s*(['"])(?P<text>.+?)\1\s*-?%\}""")
-_JSON = re.compile(r'"(?:[^"\\]|\\.)*"\s*:|"(?P<text>(?:[^"\\]|\\.)+)"|(?P<number>-?\d+(?:\.\d+)?)')
 _BULLET = re.compile(r"^\s*(?:[-*+•]|\d+[.)])?\s*")
 
 
@@ -28,6 +28,12 @@ def request_of(messages: Sequence[Mapping[str, Any]]) -> str | None:
     return _text(said[0])
 
 
+def refusal_of(template: str) -> str | None:
+    """With which words a model says that no tool fits, if its template sets `refusal`."""
+    found = _REFUSAL.search(template)
+    return found["text"] if found else None
+
+
 class Fitness:
     """Of one request."""
 
@@ -36,12 +42,6 @@ class Fitness:
         self._request = request
         self.weights = nearness.weights
 
-    @staticmethod
-    def refusal_of(template: str) -> str | None:
-        """With which words a model says that no tool fits, if its template sets `refusal`."""
-        found = _REFUSAL.search(template)
-        return found["text"] if found else None
-
     def of_call(self, tool: Tool, arguments: str) -> float:
         """Cosine of a tool and of the request: the mean of that with and of that without what the
         values of `arguments` say in it.
@@ -49,9 +49,9 @@ class Fitness:
         Most values tell nothing of what is to be done with them; some do, as "rain" in a title.
         """
         rest, about = self._request, _about(tool)
-        found = {match["text"] or match["number"] for match in _JSON.finditer(arguments)}
-        for value in sorted(filter(None, found), key=len, reverse=True):
-            rest = re.sub(rf"(?<!\w){re.escape(value)}(?!\w)", " ", rest)
+        found = {value.said for value in call_values(arguments)}
+        for value in sorted(found, key=len, reverse=True):
+            rest = saying(value).sub(" ", rest)
         whole, beside = (self._nearness.cosine(text, about) for text in (self._request, rest))
         return (whole + beside) / 2
 

@@ -9,7 +9,7 @@ from typing import Any
 from pyslm.chat.comparison import comparison_of, has_grammar
 from pyslm.chat.conversation import Conversation, ToolPrompts
 from pyslm.chat.engine_output import EngineOutput
-from pyslm.chat.fitness import Fitness, request_of
+from pyslm.chat.fitness import Fitness, refusal_of, request_of
 from pyslm.chat.nearness import Nearness
 from pyslm.chat.output import OutputParser
 from pyslm.chat.reasoning import ReasoningStyle, detect_reasoning
@@ -54,6 +54,7 @@ class ChatFormat:
         self._prompts = {self.tool_format.name: ToolPrompts(template, self.tool_format)}
         self._quotes = quotes_arguments(self._source)
         self._weighs = weighs_tools(self._source)
+        self._refusal = refusal_of(self._source)
         self._knows_developers = "developer" in self._source
 
     @property
@@ -79,11 +80,12 @@ class ChatFormat:
             quoted,
             weighs=self._weighs,
             fitness=self._fitness(request),
-            refusal=Fitness.refusal_of(self._source),
+            refusal=self._refusal,
         )
 
     def _fitness(self, request: ChatRequest) -> Fitness | None:
-        said = request_of(request.messages) if self._weighs else None
+        chooses = self._weighs and bool(request.tools or request.sampling.choice)
+        said = request_of(request.messages) if chooses else None
         nearness = self._nearness() if said is not None else None
         return Fitness(nearness, said) if said is not None and nearness is not None else None
 

@@ -6,17 +6,12 @@ one of the two places, or nothing, if it was not to be given.
 
 from __future__ import annotations
 
-import bisect
-import itertools
-import json
-import re
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Sequence
 
-__all__ = ["repeats"]
+from pyslm.chat.call_values import call_values, saying
 
-_PART = re.compile(
-    r'(?P<key>"(?:[^"\\]|\\.)*"\s*:)|(?P<text>"(?:[^"\\]|\\.)+")|(?P<number>-?\d+(?:\.\d+)?)'
-)
+__all__ = ["repeats"]
 
 
 def repeats(ids: Sequence[int], said: str, decode: Callable[[Sequence[int]], str]) -> list[int]:
@@ -28,41 +23,18 @@ def repeats(ids: Sequence[int], said: str, decode: Callable[[Sequence[int]], str
         ids: of one call; its arguments are JSON.
         said: what values are quoted from. One that it has as often as the call, alone or inside
             of other values, is no repeat, nor is one that it does not have.
-        decode: tokens -> text.
+        decode: tokens -> text, with U+FFFD for a character that is not complete.
     """
-    begins = list(itertools.accumulate((len(decode([token])) for token in ids), initial=0))
-    text = "".join(decode([token]) for token in ids)
-    values = _values(text)
+    values = call_values(decode(ids))
     found: set[int] = set()
-    for value in {value for value, *_ in values}:
-        having = [places for other, *places in values if _times(value, other)]
-        if 0 < _times(value, said) < len(having):
-            found.update(place for places in having for place in places if place is not None)
-    return sorted({bisect.bisect_right(begins, place) - 1 for place in found})
-
-
-def _times(value: str, text: str) -> int:
-    """How often a text has it, from the beginning of a word to the end of one."""
-    return len(re.findall(rf"(?<!\w){re.escape(value)}(?!\w)", text))
-
-
-def _values(call: str) -> list[tuple[str, int, int | None]]:
-    """Texts and numbers in the arguments: each with its place and that of the comma before it."""
-    found = []
-    key = None
-    for match in _PART.finditer(call):
-        if match["key"]:
-            key = match
-            continue
-        member = key if key is not None and not call[key.end() : match.start()].strip() else match
-        before = call[: member.start()].rstrip()
-        comma = len(before) - 1 if before.endswith(",") else None
-        found.append((_plain(match[0]), match.start() + (match["text"] is not None), comma))
-    return found
-
-
-def _plain(value: str) -> str:
-    try:
-        return str(json.loads(value)) if value.startswith('"') else value
-    except ValueError:  # an escape that is none
-        return value
+    for value in {value.said for value in values}:
+        word = saying(value)
+        having = [other for other in values if word.search(other.said)]
+        if 0 < len(word.findall(said)) < len(having):
+            found.update(other.place for other in having)
+            found.update(other.comma for other in having if other.comma is not None)
+    if not found:
+        return []
+    begins = [len(decode(ids[:i]).rstrip("\ufffd")) for i in range(len(ids))]
+    holding = (begins[bisect_right(begins, place) - 1] for place in found)
+    return sorted({bisect_left(begins, begin) for begin in holding})

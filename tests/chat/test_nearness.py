@@ -11,7 +11,7 @@ import gguf
 import numpy as np
 import pytest
 
-from pyslm.chat.fitness import Fitness, request_of
+from pyslm.chat.fitness import Fitness, refusal_of, request_of
 from pyslm.chat.nearness import Nearness, NearnessTable, NearnessWeights
 from pyslm.chat.tools import Tool
 from pyslm.errors import GGUFError
@@ -108,6 +108,7 @@ def test_a_request_is_compared_with_and_without_its_values(nearness: Nearness) -
     assert fitness.of_call(tool, "{}") == expected("weather for bill invoice")
     assert fitness.of_call(tool, '{"city": "bill"}') == expected("weather for invoice")
     assert fitness.of_call(tool, '{"bill": "in"}') == expected("weather for bill invoice")
+    assert fitness.of_call(tool, '{"a": "\\"bill\\""}') == expected("weather for invoice")
     assert fitness.of_call(tool, '{"a": ["bill", "invoice"], "n": 12}') == expected("weather for")
 
 
@@ -143,6 +144,6 @@ def test_templates_say_how_they_refuse() -> None:
     from pyslm.finetune.data.files import load_toml
     from pyslm.finetune.dialect import chat_template
 
-    assert Fitness.refusal_of(chat_template()) == load_toml("frames.toml")["no_tool"]
-    assert Fitness.refusal_of('{%- set refusal = "No." -%}{{ messages }}') == "No."
-    assert Fitness.refusal_of("{{ messages }}") is None
+    assert refusal_of(chat_template()) == load_toml("frames.toml")["no_tool"]
+    assert refusal_of('{%- set refusal = "No." -%}{{ messages }}') == "No."
+    assert refusal_of("{{ messages }}") is None

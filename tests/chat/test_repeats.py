@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import math
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,6 +13,7 @@ from pyslm.chat.repeats import repeats
 from pyslm.chat.steps import weigh_all
 from pyslm.chat.weighing import Weighing
 from pyslm.request import GenerationResult, SamplingParams, Timings, TokenLogprobs, Usage
+from pyslm.tokenizer import load_tokenizer
 
 
 @pytest.mark.parametrize(
@@ -48,6 +51,21 @@ def test_places_are_tokens() -> None:
     tokens = ['f{"a": "', "Os", "lo", '"', ', "b": ', '"Os', "lo", '"}']
     ids = list(range(len(tokens)))
     assert repeats(ids, "Oslo", lambda ids: "".join(tokens[i] for i in ids)) == [1, 4, 5]
+
+
+@pytest.mark.parametrize(
+    "name", ["\u017di\u017eek", "\u6771\u4eac", "Troms\u00f8", "\U0001f600 party"]
+)
+def test_characters_of_several_tokens(name: str, nano_file: Path) -> None:
+    tokenizer = load_tokenizer(nano_file)
+    heads = ['{"a": "', name, '"', f', "b": "{name}']
+    ids = [tokenizer.encode(part, add_special_tokens=False) for part in heads]
+    begins = list(itertools.accumulate(map(len, ids), initial=0))
+    again = tokenizer.encode(', "b": "', add_special_tokens=False)
+    places = [begins[1], begins[3], begins[3] + len(again)]
+    call = [*itertools.chain(*ids), *tokenizer.encode('"}', add_special_tokens=False)]
+    assert repeats(call, f"call {name} now", tokenizer.decode) == places
+    assert repeats(call, f"{name}, {name}", tokenizer.decode) == []
 
 
 CALL, END, NAME, TWICE, OTHER, COMMA = range(6)
