@@ -10,6 +10,7 @@ nothing of them load the file all the same.
 from __future__ import annotations
 
 import dataclasses
+import math
 import os
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
@@ -88,12 +89,11 @@ class NearnessTable:
             kind = str(reader.get(_TYPE))
             num_bytes = _native.weight_formats()[kind][1]
             data = np.array(reader.get(_VECTORS), "<u8").tobytes()
-            return cls(
-                data[: len(data) // num_bytes * num_bytes],
-                kind,
-                int(reader.get(_DIMENSIONS)),
-                NearnessWeights(*map(float, reader.get(_WEIGHTS))),
-            )
+            dimensions = int(reader.get(_DIMENSIONS))
+            weights = NearnessWeights(*map(float, reader.get(_WEIGHTS)))
+            if dimensions < 1 or not all(map(math.isfinite, dataclasses.astuple(weights))):
+                raise ValueError(f"{dimensions} dimensions, {weights}; allowed: 1 or more, finite")
+            return cls(data[: len(data) // num_bytes * num_bytes], kind, dimensions, weights)
         except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise GGUFError(f"{path}: the keys pyslm.nearness.* are damaged: {error}") from error
 

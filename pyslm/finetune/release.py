@@ -89,9 +89,6 @@ def release(
         GGUFError: `nearness` has vectors of another vocabulary.
     """
     from pyslm.finetune.checkpoint import Checkpoint
-    from pyslm.finetune.export import export
-    from pyslm.finetune.model import Nano
-    from pyslm.finetune.plot import plot_losses, thinned
     from pyslm.finetune.vocabulary import NanoVocabulary
 
     for name in ("checkpoint.pt", "vocabulary.json"):
@@ -103,50 +100,73 @@ def release(
     held_out = cases[SETS[0]]
     drawn = {"held_out": _fingerprint(held_out), "rounds": rounds, "seed": seed}
     saved = Checkpoint.load(run / "checkpoint.pt")
-    model = Nano(saved.model)
     vocabulary = NanoVocabulary.load(run / "vocabulary.json")
     weights = saved.weights
     if average is not None:
         weights = _mean_with(average, weights, saved.model, vocabulary)
-    model.load_state_dict(weights)
     vectors = _nearness(nearness, into / FILE, vocabulary)
     with tempfile.TemporaryDirectory(dir=into, prefix=".release-") as folder:
-        made = export(
-            model, vocabulary, Path(folder) / FILE, quantization,
+        made = _exported(
+            Path(folder) / FILE, saved.model, weights, vocabulary, quantization,
             nearness=vectors, token_embedding=token_embedding,
         )  # fmt: skip
         data = made.read_bytes()
-        if len(data) > MOST_BYTES:
-            raise InvalidRequestError(
-                f"the model takes {len(data):,} bytes in {quantization}, and may take "
-                f"{MOST_BYTES:,}; train a smaller one, or give another quantization"
-            )
         evaluations = {name: _evaluated(made, each, threads) for name, each in cases.items()}
-        report = about_model(saved, data, quantization) | {
-            "token_embedding": token_embedding,
-            "nearness": about_nearness(vectors),
-            "begun_with": _noted(run, START),  # SHA-256 of a model; None: nothing
-            "commit": _noted(run, COMMIT),  # of the code; None: nobody knows
-            "averaged_with": _sha256(average) if average is not None else None,
-            "evaluation": drawn | told(evaluations[SETS[0]]),
-            "blind": told(evaluations["blind"]) if "blind" in evaluations else None,
-        }
-        if not force:
-            _refuse_worse(report, into, drawn, held_out, threads)
-        before = _losses_before(into, report["begun_with"], saved.train.begin)
-        log = [*before, *saved.log]
-        with (
-            replacing(into / FILE) as file,
-            replacing(into / REPORT) as text,
-            replacing(into / LOSSES) as losses,
-            replacing(into / LOSS_PLOT) as plot,
-        ):
-            file.write_bytes(data)
-            text.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
-            lines = (json.dumps(entry) + "\n" for entry in thinned(log))
-            losses.write_text("".join(lines), encoding="utf-8")
-            plot_losses(log, plot)
+    report = about_model(saved, data, quantization) | {
+        "token_embedding": token_embedding,
+        "nearness": about_nearness(vectors),
+        "begun_with": _noted(run, START),  # SHA-256 of a model; None: nothing
+        "commit": _noted(run, COMMIT),  # of the code; None: nobody knows
+        "averaged_with": _sha256(average) if average is not None else None,
+        "evaluation": drawn | told(evaluations[SETS[0]]),
+        "blind": told(evaluations["blind"]) if "blind" in evaluations else None,
+    }
+    if not force:
+        _refuse_worse(report, into, drawn, held_out, threads)
+    before = _losses_before(into, report["begun_with"], saved.train.begin)
+    _write(into, data, report, [*before, *saved.log])
     return Released(into, report, evaluations[SETS[0]])
+
+
+def _exported(
+    out: Path,
+    shape: ModelConfig,
+    weights: Mapping[str, Any],
+    vocabulary: NanoVocabulary,
+    quantization: str,
+    **options: Any,
+) -> Path:
+    """`out`, as `export` writes it, if it is small enough."""
+    from pyslm.finetune.export import export
+    from pyslm.finetune.model import Nano
+
+    model = Nano(shape)
+    model.load_state_dict(weights)
+    export(model, vocabulary, out, quantization, **options)
+    size = out.stat().st_size
+    if size > MOST_BYTES:
+        raise InvalidRequestError(
+            f"the model takes {size:,} bytes in {quantization}, and may take "
+            f"{MOST_BYTES:,}; train a smaller one, or give another quantization"
+        )
+    return out
+
+
+def _write(into: Path, data: bytes, report: Mapping[str, Any], log: list[dict[str, Any]]) -> None:
+    """All files of the package's folder, or none."""
+    from pyslm.finetune.plot import plot_losses, thinned
+
+    with (
+        replacing(into / FILE) as file,
+        replacing(into / REPORT) as text,
+        replacing(into / LOSSES) as losses,
+        replacing(into / LOSS_PLOT) as plot,
+    ):
+        file.write_bytes(data)
+        text.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+        lines = (json.dumps(entry) + "\n" for entry in thinned(log))
+        losses.write_text("".join(lines), encoding="utf-8")
+        plot_losses(log, plot)
 
 
 def _nearness(given: Path | None, there: Path, vocabulary: NanoVocabulary) -> NearnessTable | None:

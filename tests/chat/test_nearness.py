@@ -74,6 +74,13 @@ def test_damage_is_told(tmp_path: Path) -> None:
         path = written(tmp_path / "m.gguf", lambda w, c=change, b=broken: add(w, b, c))
         with pytest.raises(GGUFError, match=r"damaged|allowed"):
             (NearnessTable.read(path) or table).vectors(4)
+    endless = dataclasses.replace(WEIGHTS, fit=float("nan"))
+    for broken in (
+        dataclasses.replace(table, weights=endless),
+        dataclasses.replace(table, dimensions=0, blocks=bytes(8)),
+    ):
+        with pytest.raises(GGUFError, match="allowed: 1 or more, finite"):
+            NearnessTable.read(written(tmp_path / "m.gguf", broken.add_to))
 
 
 def add(writer: gguf.GGUFWriter, table: NearnessTable, change: dict[str, Any]) -> None:

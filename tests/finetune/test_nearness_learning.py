@@ -99,3 +99,20 @@ def test_bad_paths_are_told_in_a_line(
     assert command.main([nowhere, str(nano_file), *rest]) == 1
     assert "wordnet-base" in capsys.readouterr().err
     assert not out.exists()
+
+
+@pytest.mark.parametrize(
+    ("more", "told"),
+    [
+        (["--learners", "0"], "--learners is 0; allowed: 1 or more"),
+        (["--steps", "-2"], "--steps is -2"),
+        (["--type", "Q9"], "--type is 'Q9'; allowed: "),
+        (["--out", "none/such/out.gguf"], "there is no folder"),
+    ],
+)
+def test_what_is_wrong_is_told_before_anything_is_learned(
+    more: list[str], told: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    wordnet, teacher = "no-wordnet", "no-teacher.gguf"  # not looked at
+    assert command.main([wordnet, teacher, "--out", "out.gguf", *more]) == 1
+    assert told in capsys.readouterr().err

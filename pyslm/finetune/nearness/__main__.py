@@ -13,9 +13,9 @@ import numpy as np
 import numpy.typing as npt
 from rich.progress import Progress
 
-from pyslm import LLM
+from pyslm import LLM, _native
 from pyslm.chat.nearness import NearnessTable, NearnessWeights
-from pyslm.errors import PyslmError
+from pyslm.errors import InvalidRequestError, PyslmError
 from pyslm.finetune.nearness.texts import Groups, agents, definitions, tools
 from pyslm.hub import resolve
 from pyslm.new_file import replacing
@@ -61,6 +61,7 @@ def _run(given: argparse.Namespace) -> None:
 
     from pyslm.finetune.nearness.learn import Learner, LearnerConfig, Text, joined
 
+    _check(given)  # what is wrong is told now, not after learning
     tokenizer = load_tokenizer(resolve(given.model))
     kinds = {"definitions": definitions(given.wordnet)}  # first: they may be missing
     kinds["own"] = [*tools(_TOOLS, given.seed), *agents()]
@@ -93,6 +94,18 @@ def _run(given: argparse.Namespace) -> None:
         writer.write_kv_data_to_file()
         writer.write_tensors_to_file()
         writer.close()
+
+
+def _check(given: argparse.Namespace) -> None:
+    for name in ("learners", "steps"):
+        number = getattr(given, name)
+        if number is not None and number < 1:
+            raise InvalidRequestError(f"--{name} is {number}; allowed: 1 or more")
+    formats = _native.weight_formats()
+    if given.type not in formats:
+        raise InvalidRequestError(f"--type is {given.type!r}; allowed: {', '.join(formats)}")
+    if not given.out.absolute().parent.is_dir():
+        raise InvalidRequestError(f"there is no folder {given.out.absolute().parent}; make it")
 
 
 def _embedded(

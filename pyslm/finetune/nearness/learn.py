@@ -35,8 +35,6 @@ class LearnerConfig:
     """How much more pairs count that the teacher finds near, by the square of their cosine."""
     fit: float = 0.03
     """Of the loss: that a request is for its own tool, and for no other of the step."""
-    drop: float = 0.0
-    """Share of a text's tokens that a step leaves out, that none is relied upon."""
     seed: int = 0
 
 
@@ -62,7 +60,6 @@ class Learner:
         self._config = config
         self._rng = random.Random(config.seed)
         generator = torch.Generator().manual_seed(config.seed)
-        self._generator = generator
         directions = torch.randn(num_tokens, config.dimensions, generator=generator)
         self._directions = torch.nn.Parameter(0.1 * directions)
         self._lengths = torch.nn.Parameter(_rarity(groups, num_tokens))
@@ -135,9 +132,6 @@ class Learner:
         ids = torch.cat([text.ids for text in texts])
         begins = torch.tensor([0, *(len(text.ids) for text in texts[:-1])]).cumsum(0)
         lengths = self._lengths[ids].exp()
-        if self._config.drop:
-            kept = torch.rand(len(ids), generator=self._generator) >= self._config.drop
-            lengths = lengths * kept
         sums = functional.embedding_bag(
             ids, self._directions, begins, mode="sum", per_sample_weights=lengths
         )
