@@ -22,6 +22,8 @@ _ERRORS = (
 )  # fmt: skip
 
 _BY_ANY_WORDS = 0.25
+_THEN_NONE = 0.2
+_SAID_AGAIN = 0.5  # of the values that a second tool takes as well
 
 
 class Branches:
@@ -35,12 +37,26 @@ class Branches:
 
     # --- calls --------------------------------------------------------------------------------
 
-    def call(self, tool: ToolSpec, paraphrase: bool = False) -> Branch:
-        """One request, one call."""
+    def call(self, tool: ToolSpec, paraphrase: bool = False, said: Sequence[Given] = ()) -> Branch:
+        """One request, one call; values that were `said` before may come again."""
         given = self._requests.arguments(tool, paraphrase=paraphrase)
+        given = self._said_again(given, said)
         text = self._requests.request(tool, given, paraphrase)
         category = "call_paraphrased" if paraphrase else "call"
         return Branch(category, (_user(text), _calls((tool, given))))
+
+    def _said_again(self, given: Sequence[Given], said: Sequence[Given]) -> list[Given]:
+        known = {g.param.maker: g.value for g in said if "enum" not in g.param.schema}
+        again = []
+        for g in given:
+            if (
+                g.param.maker in known
+                and "enum" not in g.param.schema
+                and self._rng.random() < _SAID_AGAIN
+            ):
+                g = Given(g.param, known.pop(g.param.maker))
+            again.append(g)
+        return again
 
     def several(self, tools: Sequence[ToolSpec]) -> Branch:
         """Two or three calls in one turn."""
@@ -106,6 +122,18 @@ class Branches:
             *self._answered(tool, given),
         )
         return Branch("again", (*first, _user(text), _calls((tool, given_again))))
+
+    def then(self, tool: ToolSpec, second: ToolSpec, absent: ToolSpec) -> Branch:
+        """After a call and its answer, a request for a second tool or for one that is not there."""
+        given = self._requests.arguments(tool)
+        request = _user(self._requests.request(tool, given))
+        if self._rng.random() < _THEN_NONE:
+            follow = self.none(absent)
+        else:
+            paraphrase = bool(second.paras or second.para_acts) and self._rng.random() < 0.3
+            follow = self.call(second, paraphrase, said=given)
+        answered = (request, _calls((tool, given)), *self._answered(tool, given))
+        return Branch("then", (*answered, *follow.messages))
 
     # --- answers ------------------------------------------------------------------------------
 

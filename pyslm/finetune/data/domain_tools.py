@@ -30,6 +30,9 @@ _TELLS_NOTHING = 0.12
 _ABOUT_ANYTHING = 0.3
 _IN_OTHER_WORDS = 0.4
 _ONE_MORE = 0.35  # arguments that templates know nothing of: said beside them, or not said
+_OTHER_ORDER = (
+    0.5  # of arguments: whose a value is must be known by what it means, not by its place
+)
 _CONFUSABLE = 2.5  # times as often: which value is whose has to be read there
 
 
@@ -53,6 +56,8 @@ class DomainTools:
         params = [self._params.of_domain(param, plain) for param in domain.params]
         if rng.random() < _ONE_MORE:
             params.insert(rng.randint(0, len(params)), self._params.more())
+        if rng.random() < _OTHER_ORDER:
+            rng.shuffle(params)
         about = "" if rng.random() < _NO_DESCRIPTION else rng.choice(domain.about)
         acts = _acts(domain)
         return ToolSpec(

@@ -18,7 +18,19 @@ __all__ = ["Params", "distinct"]
 
 _KINDS = {"bool": "flag", "enum": "choice", "like": "item", "list": "items"}  # of files
 _OF_ONE_TYPE = 0.4
-_MORE = ("flag", "flag", "flag", "flag", "number", "count", "duration", "measure", "choice", "item")
+_MORE = (
+    "flag",
+    "flag",
+    "flag",
+    "flag",
+    "number",
+    "count",
+    "duration",
+    "measure",
+    "choice",
+    "item",
+    "period",
+)
 _WITH_ANOTHER_WORD = 0.25  # a key that comes a thousand times is remembered and no longer read
 
 
