@@ -6,9 +6,9 @@ import random
 from collections.abc import Mapping, Sequence
 
 from pyslm.finetune.data.ask import Requests
-from pyslm.finetune.data.branches import joined_and
 from pyslm.finetune.data.domains import load_teams
 from pyslm.finetune.data.files import load_toml
+from pyslm.finetune.data.messages import joined_and
 from pyslm.finetune.data.names import identifier
 from pyslm.finetune.data.spec import Branch, Scene, ToolSpec
 from pyslm.finetune.data.toolbox import Toolbox

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import json
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from pyslm.finetune.data.ask import Given, Requests
 from pyslm.finetune.data.files import load_toml
-from pyslm.finetune.data.listing import listed_fact, listing
+from pyslm.finetune.data.messages import Message, calls, joined_and, plain, result, says, user
+from pyslm.finetune.data.results import Results
 from pyslm.finetune.data.spec import Branch, Param, ToolSpec
 from pyslm.finetune.data.values import Values
+from pyslm.identifiers import spoken
 
-__all__ = ["Branches", "joined_and"]
+__all__ = ["Branches"]
 
-Message = dict[str, Any]
 _ERRORS = (
     "not found", "timeout", "permission denied", "service unavailable", "invalid request",
     "no such entry", "connection refused", "too many requests", "internal error",
@@ -33,6 +33,7 @@ class Branches:
         self._rng = rng
         self._values = values
         self._requests = requests
+        self._results = Results(rng, values)
         self._frames: dict[str, Any] = load_toml("frames.toml")
 
     # --- calls --------------------------------------------------------------------------------
@@ -43,7 +44,7 @@ class Branches:
         given = self._said_again(given, said)
         text = self._requests.request(tool, given, paraphrase)
         category = "call_paraphrased" if paraphrase else "call"
-        return Branch(category, (_user(text), _calls((tool, given))))
+        return Branch(category, (user(text), calls((tool, given))))
 
     def _said_again(self, given: Sequence[Given], said: Sequence[Given]) -> list[Given]:
         known = {g.param.maker: g.value for g in said if "enum" not in g.param.schema}
@@ -66,7 +67,7 @@ class Branches:
         for act in reversed(acts[:-1]):
             text = self._joined(act, text)
         text = text[0].upper() + text[1:] if self._rng.random() < 0.7 else text
-        return Branch("several", (_user(text), _calls(*wanted)))
+        return Branch("several", (user(text), calls(*wanted)))
 
     def _joined(self, first: str, second: str) -> str:
         """Sometimes by words that join nothing, so that the orders themselves are looked for."""
@@ -87,11 +88,11 @@ class Branches:
         absent = [g for g in required if g in absent]  # in the order of the schema
         told = [g for g in given if g not in absent]
         question = self._question([g.param for g in absent])
-        start = [_user(self._requests.request(tool, told)), _says(question)]
+        start = [user(self._requests.request(tool, told)), says(question)]
         if rng.random() < 0.5:
             return Branch("missing", tuple(start))
         reply = joined_and([self._requests_reply(g) for g in absent])
-        return Branch("missing", (*start, _user(reply), _calls((tool, given))))
+        return Branch("missing", (*start, user(reply), calls((tool, given))))
 
     def _question(self, params: Sequence[Param]) -> str:
         if len(params) == 1:
@@ -117,22 +118,22 @@ class Branches:
             c=self._requests.detail(fresh, None, given_again)
         )
         first = (
-            _user(self._requests.request(tool, given)),
-            _calls((tool, given)),
-            *self._answered(tool, given),
+            user(self._requests.request(tool, given)),
+            calls((tool, given)),
+            *self._results.of(tool, given),
         )
-        return Branch("again", (*first, _user(text), _calls((tool, given_again))))
+        return Branch("again", (*first, user(text), calls((tool, given_again))))
 
     def then(self, tool: ToolSpec, second: ToolSpec, absent: ToolSpec) -> Branch:
         """After a call and its answer, a request for a second tool or for one that is not there."""
         given = self._requests.arguments(tool)
-        request = _user(self._requests.request(tool, given))
+        request = user(self._requests.request(tool, given))
         if self._rng.random() < _THEN_NONE:
             follow = self.none(absent)
         else:
             paraphrase = bool(second.paras or second.para_acts) and self._rng.random() < 0.3
             follow = self.call(second, paraphrase, said=given)
-        answered = (request, _calls((tool, given)), *self._answered(tool, given))
+        answered = (request, calls((tool, given)), *self._results.of(tool, given))
         return Branch("then", (*answered, *follow.messages))
 
     # --- answers ------------------------------------------------------------------------------
@@ -142,58 +143,7 @@ class Branches:
         paraphrase = self._rng.random() < 0.3
         given = self._requests.arguments(tool, paraphrase=paraphrase)
         text = self._requests.request(tool, given, paraphrase)
-        return Branch("answer", (_user(text), _calls((tool, given)), *self._answered(tool, given)))
-
-    def _answered(self, tool: ToolSpec, given: Sequence[Given]) -> tuple[Message, Message]:
-        """A result and what is told of it; both may repeat what the tool was called with."""
-        rng = self._rng
-        again = [g for g in given if not isinstance(g.value.data, bool)]
-        if rng.random() < 0.2:
-            text = self._text(again)
-            text = text[0].upper() + text[1:]
-            return _result(text), _says(text if text[-1] in ".!?" else text + ".")
-        if rng.random() < 0.15:
-            return self._listed()
-        facts = {key: self._fact(maker) for key, maker in tool.gives}
-        if again and rng.random() < 0.5:
-            repeated = rng.sample(again, rng.randint(1, min(2, len(again))))
-            facts = {g.param.key: g.value.data for g in repeated} | facts
-        if rng.random() < 0.2:
-            known = list(facts.items())
-            known.insert(rng.randint(0, len(known)), listed_fact(self._values))
-            facts = dict(known)
-        start = "" if tool.things or rng.random() < 0.3 else self._frames["result_start"]
-        said = [f"the {_words(key)} is {_plain(value)}" for key, value in facts.items()]
-        text = joined_and(said)
-        return _result(self._written(facts)), _says(f"{start}{text[0].upper()}{text[1:]}.")
-
-    def _text(self, again: Sequence[Given]) -> str:
-        """A result that is no JSON: a sentence, or one about the arguments."""
-        rng = self._rng
-        if not again or rng.random() < 0.4:
-            kind = rng.choice(("sentence", "title", "clock", "thing", "date"))
-            return self._values.draw(kind).said
-        values = [_plain(g.value.data) for g in rng.sample(again, min(2, len(again)))]
-        frame = rng.choice(self._frames["done_one" if len(values) == 1 else "done_two"])
-        code, words = self._values.draw("code").said, [self._values.word() for _ in range(2)]
-        return str(frame).format(*values, c=code, w=words[0], x=words[1])
-
-    def _fact(self, maker: str) -> Any:
-        data = self._values.draw(maker).data
-        if maker == "money" and self._rng.random() < 0.3:
-            return f"${data:.2f}"
-        return data
-
-    def _listed(self) -> tuple[Message, Message]:
-        """A result that is a list: of texts, perhaps none."""
-        items = listing(self._values, self._fact)
-        said = f"{joined_and(items)}." if items else str(self._frames["nothing"])
-        return _result(self._written(items)), _says(said[0].upper() + said[1:])
-
-    def _written(self, result: Mapping[str, Any] | Sequence[Any]) -> str:
-        """As JSON: some programs write it with spaces, some without."""
-        separators = self._rng.choice(((", ", ": "), (",", ":")))
-        return json.dumps(result, ensure_ascii=False, separators=separators)
+        return Branch("answer", (user(text), calls((tool, given)), *self._results.of(tool, given)))
 
     def asked(self, tool: ToolSpec) -> Branch:
         """A result of many facts, of which one was asked for."""
@@ -219,15 +169,15 @@ class Branches:
                 "What is the {k}? Please {a}.",
             )
         )
-        request = ask.format(a=text, k=_words(key))
-        answer = f"The {_words(key)} is {_plain(facts[key])}."
+        request = ask.format(a=text, k=spoken(key))
+        answer = f"The {spoken(key)} is {plain(facts[key])}."
         return Branch(
             "asked",
             (
-                _user(request),
-                _calls((tool, given)),
-                _result(self._written(facts)),
-                _says(answer),
+                user(request),
+                calls((tool, given)),
+                result(self._results.written(facts)),
+                says(answer),
             ),
         )
 
@@ -242,19 +192,19 @@ class Branches:
         )
         content = rng.choice(
             (
-                self._written({"error": error}),
+                self._results.written({"error": error}),
                 f"Error: {error}",
-                self._written({"ok": False, "error": error}),
+                self._results.written({"ok": False, "error": error}),
             )
         )
-        says = str(self._frames["failed"]).format(error=error) + "."
+        told = str(self._frames["failed"]).format(error=error) + "."
         return Branch(
             "failed",
             (
-                _user(self._requests.request(tool, given)),
-                _calls((tool, given)),
-                _result(content),
-                _says(says),
+                user(self._requests.request(tool, given)),
+                calls((tool, given)),
+                result(content),
+                says(told),
             ),
         )
 
@@ -264,10 +214,10 @@ class Branches:
         results: list[Message] = []
         said: list[str] = []
         for tool in tools:
-            result, answer = self._answered(tool, ())
-            results.append(result)
+            returned, answer = self._results.of(tool, ())
+            results.append(returned)
             said.append(answer["content"])
-        return Branch("answer", (*start.messages, *results, _says(" ".join(said))))
+        return Branch("answer", (*start.messages, *results, says(" ".join(said))))
 
     # --- no call ------------------------------------------------------------------------------
 
@@ -279,49 +229,10 @@ class Branches:
             paraphrase = self._rng.random() < 0.4
             given = self._requests.arguments(other, paraphrase=paraphrase)
             text = self._requests.request(other, given, paraphrase)
-        return Branch("none", (_user(text), _says(str(self._frames["no_tool"]))))
+        return Branch("none", (user(text), says(str(self._frames["no_tool"]))))
 
     def talk(self) -> Branch:
         """Greetings and thanks, and what the model is."""
         answer = self._rng.choice(list(self._frames["talk"]))
         text = self._rng.choice(self._frames["talk"][answer])
-        return Branch("talk", (_user(text), _says(answer)))
-
-
-def joined_and(parts: Sequence[str]) -> str:
-    """a, b and c."""
-    return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"
-
-
-def _words(key: str) -> str:
-    from pyslm.identifiers import spoken
-
-    return spoken(key)
-
-
-def _plain(value: Any) -> str:
-    if isinstance(value, list):
-        return joined_and([str(item) for item in value])
-    return str(value)
-
-
-def _user(text: str) -> Message:
-    return {"role": "user", "content": text}
-
-
-def _says(text: str) -> Message:
-    return {"role": "assistant", "content": text}
-
-
-def _result(text: str) -> Message:
-    return {"role": "tool", "content": text}
-
-
-def _calls(*wanted: tuple[ToolSpec, Sequence[Given]]) -> Message:
-    """A message with calls, arguments in the order of the schema."""
-    calls = []
-    for tool, given in wanted:
-        values = {g.param.key: g.value.data for g in given}
-        arguments = {p.key: values[p.key] for p in tool.params if p.key in values}
-        calls.append({"type": "function", "function": {"name": tool.name, "arguments": arguments}})
-    return {"role": "assistant", "content": None, "tool_calls": calls}
+        return Branch("talk", (user(text), says(answer)))

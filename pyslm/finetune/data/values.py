@@ -15,6 +15,7 @@ from pyslm.finetune.data.files import Lexicon, load_toml
 from pyslm.finetune.data.identifiers import Identifiers
 from pyslm.finetune.data.meanings import Meanings
 from pyslm.finetune.data.oddities import Oddities
+from pyslm.finetune.data.times import Times
 from pyslm.finetune.data.value import Value, listed
 
 __all__ = ["Values"]
@@ -48,6 +49,9 @@ class Values:
         amounts = Amounts(rng, self._lists["number"])
         for name in ("count", "integer", "money", "decimal"):
             self._makers[name] = getattr(amounts, name)
+        times = Times(rng, self._lists["month"], self.pick)
+        for name in ("date", "day", "clock", "moment", "period"):
+            self._makers[name] = getattr(times, name)
 
     def _identifier(self, name: str) -> Value:
         return self._text(getattr(self._identifiers, name)())
@@ -125,54 +129,6 @@ class Values:
         if draw < 0.45:
             return self._text(f"{rng.choice(('Dr.', 'Mr.', 'Ms.', 'Mrs.', 'Prof.'))} {last}")
         return self._text(f"{first} {last.replace('-', ' ')}")
-
-    def _make_date(self) -> Value:
-        return self._text(self.rng.choice(self._dates(1))[0])
-
-    def _dates(self, count: int) -> list[tuple[str, ...]]:
-        """`count` days in each form that a day can have."""
-        return list(zip(*(self._forms_of_day() for _ in range(count)), strict=True))
-
-    def _forms_of_day(self) -> tuple[str, ...]:
-        rng = self.rng
-        year, month, day = rng.randint(1990, 2039), rng.randint(1, 12), rng.randint(1, 28)
-        name = self._lists["month"][month - 1]
-        return (
-            f"{year}-{month:02}-{day:02}", f"{year}-{month:02}-{day:02}", f"{name} {day}",
-            f"{day} {name} {year}", f"{day:02}/{month:02}/{year}", f"{day}.{month}.{year}",
-            f"{name} {day}, {year}", "tomorrow", "today", self.pick("weekday"),
-        )  # fmt: skip
-
-    def _make_day(self) -> Value:
-        return self._text(self.pick("day") if self.rng.random() < 0.7 else self.pick("weekday"))
-
-    def _make_clock(self) -> Value:
-        rng = self.rng
-        hour, minute = rng.randint(0, 23), rng.choice((0, 15, 30, 45, rng.randint(0, 59)))
-        half = rng.choice(("am", "pm"))
-        forms = (
-            f"{hour:02}:{minute:02}", f"{hour}:{minute:02}", f"{hour % 12 + 1} {half}",
-            f"{hour % 12 + 1}:{minute:02} {half}", f"{hour % 12 + 1}{half}",
-        )  # fmt: skip
-        return self._text(rng.choice(forms))
-
-    def _make_moment(self) -> Value:
-        """A day and a time."""
-        day, clock = self._make_date().said, self._make_clock().said
-        return self._text(day + self.rng.choice((" ", " at ", ", ")) + clock)
-
-    def _make_period(self) -> Value:
-        """From a day to another, which may be of the same month; mostly in the same form."""
-        rng = self.rng
-        joined = rng.choice((" to ", " to ", " - ", " until ", " till ", "/", "..", " through "))
-        draw = rng.random()
-        if draw < 0.4:
-            month = f"{rng.randint(1990, 2039)}-{rng.randint(1, 12):02}"
-            first, last = sorted(rng.sample(range(1, 32), 2))
-            return self._text(f"{month}-{first:02}{joined}{month}-{last:02}")
-        if draw < 0.8:
-            return self._text(joined.join(rng.choice(self._dates(2))))
-        return self._text(f"{self._make_date().said}{joined}{self._make_date().said}")
 
     def _make_title(self) -> Value:
         rng = self.rng
