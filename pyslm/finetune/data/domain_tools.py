@@ -33,7 +33,7 @@ _ONE_MORE = 0.35  # arguments that templates know nothing of: said beside them, 
 _OTHER_ORDER = (
     0.5  # of arguments: whose a value is must be known by what it means, not by its place
 )
-_CONFUSABLE = 2.5  # times as often: which value is whose has to be read there
+_CONFUSABLE = 4.0  # times as often: which value is whose has to be read there
 
 
 class DomainTools:
