@@ -22,7 +22,7 @@ _ERRORS = (
 )  # fmt: skip
 
 _BY_ANY_WORDS = 0.25
-_THEN_NONE = 0.2
+_NEXT = {"call": 10, "call_paraphrased": 4, "none": 5, "missing": 1}
 _SAID_AGAIN = 0.5  # of the values that a second tool takes as well
 
 
@@ -124,17 +124,25 @@ class Branches:
         )
         return Branch("again", (*first, user(text), calls((tool, given_again))))
 
-    def then(self, tool: ToolSpec, second: ToolSpec, absent: ToolSpec) -> Branch:
-        """After a call and its answer, a request for a second tool or for one that is not there."""
-        given = self._requests.arguments(tool)
-        request = user(self._requests.request(tool, given))
-        if self._rng.random() < _THEN_NONE:
-            follow = self.none(absent)
-        else:
-            paraphrase = bool(second.paras or second.para_acts) and self._rng.random() < 0.3
-            follow = self.call(second, paraphrase, said=given)
-        answered = (request, calls((tool, given)), *self._results.of(tool, given))
-        return Branch("then", (*answered, *follow.messages))
+    def then(self, tools: Sequence[ToolSpec], absent: ToolSpec) -> Branch:
+        """After calls and answers, a request that has nothing to do with them."""
+        rng = self._rng
+        before: list[Message] = []
+        said: list[Given] = []
+        for tool in rng.choices(tools, k=rng.choice((1, 1, 1, 2))):
+            said = self._requests.arguments(tool)
+            request = user(self._requests.request(tool, said))
+            before += [request, calls((tool, said)), *self._results.of(tool, said)]
+        return Branch("then", (*before, *self._next(tools, absent, said).messages))
+
+    def _next(self, tools: Sequence[ToolSpec], absent: ToolSpec, said: Sequence[Given]) -> Branch:
+        (what,) = self._rng.choices(list(_NEXT), list(_NEXT.values()))
+        tool = self._rng.choice(tools)
+        if what == "none":
+            return self.none(absent)
+        asked = self.missing(tool) if what == "missing" else None
+        paraphrase = what == "call_paraphrased" and bool(tool.paras or tool.para_acts)
+        return asked or self.call(tool, paraphrase, said=said)
 
     # --- answers ------------------------------------------------------------------------------
 
