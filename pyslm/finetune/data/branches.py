@@ -22,6 +22,7 @@ _ERRORS = (
 )  # fmt: skip
 
 _BY_ANY_WORDS = 0.25
+_NO_CALL_BEFORE = 0.15
 _NEXT = {"call": 10, "call_paraphrased": 4, "none": 5, "missing": 1}
 _SAID_AGAIN = 0.5  # of the values that a second tool takes as well
 
@@ -125,11 +126,14 @@ class Branches:
         return Branch("again", (*first, user(text), calls((tool, given_again))))
 
     def then(self, tools: Sequence[ToolSpec], absent: ToolSpec) -> Branch:
-        """After calls and answers, a request that has nothing to do with them."""
+        """After calls and answers, or other talk, a request that has nothing to do with them."""
         rng = self._rng
         before: list[Message] = []
         said: list[Given] = []
         for tool in rng.choices(tools, k=rng.choice((1, 1, 1, 2))):
+            if rng.random() < _NO_CALL_BEFORE:
+                before += rng.choice((self.talk(), self.none(absent))).messages
+                continue
             said = self._requests.arguments(tool)
             request = user(self._requests.request(tool, said))
             before += [request, calls((tool, said)), *self._results.of(tool, said)]
