@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import pytest
@@ -33,6 +34,13 @@ def test_tool_and_arguments_are_judged_apart() -> None:
 def test_two_calls(made: tuple[str, ...], right: bool) -> None:
     case = Case("two calls", _USER, calls=(("a", {}), ("b", {})))
     assert judge(case, Answer("", tuple((name, {}) for name in made))) == {"two calls": right}
+
+
+def test_of_what_is_asked_next_the_tool_alone_counts() -> None:
+    case = Case("next request", _USER, calls=(("order", {"n": 12}),))
+    assert _judged(case, "", ("order", {"n": 13})) == {"next request": True}
+    assert _judged(case, "", ("sell", {"n": 12})) == {"next request": False}
+    assert _judged(dataclasses.replace(case, calls=()), "No.") == {"next request": True}
 
 
 def test_no_call() -> None:

@@ -37,6 +37,18 @@ def test_names_that_begin_alike_differ_behind_that(name: str) -> None:
 
 
 @of_each
+def test_what_is_asked_next_is_not_for_the_tool_that_was_called(name: str) -> None:
+    cases = [case for case in held_out_cases(name=name) if case.measure == "next request"]
+    assert sum(bool(case.calls) for case in cases) == len(cases) // 2
+    for case in cases:
+        roles = [message["role"] for message in case.messages]
+        assert roles == ["user", "assistant", "tool", "assistant", "user"]
+        before = case.messages[1]["tool_calls"][0]["function"]["name"]
+        assert before in {tool["function"]["name"] for tool in case.tools}
+        assert before not in [name for name, _ in case.calls]
+
+
+@of_each
 def test_cases_do_not_change(name: str) -> None:
     assert held_out_cases(3, name=name) == held_out_cases(3, name=name)
     assert held_out_cases(3, name=name) != held_out_cases(4, name=name)

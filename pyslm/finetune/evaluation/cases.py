@@ -32,7 +32,7 @@ __all__ = [
 MEASURES = {
     "tool, shared words": 0.97, "tool, names alike": 0.97, "tool, paraphrased": 0.85,
     "no tool fits": 0.97, "arguments": 0.93, "two calls": 0.85, "asks what is missing": 0.85,
-    "answer from result": 0.95, "routing": 0.95,
+    "answer from result": 0.95, "routing": 0.95, "next request": 0.95,
 }  # fmt: skip
 """What is measured, and the share of cases that must be right."""
 SETS = ("heldout", "second", "blind")
@@ -86,8 +86,12 @@ def held_out_values(tool: Mapping[str, Any]) -> set[str]:
 
 def held_out_cases(seed: int = 0, rounds: int = 3, name: str = "heldout") -> list[Case]:
     """All cases, `rounds` times; chance decides which values and which tools come together."""
-    cases = _Cases(held_out_source(name), random.Random(seed))
-    return [case for _ in range(rounds) for case in cases.all()]
+    source = held_out_source(name)
+    first = _Cases(source, random.Random(seed))
+    later = _Cases(source, random.Random(seed + 1))  # the draws of the others stay as they were
+    return [case for _ in range(rounds) for case in first.all()] + [
+        case for _ in range(rounds) for case in later.next_requests()
+    ]
 
 
 class _Cases:
@@ -113,6 +117,17 @@ class _Cases:
             yield from self._routes(team)
         for tool in self._tools:
             yield self._alike(tool)
+
+    def next_requests(self) -> Iterator[Case]:
+        """Each after a call of another tool and its answer: one that a tool fits, one that none."""
+        for tool in self._tools:
+            wanted = self._call("next request", tool, tool["stem"][-1])
+            unwanted = self._unwanted(tool)
+            for case in (wanted, dataclasses.replace(unwanted, measure="next request")):
+                names = [other["function"]["name"] for other in case.tools]
+                able = [o for o in self._tools if o["name"] in names and o is not tool]
+                before = self._answered(self._rng.choice(able))
+                yield dataclasses.replace(case, messages=(*before, *case.messages))
 
     def _call(self, measure: str, tool: dict[str, Any], text: str) -> Case:
         said, arguments = self._filled(tool, text)
@@ -151,15 +166,23 @@ class _Cases:
         return Case("asks what is missing", (_user(said),), self._with_others([tool]), must=must)
 
     def _answer(self, tool: dict[str, Any]) -> Case:
+        return Case(
+            "answer from result", self._called(tool), self._with_others([tool]),
+            must=tuple(tool["must"]),
+        )  # fmt: skip
+
+    def _called(self, tool: dict[str, Any]) -> tuple[dict[str, Any], ...]:
+        """A request, its call and the result."""
         said, arguments = self._filled(tool, tool["stem"][0])
         function = {"name": tool["name"], "arguments": arguments}
         calls = [{"id": "1", "type": "function", "function": function}]
         call = {"role": "assistant", "content": None, "tool_calls": calls}
-        result = {"role": "tool", "tool_call_id": "1", "content": tool["result"]}
-        return Case(
-            "answer from result", (_user(said), call, result), self._with_others([tool]),
-            must=tuple(tool["must"]),
-        )  # fmt: skip
+        return _user(said), call, {"role": "tool", "tool_call_id": "1", "content": tool["result"]}
+
+    def _answered(self, tool: dict[str, Any]) -> tuple[dict[str, Any], ...]:
+        """And what is told of it."""
+        facts = [f"{spoken(key)}: {_said(v)}" for key, v in json.loads(tool["result"]).items()]
+        return *self._called(tool), {"role": "assistant", "content": f"{', '.join(facts)}."}
 
     def _routes(self, team: dict[str, Any]) -> Iterator[Case]:
         agents: dict[str, Any] = team["agents"]

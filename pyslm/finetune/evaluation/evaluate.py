@@ -29,6 +29,7 @@ from pyslm.tokenizer import Tokenizer
 __all__ = ["Answer", "Outcome", "Report", "evaluate", "judge"]
 
 _NUMBER = re.compile(r"\d+")
+_LATER = "next request"  # of which the tool alone counts
 _CALL = '"arguments"'  # a call that could not be read is no answer
 
 
@@ -114,7 +115,7 @@ def judge(case: Case, answer: Answer) -> dict[str, bool]:
     if case.calls:
         named = [name for name, _ in answer.calls] == [name for name, _ in case.calls]
         right = {case.measure: named}
-        if named:
+        if named and case.measure != _LATER:
             right["arguments"] = _same_calls(case.calls, answer.calls)
         return right
     text = answer.text.lower()
