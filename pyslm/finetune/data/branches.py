@@ -22,9 +22,6 @@ _ERRORS = (
 )  # fmt: skip
 
 _BY_ANY_WORDS = 0.25
-_NO_CALL_BEFORE = 0.15
-_NEXT = {"call": 10, "call_paraphrased": 4, "none": 5, "missing": 1}
-_SAID_AGAIN = 0.5  # of the values that a second tool takes as well
 
 
 class Branches:
@@ -39,26 +36,12 @@ class Branches:
 
     # --- calls --------------------------------------------------------------------------------
 
-    def call(self, tool: ToolSpec, paraphrase: bool = False, said: Sequence[Given] = ()) -> Branch:
-        """One request, one call; values that were `said` before may come again."""
+    def call(self, tool: ToolSpec, paraphrase: bool = False) -> Branch:
+        """One request, one call."""
         given = self._requests.arguments(tool, paraphrase=paraphrase)
-        given = self._said_again(given, said)
         text = self._requests.request(tool, given, paraphrase)
         category = "call_paraphrased" if paraphrase else "call"
         return Branch(category, (user(text), calls((tool, given))))
-
-    def _said_again(self, given: Sequence[Given], said: Sequence[Given]) -> list[Given]:
-        known = {g.param.maker: g.value for g in said if "enum" not in g.param.schema}
-        again = []
-        for g in given:
-            if (
-                g.param.maker in known
-                and "enum" not in g.param.schema
-                and self._rng.random() < _SAID_AGAIN
-            ):
-                g = Given(g.param, known.pop(g.param.maker))
-            again.append(g)
-        return again
 
     def several(self, tools: Sequence[ToolSpec]) -> Branch:
         """Two or three calls in one turn."""
@@ -124,29 +107,6 @@ class Branches:
             *self._results.of(tool, given),
         )
         return Branch("again", (*first, user(text), calls((tool, given_again))))
-
-    def then(self, tools: Sequence[ToolSpec], absent: ToolSpec) -> Branch:
-        """After calls and answers, or other talk, a request that has nothing to do with them."""
-        rng = self._rng
-        before: list[Message] = []
-        said: list[Given] = []
-        for tool in rng.choices(tools, k=rng.choice((1, 1, 1, 2))):
-            if rng.random() < _NO_CALL_BEFORE:
-                before += rng.choice((self.talk(), self.none(absent))).messages
-                continue
-            said = self._requests.arguments(tool)
-            request = user(self._requests.request(tool, said))
-            before += [request, calls((tool, said)), *self._results.of(tool, said)]
-        return Branch("then", (*before, *self._next(tools, absent, said).messages))
-
-    def _next(self, tools: Sequence[ToolSpec], absent: ToolSpec, said: Sequence[Given]) -> Branch:
-        (what,) = self._rng.choices(list(_NEXT), list(_NEXT.values()))
-        tool = self._rng.choice(tools)
-        if what == "none":
-            return self.none(absent)
-        asked = self.missing(tool) if what == "missing" else None
-        paraphrase = what == "call_paraphrased" and bool(tool.paras or tool.para_acts)
-        return asked or self.call(tool, paraphrase, said=said)
 
     # --- answers ------------------------------------------------------------------------------
 

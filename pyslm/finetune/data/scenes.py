@@ -17,7 +17,7 @@ __all__ = ["CATEGORIES", "Scenes", "scenes"]
 
 CATEGORIES = {
     "call": 24, "call_paraphrased": 26, "several": 18, "both_answered": 2, "missing": 15,
-    "none": 30, "talk": 1, "answer": 6, "asked": 2, "failed": 1, "again": 4, "then": 24,
+    "none": 30, "talk": 1, "answer": 6, "asked": 2, "failed": 1, "again": 4,
 }  # fmt: skip
 """Weights of the kinds of conversations about tools; routing has scenes of its own."""
 _CATALOG = 0.7
@@ -99,8 +99,6 @@ class Scenes:
                 return make.none(other)
             case "talk":
                 return make.talk()
-            case "then":
-                return make.then(tools, other)
         method = {"missing": make.missing, "answer": make.answer, "asked": make.asked,
                   "failed": make.failed, "again": make.again}[category]  # fmt: skip
         return method(tool)
