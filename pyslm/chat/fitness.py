@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pyslm.chat.call_values import call_values, saying
+from pyslm.chat.exchanges import text_of
 from pyslm.chat.nearness import Nearness
 from pyslm.chat.tools import Tool
 from pyslm.identifiers import spoken
@@ -25,7 +26,7 @@ def request_of(messages: Sequence[Mapping[str, Any]]) -> str | None:
     said = [message for message in messages if message.get("role") not in ("system", "developer")]
     if len(said) != 1 or said[0].get("role") != "user":
         return None
-    return _text(said[0])
+    return text_of(said[0])
 
 
 def refusal_of(template: str) -> str | None:
@@ -60,7 +61,7 @@ class Fitness:
     ) -> list[float] | None:
         """Cosines of the request and of what a list in a system prompt says of each choice; None:
         it does not speak of all."""
-        said = "\n".join(_text(message) or "" for message in messages[:-1])
+        said = "\n".join(text_of(message) or "" for message in messages[:-1])
         lines = [_BULLET.sub("", line) for line in said.splitlines()]
         found = []
         for choice in choices:
@@ -84,12 +85,3 @@ def _about(tool: Tool) -> str:
 def _begins(line: str, name: str) -> bool:
     rest = line[len(name) :]
     return line.startswith(name) and bool(rest) and not (rest[0].isalnum() or rest[0] == "_")
-
-
-def _text(message: Mapping[str, Any]) -> str | None:
-    content = message.get("content")
-    if isinstance(content, str):
-        return content
-    parts = content if isinstance(content, list) else []
-    texts = [part.get("text") for part in parts if isinstance(part, Mapping)]
-    return " ".join(text for text in texts if isinstance(text, str)) if texts else None

@@ -15,7 +15,7 @@ from pyslm.chat.output import OutputParser
 from pyslm.chat.reasoning import ReasoningStyle, detect_reasoning
 from pyslm.chat.request import ChatRequest
 from pyslm.chat.steps import AsyncGenerate, Comparison, weigh
-from pyslm.chat.template import ChatTemplate
+from pyslm.chat.template import ChatTemplate, Message
 from pyslm.chat.tool_formats import ToolFormat, detect_tool_format, tool_format
 from pyslm.chat.tool_formats.lark import Lark
 from pyslm.chat.tool_formats.quoted import quotable, quotes_arguments
@@ -71,7 +71,8 @@ class ChatFormat:
         chosen = self.tool_format
         if request.tool_parser is not None:
             chosen = tool_format(request.tool_parser)
-        quoted = quotable(request.messages) if self._quotes and request.tools else ()
+        shown = self._template.shown(request.messages, request.tools)
+        quoted = quotable(shown) if self._quotes and request.tools else ()
         return ChatPlan(
             request,
             chosen,
@@ -79,13 +80,13 @@ class ChatFormat:
             self._tokenizer,
             quoted,
             weighs=self._weighs,
-            fitness=self._fitness(request),
+            fitness=self._fitness(request, shown),
             refusal=self._refusal,
         )
 
-    def _fitness(self, request: ChatRequest) -> Fitness | None:
+    def _fitness(self, request: ChatRequest, shown: Sequence[Message]) -> Fitness | None:
         chooses = self._weighs and bool(request.tools or request.sampling.choice)
-        said = request_of(request.messages) if chooses else None
+        said = request_of(shown) if chooses else None
         nearness = self._nearness() if said is not None else None
         return Fitness(nearness, said) if said is not None and nearness is not None else None
 

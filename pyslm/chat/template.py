@@ -12,6 +12,7 @@ from jinja2.exceptions import SecurityError
 
 from pyslm.chat import limits
 from pyslm.chat.environment import ChatEnvironment
+from pyslm.chat.exchanges import last_exchange, reads_alone
 from pyslm.chat.marked import Marked, literal, marks_of
 from pyslm.errors import ChatTemplateError
 from pyslm.tokenizer import Tokenizer
@@ -56,6 +57,7 @@ class ChatTemplate:
         self.source = source
         self._tokens = {"bos_token": literal(bos_token), "eos_token": literal(eos_token)}
         self._takes_parts: bool | None = None
+        self._reads_alone = reads_alone(source)
         try:
             self._template = _ENVIRONMENT.from_string(source)
         except Exception as error:  # a hostile source can fail anywhere in the compiler
@@ -78,6 +80,14 @@ class ChatTemplate:
             for name, token in (("bos_token", tokenizer.bos_id), ("eos_token", tokenizer.eos_id))
         }
         return cls(tokenizer.chat_template, **tokens)
+
+    def shown(
+        self, messages: Sequence[Message], tools: Sequence[Mapping[str, Any]] | None = None
+    ) -> Sequence[Message]:
+        """What of a conversation is written: all, or of very small models the last exchange."""
+        if not self._reads_alone or not all(isinstance(m, Mapping) for m in messages):
+            return messages
+        return last_exchange(messages, tools or ())
 
     def render(
         self,
@@ -140,7 +150,7 @@ class ChatTemplate:
         add_generation_prompt: bool,
         kwargs: dict[str, Any],
     ) -> tuple[str, bytes]:
-        prepared = [self._prepare(message) for message in messages]
+        prepared = [self._prepare(message) for message in self.shown(messages, tools)]
         variables = {
             **{key: _plain(value) for key, value in kwargs.items()},
             **self._tokens,

@@ -15,7 +15,7 @@ from pathlib import Path
 from pyslm import LLM
 from pyslm.errors import InvalidRequestError
 from pyslm.finetune.config import TrainConfig
-from pyslm.finetune.conversations import quotes_only
+from pyslm.finetune.conversations import by_exchange, quotes_only
 from pyslm.finetune.data.spec import Scene
 from pyslm.finetune.evaluation.cases import Case
 from pyslm.finetune.evaluation.evaluate import evaluate
@@ -89,6 +89,7 @@ def adapt(
         return num_tokens(restored.vocabulary, scene) <= _LONG_ROW_TOKENS
 
     own, cases = read_own_data(source, num_cases, seed, fits)
+    shown = tuple(map(by_exchange, own.conversations))
     before = _share(base, cases)
     config = TrainConfig(
         steps=steps, rows=1 if own.conversations else 4,
@@ -99,12 +100,12 @@ def adapt(
     with tempfile.TemporaryDirectory(dir=out.parent, prefix=".finetune-") as folder:
         trainer = Trainer(
             Path(folder), restored.config, config, device, restored.vocabulary,
-            start=restored.weights, own=own,
+            start=restored.weights, own=dataclasses.replace(own, conversations=shown),
         )  # fmt: skip
         trainer.run(lambda step, _: progress(step / steps) if progress else None)
         trained = export(
             trainer.model, restored.vocabulary, Path(folder) / "model.gguf",
-            quotes=quotes_only(own.conversations), nearness=restored.nearness,
+            quotes=quotes_only(shown), nearness=restored.nearness,
         )  # fmt: skip
         after = _share(trained, cases)
         better = trained if after > before else base

@@ -7,6 +7,8 @@ the form of OpenAI's fine-tuning files, which `pyslm agent export` writes of an 
 
 from __future__ import annotations
 
+import dataclasses
+import itertools
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,13 +16,14 @@ from typing import Any
 
 import jsonschema
 
+from pyslm.chat.exchanges import Message, last_exchange
 from pyslm.chat.tool_formats.quoted import is_quoted
 from pyslm.chat.tools import Tool, tools_of
 from pyslm.errors import InvalidRequestError, ModelFileError, ModelNotFoundError
 from pyslm.finetune.data.spec import Branch, Scene
 from pyslm.finetune.evaluation.cases import Case
 
-__all__ = ["conversation_cases", "quotes_only", "read_conversations"]
+__all__ = ["by_exchange", "conversation_cases", "quotes_only", "read_conversations"]
 
 CATEGORY = "session"
 _MALFORMED = (
@@ -71,12 +74,29 @@ def conversation_cases(scenes: tuple[Scene, ...]) -> list[Case]:
     return cases
 
 
+def by_exchange(scene: Scene) -> Scene:
+    """The conversation as nano is shown it: a branch for each request and what it leans on."""
+    (branch,) = scene.branches
+    messages = branch.messages
+    asked = [i for i, message in enumerate(messages) if message["role"] == "user"]
+    parts: list[tuple[dict[str, Any], ...]] = []
+    for i, end in itertools.pairwise((*asked, len(messages))):
+        begin = i + 1 - len(last_exchange(messages[: i + 1], scene.tools))
+        part = messages[begin:end]
+        if parts and part[: len(parts[-1])] == parts[-1]:  # it goes on
+            parts[-1] = part
+        else:
+            parts.append(part)
+    branches = tuple(dataclasses.replace(branch, messages=part) for part in parts)
+    return dataclasses.replace(scene, branches=branches)
+
+
 def quotes_only(scenes: tuple[Scene, ...]) -> bool:
     """Whether all texts in the arguments of calls were said before."""
-    for scene in scenes:
+    for scene, branch in ((each, branch) for each in scenes for branch in each.branches):
         tools = tools_of(scene.tools)
-        said: list[Mapping[str, Any]] = [{"content": scene.system}]
-        for message in scene.branches[0].messages:
+        said: list[Message] = [{"content": scene.system}]
+        for message in branch.messages:
             for call in message.get("tool_calls") or ():
                 name, arguments = call["function"]["name"], call["function"]["arguments"]
                 if not is_quoted(arguments, tools[name].argument_schema(), said):

@@ -11,7 +11,12 @@ import pytest
 from pyslm.errors import InvalidRequestError, ModelFileError, ModelNotFoundError
 from pyslm.finetune.adapt import adapt
 from pyslm.finetune.config import TrainConfig, preset
-from pyslm.finetune.conversations import conversation_cases, quotes_only, read_conversations
+from pyslm.finetune.conversations import (
+    by_exchange,
+    conversation_cases,
+    quotes_only,
+    read_conversations,
+)
 from pyslm.finetune.data import Scenes
 from pyslm.finetune.data.spec import OwnData
 from pyslm.finetune.own_data import read_own_data
@@ -64,6 +69,23 @@ def test_a_conversation_becomes_a_scene(tmp_path: Path) -> None:
     ]  # fmt: skip
     assert branch.messages[0]["content"] == "valve 7: open it"
     assert branch.messages[1]["tool_calls"][0]["function"]["arguments"] == {"id": 7}
+
+
+def test_each_request_is_learned_with_what_it_leans_on(tmp_path: Path) -> None:
+    """As nano is shown a conversation when it answers."""
+    said = record()
+    done, is_open = said["messages"][3:5]
+    question = {"role": "assistant", "content": "What is the id?"}
+    more = [{"role": "user", "content": "open a valve"}, question, {"role": "user", "content": "9"}]
+    again = [call(id=9), done, is_open, {"role": "user", "content": "and 12?"}, call(id=12)]
+    said["messages"] += [*more, *again]
+    (scene,) = read_conversations(write(tmp_path, [said]))
+    whole = scene.branches[0].messages
+    first, second, third = by_exchange(scene).branches
+    assert first.messages == whole[:4]
+    assert second.messages == whole[4:6]  # "thanks"
+    assert third.messages == whole[6:]  # with the answer to the question, and "and 12?"
+    assert quotes_only((by_exchange(scene),))
 
 
 def test_what_must_come_of_it(tmp_path: Path) -> None:

@@ -237,19 +237,6 @@ def test_arguments_come_in_any_order() -> None:
     assert 0.65 < sum(kept) / len(kept) < 0.85  # half of those that are shuffled are as before
 
 
-def test_what_is_asked_after_an_answer_is_mostly_for_another_tool(drawn: list[Scene]) -> None:
-    other = refused = 0
-    after = [(s, b) for s, b in _with_tools(drawn) if b.category == "then" and len(s.tools) > 1]
-    for _, branch in after:
-        *before, last = (m for m in branch.messages if m["role"] == "assistant")
-        earlier = {c["function"]["name"] for m in before for c in m.get("tool_calls") or ()}
-        made = {c["function"]["name"] for c in last.get("tool_calls") or ()}
-        other += bool(made - earlier)
-        refused += last["content"] == "None of my tools can do that."
-    assert other > 0.3 * len(after)
-    assert refused > 0.1 * len(after)
-
-
 def test_both_ends_of_most_periods_have_one_form() -> None:
     values = Values(random.Random(9), Lexicon.load())
     periods = [values.draw("period").said for _ in range(300)]

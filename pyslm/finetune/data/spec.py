@@ -109,4 +109,3 @@ class OwnData:
 
     catalog: tuple[ToolSpec, ...] = ()
     conversations: tuple[Scene, ...] = ()
-    """Each of one branch."""
