@@ -22,12 +22,18 @@ Message = Mapping[str, Any]
 
 _DECLARED = re.compile(r"\{%-?\s*set\s+reads_alone\s*=\s*true\s*-?%\}")
 _INSTRUCTIONS = ("system", "developer")
+_AGAIN = re.compile(
+    r"(?:(?:and|now|please)\b[ ,]*)*(?:the same|same|again|once more|do (?:it|that) again|"
+    r"can you do (?:it|that))\b",
+    re.IGNORECASE,
+)
 _LEANING = re.compile(
     r"^(?:and|or|but|no|not|nope|yes|now|then|try|sorry|rather|actually|else|what about|"
     r"how about|what if|what else|make it|make that|i mean|i meant|once more|one more)\b|"
     r"\b(?:again|same|instead|also|too|as well|another|ditto|likewise)\b",
     re.IGNORECASE,
 )
+_ASKS = re.compile(r"\?\s*$|^please\b", re.IGNORECASE)
 _WHOLE = re.compile(
     r"(?:hello|hi|hey|thanks?|bye|goodbye|good (?:morning|day|evening)|who|whose|when|where|why|"
     r"which|what(?! (?:about|if|else))|how(?! about)|is|are|was|were|do(?! it| that)|does|did|has|"
@@ -95,6 +101,8 @@ def leans(text: str, names: Iterable[str] = ()) -> bool:
     """
     plain = _QUOTED.sub(" ", text).strip()
     words = [word if i else word.lower() for i, word in enumerate(_WORD.findall(plain))]
+    if _AGAIN.match(plain):
+        return True
     if _stems(words) & set(names):
         return False
     own = [w for w in words if len(w) > 2 and w.isalpha() and w.islower() and w not in _ANYWHERE]
@@ -124,7 +132,7 @@ def _goes_on(before: Sequence[Message]) -> bool:
     said = [message for message in before if message.get("role") not in _INSTRUCTIONS]
     if not said or said[-1].get("role") != "assistant" or said[-1].get("tool_calls"):
         return True
-    return (text_of(said[-1]) or "").rstrip().endswith("?")
+    return _ASKS.search(text_of(said[-1]) or "") is not None
 
 
 def _stems(texts: Iterable[str]) -> set[str]:

@@ -68,7 +68,7 @@ def test_advantages_decide_among_equals(llm: LLM) -> None:
     [
         {"messages": [{"role": "user", "content": "billing or technical?"}]},
         {"messages": [*CASES[0].messages, {"role": "assistant", "content": "billing"},
-                      {"role": "user", "content": "are you sure?"}]},
+                      {"role": "user", "content": "and now?"}]},
         {"sampling": SamplingParams(choice=["billing"])},
         {"sampling": SamplingParams(choice=["billing", "technical"], logit_bias={5: 1.0})},
         {"sampling": SamplingParams(max_tokens=5)},

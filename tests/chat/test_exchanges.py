@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +12,7 @@ import pytest
 from pyslm import LLM
 from pyslm.chat.exchanges import last_exchange, leans, reads_alone
 from pyslm.chat.template import ChatTemplate
+from pyslm.finetune.data import scenes
 from pyslm.finetune.evaluation import evaluate, held_out_cases
 
 SYSTEM = {"role": "system", "content": "Be short."}
@@ -52,6 +55,7 @@ def test_a_request_of_its_own_does_not(text: str) -> None:
 def test_a_word_of_a_tools_name_says_what_is_wanted() -> None:
     assert leans("and tomorrows weather?")
     assert not leans("and tomorrows weather?", {"weath"})
+    assert leans("The same weather for Oslo, Bergen and all of the coast, please", {"weath"})
     again = [WEATHER, CALL, RESULT, TOLD, user("And the time in Bergen?")]
     assert last_exchange(again, TOOLS) == again[-1:]
 
@@ -93,7 +97,8 @@ def test_what_leans_keeps_what_it_leans_on_and_no_more() -> None:
 
 def test_what_answers_a_question_belongs_to_the_request() -> None:
     first = [user("Order a pizza."), CALL, RESULT, TOLD]
-    for before in ([ASKED], [CALL], [CALL, RESULT], []):
+    needs = {"role": "assistant", "content": "Please tell me the city and the day."}
+    for before in ([ASKED], [needs], [CALL], [CALL, RESULT], []):
         asked = [WEATHER, *before, user("order a big cake")]
         assert last_exchange([*first, *asked]) == asked
 
@@ -101,6 +106,21 @@ def test_what_answers_a_question_belongs_to_the_request() -> None:
 def test_nothing_is_lost_where_nothing_is_asked() -> None:
     for messages in ([], [SYSTEM], [SYSTEM, TOLD], [{"role": "user", "content": None}]):
         assert last_exchange(messages) == messages
+
+
+def test_what_training_has_behind_an_answer_is_kept() -> None:
+    """nano learns to read answers to its questions, and changes of what it did: it is shown all."""
+    kept = Counter[tuple[str, bool]]()
+    for scene in itertools.islice(scenes(3), 300):
+        for branch in scene.branches:
+            asked = [i for i, m in enumerate(branch.messages) if m["role"] == "user"]
+            for i in asked[1:]:
+                before = branch.messages[: i + 1]
+                shown = last_exchange(before, scene.tools)
+                kept[branch.category, len(shown) == len(before)] += 1
+    assert kept["missing", True] > 50
+    assert kept["missing", False] == 0
+    assert kept["again", True] > 0.7 * (kept["again", True] + kept["again", False])
 
 
 def test_templates_say_whether() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import re
 from typing import Any
 
 import pytest
@@ -34,7 +35,8 @@ def _tokenizer(vocabulary: NanoVocabulary) -> Tokenizer:
 
 
 def test_python_writes_what_the_template_writes(vocabulary: NanoVocabulary) -> None:
-    template = ChatTemplate(chat_template())
+    # All of a conversation, as it is learned from.
+    template = ChatTemplate(re.sub(r"\{%- set reads_alone = true -%\}", "", chat_template()))
     tokenizer = _tokenizer(vocabulary)
     compared = 0
     for scene in itertools.islice(scenes(21), 40):
