@@ -121,7 +121,9 @@ tools and agents it has never seen. It is no general chat model: it knows nothin
 writes no texts, and reads English alone. In agents and servers its tools are weighed: where none is
 certain, the best call of each is made, and the best taken, by its likelihood and by how near the
 request is in meaning to what the tool is for; agents are chosen so, too. What was said once is not
-given to two arguments of a call where something else is likely. Texts in arguments are quoted: the
+given to two arguments of a call where something else is likely. Each request of a conversation is
+read by itself, with what came before only where it leans on that ("and tomorrow?") or answers a
+question; a "send it to Ann" is not understood. Texts in arguments are quoted: the
 grammar takes only what the conversation says, from the beginning of a word to the end of one;
 without it, signs that it has never seen, such as ° and emoji, may come out wrong, and a time such
 as 07:07. Wanted is what we hold it to; where it falls short, it is not there yet. `pyslm pull`

@@ -64,6 +64,7 @@ def release(
     threads: int | None = None,
     force: bool = False,
     average: Path | None = None,
+    share: float = 0.5,
     cases: Mapping[str, Sequence[Case]] | None = None,
 ) -> Released:
     """Exports, evaluates, and replaces the model of the package, its report and its loss curve.
@@ -80,17 +81,21 @@ def release(
         force: also where the model that is there does better.
         average: another model of the same training: what is released is the mean of both, which
             knows more than either where they differ by chance (Wortsman et al. 2022).
+        share: of the training in that mean, above 0 and below 1.
         cases: others than those of `evaluation.cases.SETS`; by the first it is compared.
 
     Raises:
         ModelNotFoundError, ModelFileError: `run` holds no training, or a damaged one.
         InvalidRequestError: the file is too large, or does less well than the one that is there, or
-            `average` has another shape or vocabulary, or `nearness` no vectors.
+            `average` has another shape or vocabulary, or `nearness` no vectors, or `share` is no
+            share.
         GGUFError: `nearness` has vectors of another vocabulary.
     """
     from pyslm.finetune.checkpoint import Checkpoint
     from pyslm.finetune.vocabulary import NanoVocabulary
 
+    if not 0 < share < 1:
+        raise InvalidRequestError(f"share is {share}; allowed: above 0 and below 1")
     for name in ("checkpoint.pt", "vocabulary.json"):
         if not (run / name).is_file():
             raise ModelNotFoundError(f"{run} holds no training: there is no {name} in it")
@@ -103,7 +108,7 @@ def release(
     vocabulary = NanoVocabulary.load(run / "vocabulary.json")
     weights = saved.weights
     if average is not None:
-        weights = _mean_with(average, weights, saved.model, vocabulary)
+        weights = _mean_with(average, weights, share, saved.model, vocabulary)
     vectors = _nearness(nearness, into / FILE, vocabulary)
     with tempfile.TemporaryDirectory(dir=into, prefix=".release-") as folder:
         made = _exported(
@@ -118,6 +123,7 @@ def release(
         "begun_with": _noted(run, START),  # SHA-256 of a model; None: nothing
         "commit": _noted(run, COMMIT),  # of the code; None: nobody knows
         "averaged_with": _sha256(average) if average is not None else None,
+        "share": share if average is not None else None,  # of the training
         "evaluation": drawn | told(evaluations[SETS[0]]),
         "blind": told(evaluations["blind"]) if "blind" in evaluations else None,
     }
@@ -188,15 +194,21 @@ def _nearness(given: Path | None, there: Path, vocabulary: NanoVocabulary) -> Ne
 
 
 def _mean_with(
-    path: Path, weights: Mapping[str, Any], shape: ModelConfig, vocabulary: NanoVocabulary
+    path: Path,
+    weights: Mapping[str, Any],
+    share: float,
+    shape: ModelConfig,
+    vocabulary: NanoVocabulary,
 ) -> dict[str, Any]:
-    """The mean of these weights and those of the model at `path`."""
+    """The mean of these weights, of which this is the share, and those of the model at `path`."""
     from pyslm.finetune.restore import restore
 
     other = restore(path)
     if other.config != shape or other.vocabulary.tokens != vocabulary.tokens:
         raise InvalidRequestError(f"{path} has another shape or vocabulary than the training")
-    return {name: (weight + other.weights[name]) / 2 for name, weight in weights.items()}
+    return {
+        name: share * weight + (1 - share) * other.weights[name] for name, weight in weights.items()
+    }
 
 
 def _sha256(path: Path) -> str:
@@ -273,6 +285,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--threads", type=int)
     parser.add_argument(
         "--average", type=Path, metavar="GGUF", help="release the mean of the training and this"
+    )
+    parser.add_argument(
+        "--share", type=float, default=0.5, help="of the training in that mean; default: 0.5"
     )
     parser.add_argument("--force", action="store_true", help="also where the old one does better")
     given = vars(parser.parse_args(arguments))

@@ -181,12 +181,16 @@ def test_a_mean_of_two_is_released(
         tmp_path / "on", "tiny", start=str(package / "pyslm-nano.gguf"), steps=2, threads=1
     )
     one = {"heldout": cases["heldout"][:1]}
-    module.release(run, package, cases=one, force=True, average=other, quantization="F32")
+    module.release(
+        run, package, cases=one, force=True, average=other, share=0.25, quantization="F32"
+    )
     report = json.loads((package / "report.json").read_text())
+    assert report["share"] == 0.25
     assert report["averaged_with"] == hashlib.sha256(other.read_bytes()).hexdigest()
     made, second = restore(package / "pyslm-nano.gguf"), restore(other)
     for name, first in Checkpoint.load(run / "checkpoint.pt").weights.items():
-        assert torch.allclose(made.weights[name], (first + second.weights[name]) / 2), name
+        mean = 0.25 * first + 0.75 * second.weights[name]
+        assert torch.allclose(made.weights[name], mean, atol=1e-7), name
 
 
 def vectors(path: Path, num_tokens: int) -> Path:
@@ -234,6 +238,8 @@ def test_no_mean_of_models_that_differ(
     nano = embedded_folder() / "pyslm-nano.gguf"
     with pytest.raises(InvalidRequestError, match="another shape or vocabulary"):
         module.release(run, package, cases=cases, average=nano)
+    with pytest.raises(InvalidRequestError, match=r"share is 1\.0; allowed: above 0"):
+        module.release(run, package, cases=cases, average=nano, share=1.0)
 
 
 def test_it_begins_with_no_other_model(shared: Path, tmp_path: Path) -> None:
