@@ -173,7 +173,7 @@ def test_weights_fall_on_what_the_model_writes(batch: Batch, vocabulary: NanoVoc
 def test_decisions_weigh_more(vocabulary: NanoVocabulary) -> None:
     """Call or answer, which tool, whether one more: the first token of a turn, and those beside
     the marks of calls and of the end."""
-    batch = Rows(vocabulary, 2, 600, 0.1, 4.0).fill(scenes(4, max_tools=2))
+    batch = Rows(vocabulary, 8, 600, 0.1, 4.0).fill(scenes(4, max_tools=2))
     opening, call, end = (vocabulary.ids[t] for t in ("<|assistant|>", "[TOOL_CALLS]", "<|end|>"))
     learned = batch.category >= 0
     following = np.roll(batch.tokens, -1, axis=1)
