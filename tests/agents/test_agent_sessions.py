@@ -19,6 +19,7 @@ from reference.scripted_chat import ScriptedModel
 
 from pyslm import LLM
 from pyslm.agents import Agent, Config, ModelRequest, SessionStore
+from pyslm.agents.toolkits.demo import demo_tools
 from pyslm.errors import ReplyError, SessionError
 
 USER = {"role": "user", "content": "hi"}
@@ -325,3 +326,21 @@ def test_the_default_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setenv("PYSLM_STATE_DIR", str(tmp_path))
     assert default_sessions_path() == tmp_path / "agents.db"
     assert os.path.commonpath([default_sessions_path(), tmp_path]) == str(tmp_path)
+
+
+@pytest.mark.usefixtures("nano")
+def test_nano_reads_each_request_of_a_session_and_what_it_leans_on() -> None:
+    agent = Agent(Config(name="demo", temperature=0.0), tools=demo_tools(), sessions=SessionStore())
+
+    def called(text: str) -> list[tuple[str, Any]]:
+        result = asyncio.run(agent.run(text, session="one"))
+        return [(told.call.name, json.loads(told.call.arguments)) for told in result.tool_results]
+
+    weather = {"city": "Oslo", "day": "tomorrow"}
+    assert called("What is the weather in Oslo tomorrow?") == [("get_weather", weather)]
+    ((name, arguments),) = called("and in Bergen?")
+    assert (name, arguments["city"]) == ("get_weather", "Bergen")
+    assert called("What time is it?") == [("get_current_time", {})]
+    assert called("thanks!") == []
+    assert called("Order a pizza for me") == []
+    assert called("Roll 3 dice") == [("roll_dice", {"count": 3})]
