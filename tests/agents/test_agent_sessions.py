@@ -343,4 +343,4 @@ def test_nano_reads_each_request_of_a_session_and_what_it_leans_on() -> None:
     assert called("What time is it?") == [("get_current_time", {})]
     assert called("thanks!") == []
     assert called("Order a pizza for me") == []
-    assert called("Roll 3 dice") == [("roll_dice", {"count": 3})]
+    assert [name for name, _ in called("Roll the dice")] == ["roll_dice"]
