@@ -74,7 +74,7 @@ class TrainConfig:
 
 
 _NANO = TrainConfig(
-    steps=39_200,
+    steps=43_400,
     tools_begin=4,
     grow_steps=1000,
     decay_share=0.8,
