@@ -22,6 +22,7 @@ _ERRORS = (
 )  # fmt: skip
 
 _BY_ANY_WORDS = 0.25
+_ONE_MORE = 0.4  # of what is asked again where something was left out: "and tomorrow?"
 
 
 class Branches:
@@ -91,13 +92,17 @@ class Branches:
         return str(frame).format(v=given.value.said, n=given.param.words)
 
     def again(self, tool: ToolSpec) -> Branch | None:
-        """After an answer, the same call with one argument changed."""
+        """After an answer, the same call with one argument changed, or one more."""
         given = self._requests.arguments(tool)
         if not given or len(given) > 2:
             return None
-        changed = self._rng.choice(given)
-        fresh = Given(changed.param, self._requests.value(changed.param))
-        given_again = [fresh if g is changed else g for g in given]
+        told = {g.param.key: g for g in given}
+        more = [param for param in tool.params if param.key not in told]
+        one_more = bool(more) and self._rng.random() < _ONE_MORE
+        changed = self._rng.choice(more if one_more else [g.param for g in given])
+        fresh = Given(changed, self._requests.value(changed))
+        told[changed.key] = fresh
+        given_again = [told[param.key] for param in tool.params if param.key in told]
         text = self._rng.choice(self._frames["again"]).format(
             c=self._requests.detail(fresh, None, given_again)
         )

@@ -30,10 +30,10 @@ _TELLS_NOTHING = 0.12
 _ABOUT_ANYTHING = 0.3
 _IN_OTHER_WORDS = 0.4
 _ONE_MORE = 0.35  # arguments that templates know nothing of: said beside them, or not said
-_OTHER_ORDER = (
-    0.5  # of arguments: whose a value is must be known by what it means, not by its place
-)
-_CONFUSABLE = 4.0  # times as often: which value is whose has to be read there
+# Whose a value is must be known by what it means, not by its place.
+_OTHER_ORDER = 0.5
+_REQUIRED_FIRST = 0.85  # as those of functions are
+_CONFUSABLE = 2.5  # times as often: which value is whose has to be read there
 
 
 class DomainTools:
@@ -58,6 +58,8 @@ class DomainTools:
             params.insert(rng.randint(0, len(params)), self._params.more())
         if rng.random() < _OTHER_ORDER:
             rng.shuffle(params)
+        if rng.random() < _REQUIRED_FIRST:
+            params.sort(key=lambda param: not param.required)
         about = "" if rng.random() < _NO_DESCRIPTION else rng.choice(domain.about)
         acts = _acts(domain)
         return ToolSpec(
