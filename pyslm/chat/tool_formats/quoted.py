@@ -26,6 +26,7 @@ _CHUNK = re.compile(r"(?<=[^\W\d_])['\u2019][^\W\d_]+|"
                     r"[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff]|\w+?"
                     r"(?=[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff]|\W|$)"
                     r"|\W")  # fmt: skip
+_STOP = re.compile(r"(?<=\d)\.\s*\Z")
 _COMMA, _COLON = "/, ?/", "/: ?/"
 # Inside of a JSON string, where white space stands as it is or escaped.
 _TRIMMED = r"/(?s:\S|\S.*\S)/ & ~/(?s:\\[nrt].*)/ & ~/(?s:(.*[^\\])?(\\\\)*\\[nrt])/"
@@ -38,14 +39,17 @@ def quotes_arguments(template: str) -> bool:
 
 
 def quotable(messages: Iterable[Mapping[str, Any]]) -> tuple[str, ...]:
-    """What was said, by anybody, in words and what stands between them."""
+    """What was said, by anybody, in words and what stands between them.
+
+    Without the full stop behind a number that ends a message: it belongs to the sentence.
+    """
     chunks: list[str] = []
     for message in messages:
         content = message.get("content")
         parts = content if isinstance(content, list) else [{"text": content}]
         for text in (part.get("text") for part in parts if isinstance(part, Mapping)):
             if isinstance(text, str) and text:
-                chunks += [*_CHUNK.findall(text), "\n"]
+                chunks += [*_CHUNK.findall(_STOP.sub("", text)), "\n"]
     return tuple(chunks)
 
 

@@ -101,6 +101,21 @@ def test_what_an_apostrophe_joins_to_a_word_begins_none(said: str, chunks: tuple
     assert quotable([{"role": "user", "content": said}]) == (*chunks, "\n")
 
 
+@pytest.mark.parametrize(
+    ("said", "chunks"),
+    [
+        ("until 2026-12-02.", ("until", " ", "2026", "-", "12", "-", "02")),
+        ("room 5. \n", ("room", " ", "5")),
+        ("4. Elm Road", ("4", ".", " ", "Elm", " ", "Road")),
+        ("at 3 p.m.", ("at", " ", "3", " ", "p", ".", "m", ".")),
+    ],
+)
+def test_a_full_stop_behind_a_last_number_is_the_sentence_s(
+    said: str, chunks: tuple[str, ...]
+) -> None:
+    assert quotable([{"role": "user", "content": said}]) == (*chunks, "\n")
+
+
 @pytest.mark.parametrize("said", ["", " \n", None])
 def test_nothing_was_said(said: str | None) -> None:
     """A call that must be made can be, with any texts."""
