@@ -19,7 +19,6 @@ from pyslm.chat.template import ChatTemplate, Message
 from pyslm.chat.tool_formats import ToolFormat, detect_tool_format, tool_format
 from pyslm.chat.tool_formats.lark import Lark
 from pyslm.chat.tool_formats.quoted import quotable, quotes_arguments
-from pyslm.chat.tools import Tool, tools_of
 from pyslm.chat.weighing import weighs_tools
 from pyslm.errors import InvalidRequestError
 from pyslm.grammar.source import regex_grammar
@@ -127,7 +126,7 @@ class ChatPlan:
         self._fitness = fitness
         self._refusal = refusal
         self._quotable = quotable
-        self.tools = _offered(request)
+        self.tools = request.offered()
         self._request = request
         self._reasoning = reasoning if request.reasoning.separate else None
         self._tokenizer = tokenizer
@@ -265,14 +264,6 @@ class ChatPlan:
     def _before(self, lark: Lark) -> str:
         thoughts = self._thoughts
         return thoughts.grammar(lark, self._in_reasoning) if thoughts else ""
-
-
-def _offered(request: ChatRequest) -> dict[str, Tool]:
-    choice = request.tool_choice
-    if choice.mode == "none" or not request.tools:
-        return {}
-    tools = tools_of(request.tools)
-    return tools if choice.names is None else {name: tools[name] for name in choice.names}
 
 
 def _control_tokens(tokenizer: Tokenizer, markers: tuple[str, ...]) -> dict[str, int]:

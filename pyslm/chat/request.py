@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
+from pyslm.chat.tools import Tool, tools_of
 from pyslm.request import SamplingParams
 
 __all__ = ["ChatRequest", "ReasoningOptions", "ToolChoice"]
@@ -61,3 +62,15 @@ class ChatRequest:
     tool_parser: str | None = None
     """Name of the tool-call format, in place of the one that the template shows."""
     reasoning: ReasoningOptions = dataclasses.field(default_factory=ReasoningOptions)
+
+    def offered(self) -> dict[str, Tool]:
+        """The tools that it may call, by name.
+
+        Raises:
+            InvalidRequestError: one is malformed, or two have the same name.
+        """
+        choice = self.tool_choice
+        if choice.mode == "none" or not self.tools:
+            return {}
+        tools = tools_of(self.tools)
+        return tools if choice.names is None else {name: tools[name] for name in choice.names}

@@ -160,8 +160,7 @@ def run(
         choice=choice or None,
         adapter=None if adapter is None else "cli",
     )
-    if not talk and (prompt is None or prompt == "-"):
-        prompt = sys.stdin.read()
+    prompt = prompt if talk else piped(prompt)
     started = time.perf_counter()
     with load_model(
         path,
@@ -179,6 +178,11 @@ def run(
             return
         chunks = answer(llm, prompt, params, system=system, raw=raw)
         _tell(llm, chunks, load_seconds, as_json=as_json, stats=stats)
+
+
+def piped(prompt: str | None) -> str:
+    """The prompt, or what stands in the pipe."""
+    return sys.stdin.read() if prompt is None or prompt == "-" else prompt
 
 
 def _run_tools(context: typer.Context, path: Path, text: str | None, tools: list[str]) -> None:

@@ -18,7 +18,7 @@ import pytest
 
 from pyslm.chat.tools import tools_of
 from pyslm.finetune.data import Branch, Scene, Scenes, scenes
-from pyslm.finetune.data.ask import Given, Requests
+from pyslm.finetune.data.ask import Requests
 from pyslm.finetune.data.branches import Branches
 from pyslm.finetune.data.domain_tools import DomainTools
 from pyslm.finetune.data.domains import load_domains
@@ -26,6 +26,7 @@ from pyslm.finetune.data.files import Lexicon, load_toml
 from pyslm.finetune.data.messages import joined_and
 from pyslm.finetune.data.names import content_words
 from pyslm.finetune.data.params import Params, distinct
+from pyslm.finetune.data.spec import Given
 from pyslm.finetune.data.toolbox import Toolbox
 from pyslm.finetune.data.values import Values
 from pyslm.identifiers import spoken

@@ -11,28 +11,19 @@ from collections.abc import Mapping, Sequence
 from pyslm.finetune.data.files import load_toml
 from pyslm.finetune.data.names import content_words
 from pyslm.finetune.data.orders import begins_with_verb, is_order, third_person
-from pyslm.finetune.data.spec import Param, ToolSpec
+from pyslm.finetune.data.spec import Given, Param, ToolSpec
 from pyslm.finetune.data.template import Template, fitting
 from pyslm.finetune.data.value import Value
 from pyslm.finetune.data.values import Values
 from pyslm.identifiers import spoken
 
-__all__ = ["Given", "Requests"]
+__all__ = ["Requests"]
 
 _WORDS = re.compile(r"(?<=[a-z,] )[a-z]{3,}(?![a-z}_])")
 _ONE_BARE = 0.4
 _CHANGED = 0.25  # of a file's values: a text that comes a hundred times is remembered as a whole
 _SHORT = 0.1  # of requests for tools that are about something
 _QUOTES = ("'{}'", '"{}"', '"{}"', "“{}”")
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Given:
-    """An argument with the value that a request brings; a `bare` one is said without its name."""
-
-    param: Param
-    value: Value
-    bare: bool = False
 
 
 class Requests:

@@ -6,11 +6,11 @@ import random
 from collections.abc import Sequence
 from typing import Any
 
-from pyslm.finetune.data.ask import Given, Requests
+from pyslm.finetune.data.ask import Requests
 from pyslm.finetune.data.files import load_toml
 from pyslm.finetune.data.messages import Message, calls, joined_and, plain, result, says, user
 from pyslm.finetune.data.results import Results
-from pyslm.finetune.data.spec import Branch, Param, ToolSpec
+from pyslm.finetune.data.spec import Branch, Given, Param, ToolSpec
 from pyslm.finetune.data.values import Values
 from pyslm.identifiers import spoken
 

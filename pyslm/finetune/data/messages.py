@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from pyslm.finetune.data.ask import Given
-from pyslm.finetune.data.spec import ToolSpec
+from pyslm.finetune.data.spec import Given, ToolSpec
 
 __all__ = ["Message", "calls", "joined_and", "plain", "result", "says", "user"]
 

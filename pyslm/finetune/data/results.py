@@ -7,11 +7,10 @@ import random
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from pyslm.finetune.data.ask import Given
 from pyslm.finetune.data.files import load_toml
 from pyslm.finetune.data.listing import listed_fact, listing
 from pyslm.finetune.data.messages import Message, joined_and, plain, result, says
-from pyslm.finetune.data.spec import ToolSpec
+from pyslm.finetune.data.spec import Given, ToolSpec
 from pyslm.finetune.data.values import Values
 from pyslm.identifiers import spoken
 

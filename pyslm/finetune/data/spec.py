@@ -7,8 +7,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from pyslm.finetune.data.template import Template
+from pyslm.finetune.data.value import Value
 
-__all__ = ["Branch", "OwnData", "Param", "Scene", "ToolSpec"]
+__all__ = ["Branch", "Given", "OwnData", "Param", "Scene", "ToolSpec"]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -38,6 +39,15 @@ class Param:
     def is_text(self) -> bool:
         """Free text: where it stands without quotes, nothing can follow it."""
         return self.maker in ("sentence", "title", "query")
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Given:
+    """An argument with the value that a request brings; a `bare` one is said without its name."""
+
+    param: Param
+    value: Value
+    bare: bool = False
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
