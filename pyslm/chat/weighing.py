@@ -6,6 +6,7 @@ made to its end, and the likeliest is taken, if it is likelier than that an answ
 the model's file tells how near texts are in meaning, that counts as well, for what a conversation
 begins with. Where the first call is likelier than any other can be, nothing else is made. Where the
 best gives to two arguments what was said once, others stand in for one of them, if that is likely.
+What was compared is what is made: a temperature has its say in answers; a call is right or wrong.
 """
 
 from __future__ import annotations
@@ -150,8 +151,8 @@ class Weighing:
         otherwise = self._instead_of_call(results[0], best)
         if otherwise is not None:
             return otherwise
-        beginning = yield from self._without_repeats(best)
-        return self._params.replace(forced_tokens=beginning or self._head(best))
+        likely = yield from self._without_repeats(best)
+        return self._params.replace(forced_tokens=self._calls(likely or best))
 
     def others(self, first: GenerationResult) -> list[SamplingParams]:
         """To make what may be better than `first`."""
@@ -192,11 +193,11 @@ class Weighing:
 
     def _without_repeats(
         self, best: GenerationResult
-    ) -> Generator[list[SamplingParams], list[GenerationResult], tuple[int, ...]]:
-        """How calls begin that give each argument its own; nothing: none that is likely does."""
+    ) -> Generator[list[SamplingParams], list[GenerationResult], GenerationResult | None]:
+        """Calls that give each argument its own; None: none that are likely do."""
         ids, places = best.token_ids, self._repeats(best)
         if not places:
-            return ()
+            return None
         wanted = [
             self.first.replace(
                 forced_tokens=ids[:place], logit_bias={ids[place]: _NEVER}, max_tokens=place + 1
@@ -210,13 +211,13 @@ class Weighing:
             if result.token_ids[: place + 1] != ids[: place + 1]
         ]
         if not beginnings:
-            return ()
+            return None
         made = yield [self.first.replace(forced_tokens=beginning) for beginning in beginnings]
         able = [i for i, result in enumerate(made) if not self._repeats(result)]
         likeliest = max(able, key=lambda i: _logprob(made[i]), default=None)
         if likeliest is None or _logprob(made[likeliest]) < _logprob(best) - _FOR_REPEATS:
-            return ()
-        return beginnings[likeliest]
+            return None
+        return made[likeliest]
 
     def _repeats(self, result: GenerationResult) -> list[int]:
         """Indices of its tokens that something else could stand for; see `__init__`."""
@@ -260,6 +261,12 @@ class Weighing:
         if ids[0] != self._trigger:
             return ()
         return (ids[0], *itertools.takewhile(lambda token: token not in self._ends, ids[1:]))
+
+    def _calls(self, result: GenerationResult) -> Sequence[int]:
+        """The tokens of all its calls, without what ends them."""
+        ids = result.token_ids
+        ended = ids[-1] in self._ends
+        return tuple(ids[:-1] if ended else ids)
 
     def _call_logprob(self, result: GenerationResult) -> float:
         """Of the first call; minus infinity: `result` is an answer."""

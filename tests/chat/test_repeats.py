@@ -115,19 +115,19 @@ FIRST, LAST = (CALL, NAME, OTHER), (*REPEATED[:4], OTHER)
 
 
 @pytest.mark.parametrize(
-    ("first", "last", "beginning"),
+    ("first", "last", "made"),
     [
-        (((*FIRST, COMMA, TWICE), -2.0), (LAST, -3.0), FIRST),
+        (((*FIRST, COMMA, TWICE), -2.0), (LAST, -3.0), (*FIRST, COMMA, TWICE)),
         (((*FIRST, COMMA, TWICE), -3.0), (LAST, -2.0), LAST),
-        (((*FIRST, COMMA, TWICE), -4.6), (LAST, -4.6), (CALL, NAME)),  # neither is likely
+        (((*FIRST, COMMA, TWICE), -4.6), (LAST, -4.6), REPEATED),  # neither is likely
         (((*FIRST, TWICE, TWICE), -1.0), (LAST, -2.0), LAST),  # the first repeats as well
-        (((*FIRST, TWICE, TWICE), -1.0), ((*LAST, TWICE), -1.0), (CALL, NAME)),
+        (((*FIRST, TWICE, TWICE), -1.0), ((*LAST, TWICE), -1.0), REPEATED),
     ],
 )
 def test_what_stands_in_is_the_likeliest_without_a_repeat(
-    first: Any, last: Any, beginning: tuple[int, ...]
+    first: Any, last: Any, made: tuple[int, ...]
 ) -> None:
-    assert decided({FIRST: first, LAST: last}).forced_tokens == beginning
+    assert decided({FIRST: first, LAST: last}).forced_tokens == made
 
 
 def test_a_second_call_is_looked_at_too() -> None:
@@ -142,4 +142,4 @@ def test_a_second_call_is_looked_at_too() -> None:
     assert math.isclose(probe.logit_bias[TWICE], -100.0)
     with pytest.raises(StopIteration) as end:
         steps.send([result(calls, -0.1)])  # nothing else may stand there
-    assert end.value.value.forced_tokens == (CALL, NAME)
+    assert end.value.value.forced_tokens == calls

@@ -191,6 +191,25 @@ def test_the_request_stays_as_it_is_but_for_its_beginning(llm: LLM) -> None:
     assert params.replace(forced_tokens=()) == asked
 
 
+def test_what_was_compared_is_made_whatever_the_temperature(llm: LLM) -> None:
+    """Two calls in one turn too: a call is right or wrong."""
+    engine = AsyncLLM(llm)
+    two = [case for case in held_out_cases(0, 3, "heldout") if case.measure == "two calls"]
+    trigger = llm._host.tokenizer.token_id(CALL)
+    counts = []
+    for case in [*two[:3], *CASES[:6]]:
+        prompt, weighing = prompt_and_weighing(llm, case)
+        params = asyncio.run(weigh(engine.generate, prompt, weighing))
+        likeliest = llm.generate(prompt, params).token_ids
+        counts.append(likeliest.count(trigger))
+        if counts[-1] == 0:
+            continue
+        for seed in range(3):
+            hot = llm.generate(prompt, params.replace(temperature=2.0, seed=seed))
+            assert hot.token_ids[: len(likeliest) - 1] == likeliest[:-1]
+    assert {1, 2} <= set(counts)
+
+
 @pytest.mark.parametrize("limits", [{"max_tokens": 1}, {"stop": ("None", "What", "P", "{")}])
 def test_what_ends_an_output_early_decides_nothing(llm: LLM, limits: dict[str, Any]) -> None:
     engine = AsyncLLM(llm)
