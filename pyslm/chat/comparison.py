@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pyslm.chat.choice_weighing import ChoiceWeighing
 from pyslm.chat.fitness import Fitness
 from pyslm.chat.request import ChatRequest
+from pyslm.chat.sayings import Sayings
 from pyslm.chat.steps import Comparison
 from pyslm.chat.tool_formats import ToolFormat
 from pyslm.chat.tools import Tool
@@ -24,7 +25,7 @@ def comparison_of(
     tools: Mapping[str, Tool],
     tokenizer: Tokenizer,
     fitness: Fitness | None,
-    refusal: str | None,
+    sayings: Sayings,
     said: str,
 ) -> Comparison | None:
     """The calls that it may make, or the choices that it has; None: nothing is to be decided.
@@ -33,7 +34,7 @@ def comparison_of(
         params: of the request, with the grammar of the calls.
         tools: those that it may call, by name.
         fitness: how well tools and choices fit, where that counts.
-        refusal: with which words the model says that no tool fits.
+        sayings: what the model always says in the same words.
         said: what arguments are quoted from.
     """
     if _says_tokens(params):
@@ -42,7 +43,7 @@ def comparison_of(
         return _of_choices(request, params, tokenizer, fitness)
     if request.tool_choice.mode != "auto" or has_grammar(request.sampling):
         return None
-    return weighing_of(params, tool_format, tools.values(), tokenizer, fitness, refusal, said)
+    return weighing_of(params, tool_format, tools.values(), tokenizer, fitness, sayings, said)
 
 
 def _of_choices(

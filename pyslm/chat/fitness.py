@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from pyslm.chat.call_values import call_values, saying
 from pyslm.chat.exchanges import text_of
-from pyslm.chat.nearness import Nearness
+from pyslm.chat.nearness import Nearness, NearnessWeights
 from pyslm.chat.tools import Tool
 from pyslm.identifiers import spoken
 
-__all__ = ["Fitness", "refusal_of", "request_of"]
+__all__ = ["Fit", "Fitness", "request_of"]
 
-_REFUSAL = re.compile(r"""\{%-?\s*set\s+refusal\s*=\s*(['"])(?P<text>.+?)\1\s*-?%\}""")
 _BULLET = re.compile(r"^\s*(?:[-*+•]|\d+[.)])?\s*")
 
 
@@ -29,10 +29,15 @@ def request_of(messages: Sequence[Mapping[str, Any]]) -> str | None:
     return text_of(said[0])
 
 
-def refusal_of(template: str) -> str | None:
-    """With which words a model says that no tool fits, if its template sets `refusal`."""
-    found = _REFUSAL.search(template)
-    return found["text"] if found else None
+@dataclasses.dataclass(frozen=True, slots=True)
+class Fit:
+    """What nearness in meaning says of calls."""
+
+    of: Callable[[tuple[int, ...], Sequence[int]], float]
+    """The cosine of a call, given by its head and the tokens of its arguments."""
+    weights: NearnessWeights
+    refusal: int
+    """The token that refusals begin with, and no other answer."""
 
 
 class Fitness:

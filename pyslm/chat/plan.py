@@ -9,11 +9,12 @@ from typing import Any
 from pyslm.chat.comparison import comparison_of, has_grammar
 from pyslm.chat.conversation import Conversation, ToolPrompts
 from pyslm.chat.engine_output import EngineOutput
-from pyslm.chat.fitness import Fitness, refusal_of, request_of
+from pyslm.chat.fitness import Fitness, request_of
 from pyslm.chat.nearness import Nearness
 from pyslm.chat.output import OutputParser
 from pyslm.chat.reasoning import ReasoningStyle, detect_reasoning
 from pyslm.chat.request import ChatRequest
+from pyslm.chat.sayings import Sayings, sayings_of
 from pyslm.chat.steps import AsyncGenerate, Comparison, weigh
 from pyslm.chat.template import ChatTemplate, Message
 from pyslm.chat.tool_formats import ToolFormat, detect_tool_format, tool_format
@@ -53,7 +54,7 @@ class ChatFormat:
         self._prompts = {self.tool_format.name: ToolPrompts(template, self.tool_format)}
         self._quotes = quotes_arguments(self._source)
         self._weighs = weighs_tools(self._source)
-        self._refusal = refusal_of(self._source)
+        self._sayings = sayings_of(self._source)
         self._knows_developers = "developer" in self._source
 
     @property
@@ -80,7 +81,7 @@ class ChatFormat:
             quoted,
             weighs=self._weighs,
             fitness=self._fitness(request, shown),
-            refusal=self._refusal,
+            sayings=self._sayings,
         )
 
     def _fitness(self, request: ChatRequest, shown: Sequence[Message]) -> Fitness | None:
@@ -112,19 +113,19 @@ class ChatPlan:
         quotable: Sequence[str] = (),
         weighs: bool = False,
         fitness: Fitness | None = None,
-        refusal: str | None = None,
+        sayings: Sayings | None = None,
     ) -> None:
         """
         Args:
             quotable: where texts in arguments must be quoted, of what.
             weighs: whole calls are compared before one is made.
             fitness: how well tools fit the request, where that counts.
-            refusal: with which words the model says that no tool fits.
+            sayings: what the model always says in the same words.
         """
         self.tool_format = chosen
         self._weighs = weighs
         self._fitness = fitness
-        self._refusal = refusal
+        self._sayings = sayings or Sayings()
         self._quotable = quotable
         self.tools = request.offered()
         self._request = request
@@ -188,7 +189,7 @@ class ChatPlan:
             self.tools,
             self._tokenizer,
             self._fitness,
-            self._refusal,
+            self._sayings,
             "".join(self._quotable),
         )
 

@@ -6,22 +6,24 @@ made to its end, and the likeliest is taken, if it is likelier than that an answ
 the model's file tells how near texts are in meaning, that counts as well, for what a conversation
 begins with. Where the first call is likelier than any other can be, nothing else is made. Where the
 best gives to two arguments what was said once, others stand in for one of them, if that is likely.
+Where a question is likeliest, it is about what the best call had to make up.
 What was compared is what is made: a temperature has its say in answers; a call is right or wrong.
 """
 
 from __future__ import annotations
 
-import dataclasses
 import itertools
 import math
 import re
 from collections.abc import Callable, Collection, Generator, Iterable, Sequence
 
 from pyslm.chat.control import control_tokens
-from pyslm.chat.fitness import Fitness
+from pyslm.chat.fitness import Fit, Fitness
 from pyslm.chat.marked import marks_of
-from pyslm.chat.nearness import NearnessWeights
+from pyslm.chat.opening import Opening, opening_of
+from pyslm.chat.question import Question
 from pyslm.chat.repeats import repeats
+from pyslm.chat.sayings import Sayings
 from pyslm.chat.steps import Steps
 from pyslm.chat.tool_formats import ToolFormat
 from pyslm.chat.tools import Tool
@@ -29,7 +31,6 @@ from pyslm.request import GenerationResult, SamplingParams
 from pyslm.tokenizer import Tokenizer
 
 __all__ = [
-    "Fit",
     "Weighing",
     "weighing_of",
     "weighs_tools",
@@ -59,7 +60,7 @@ def weighing_of(
     tools: Iterable[Tool],
     tokenizer: Tokenizer,
     fitness: Fitness | None = None,
-    refusal: str | None = None,
+    sayings: Sayings | None = None,
     said: str = "",
 ) -> Weighing | None:
     """What to compare for a request that may call `tools`.
@@ -67,7 +68,7 @@ def weighing_of(
     Args:
         params: of the request, with the grammar of the calls.
         fitness: how well tools fit the request, where that counts.
-        refusal: with which words the model says that none fits.
+        sayings: what the model always says in the same words.
         said: what arguments are quoted from.
 
     Returns:
@@ -85,27 +86,18 @@ def weighing_of(
     def repeats_in(call: Sequence[int]) -> list[int]:
         return repeats(call, said, tokenizer.decode)
 
-    if fitness is None or refusal is None:
-        return Weighing(params, trigger, encoded, ends, repeats_in)
     by_head = dict(zip(encoded, offered, strict=True))
+    refusal, words = sayings or Sayings()
+    question = Question(words, tokenizer, by_head) if words is not None else None
+    if fitness is None or refusal is None:
+        return Weighing(params, trigger, encoded, ends, repeats_in, None, question)
 
     def fit(head: tuple[int, ...], arguments: Sequence[int]) -> float:
         return fitness.of_call(by_head[head], tokenizer.decode(list(arguments)))
 
     refuses = tokenizer.encode(refusal, add_special_tokens=False)[0]
     own = Fit(fit, fitness.weights, refuses)
-    return Weighing(params, trigger, encoded, ends, repeats_in, own)
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Fit:
-    """What nearness in meaning says of calls."""
-
-    of: Callable[[tuple[int, ...], Sequence[int]], float]
-    """The cosine of a call, given by its head and the tokens of its arguments."""
-    weights: NearnessWeights
-    refusal: int
-    """The token that refusals begin with, and no other answer."""
+    return Weighing(params, trigger, encoded, ends, repeats_in, own, question)
 
 
 class Weighing:
@@ -119,6 +111,7 @@ class Weighing:
         ends: Collection[int],
         repeats_in: Callable[[Sequence[int]], list[int]] = lambda _: [],
         fit: Fit | None = None,
+        question: Question | None = None,
     ) -> None:
         """
         Args:
@@ -129,6 +122,7 @@ class Weighing:
             repeats_in: indices of a call's tokens that something else could stand for, where two
                 arguments share what was said once.
             fit: None: likelihood decides alone.
+            question: None: the model asks as it does by itself.
         """
         self._params = params
         self._trigger = trigger
@@ -136,6 +130,7 @@ class Weighing:
         self._repeats_in = repeats_in
         self._heads = [tuple(head) for head in heads]
         self._fit = fit
+        self._question = question
         self.first = params.replace(
             temperature=0.0, n=1, best_of=None, logprobs=_OPENINGS, prompt_logprobs=None,
             max_tokens=_MOST_TOKENS, min_tokens=0, ignore_eos=False, stop=(), stop_token_ids=(),
@@ -150,7 +145,10 @@ class Weighing:
         best = max(results, key=self._preference)
         otherwise = self._instead_of_call(results[0], best)
         if otherwise is not None:
-            return otherwise
+            if otherwise.forced_tokens:  # a refusal
+                return otherwise
+            question = yield from self._best_question(results)
+            return otherwise if question is None else otherwise.replace(forced_tokens=question)
         likely = yield from self._without_repeats(best)
         return self._params.replace(forced_tokens=self._calls(likely or best))
 
@@ -164,7 +162,7 @@ class Weighing:
             return []
         return [self.first.replace(forced_tokens=head) for head in self._heads if head != own]
 
-    def _may_win(self, logprob: float, first: GenerationResult, opening: _Opening) -> bool:
+    def _may_win(self, logprob: float, first: GenerationResult, opening: Opening) -> bool:
         """Whether a call of that log-probability, however well it fits, is better than `first`."""
         made, answer = self._call_logprob(first), max(opening.refusal, opening.answer)
         if self._fit is None:
@@ -191,6 +189,21 @@ class Weighing:
             never[self._fit.refusal] = _NEVER
         return self._params.replace(logit_bias={**self._params.logit_bias, **never})
 
+    def _best_question(
+        self, results: Sequence[GenerationResult]
+    ) -> Generator[list[SamplingParams], list[GenerationResult], tuple[int, ...] | None]:
+        """For what the best call lacks; None: the answer is no question, or nothing is lacking."""
+        opening, question = self._opening(results[0]), self._question
+        if question is None or opening.answer_token != question.opening:
+            return None
+        if not any(map(self._call, results)):
+            results = yield [self.first.replace(forced_tokens=head) for head in self._heads]
+        best = max(results, key=self._preference)
+        call, head = self._call(best), self._head(best)
+        if head not in self._heads:
+            return None
+        return question.about(head, call, _logprobs(best)[: len(call)])
+
     def _without_repeats(
         self, best: GenerationResult
     ) -> Generator[list[SamplingParams], list[GenerationResult], GenerationResult | None]:
@@ -214,8 +227,12 @@ class Weighing:
             return None
         made = yield [self.first.replace(forced_tokens=beginning) for beginning in beginnings]
         able = [i for i, result in enumerate(made) if not self._repeats(result)]
-        likeliest = max(able, key=lambda i: _logprob(made[i]), default=None)
-        if likeliest is None or _logprob(made[likeliest]) < _logprob(best) - _FOR_REPEATS:
+        logprobs = [sum(_logprobs(result)) for result in made]
+        likeliest = max(able, key=lambda i: logprobs[i], default=None)
+        if (
+            likeliest is None
+            or sum(_logprobs(made[likeliest])) < sum(_logprobs(best)) - _FOR_REPEATS
+        ):
             return None
         return made[likeliest]
 
@@ -244,16 +261,8 @@ class Weighing:
             return 0.0
         return self._fit.of(head, self._call(result)[len(head) :])
 
-    def _opening(self, first: GenerationResult) -> _Opening:
-        assert first.logprobs, "asked for, and an end is a token too"
-        opening = first.logprobs[0]
-        found = {**dict(opening.top), opening.token_id: opening.logprob}
-        least = min(found.values())
-        call = found.pop(self._trigger, -math.inf)
-        refusal = -math.inf
-        if self._fit is not None:
-            refusal = found.pop(self._fit.refusal, least)
-        return _Opening(call, refusal, max(found.values(), default=-math.inf))
+    def _opening(self, first: GenerationResult) -> Opening:
+        return opening_of(first, self._trigger, self._fit.refusal if self._fit else None)
 
     def _call(self, result: GenerationResult) -> Sequence[int]:
         """The tokens of the first call; none: `result` is an answer."""
@@ -273,21 +282,12 @@ class Weighing:
         call = self._call(result)
         if not call or result.logprobs is None:
             return -math.inf
-        return sum(entry.logprob for entry in result.logprobs[: len(call)])
+        return sum(_logprobs(result)[: len(call)])
 
     def _head(self, call: GenerationResult) -> tuple[int, ...]:
         fitting = (head for head in self._heads if call.token_ids[: len(head)] == head)
         return next(fitting, (self._trigger,))
 
 
-def _logprob(result: GenerationResult) -> float:
-    return sum(entry.logprob for entry in result.logprobs or ())
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class _Opening:
-    """Log-probabilities of how an output begins: with a call, as a refusal, as another answer."""
-
-    call: float
-    refusal: float
-    answer: float
+def _logprobs(result: GenerationResult) -> list[float]:
+    return [entry.logprob for entry in result.logprobs or ()]

@@ -11,7 +11,7 @@ import gguf
 import numpy as np
 import pytest
 
-from pyslm.chat.fitness import Fitness, refusal_of, request_of
+from pyslm.chat.fitness import Fitness, request_of
 from pyslm.chat.nearness import Nearness, NearnessTable, NearnessWeights
 from pyslm.chat.tools import Tool
 from pyslm.errors import GGUFError
@@ -145,12 +145,3 @@ def test_choices_are_described_by_lists(line: str, nearness: Nearness) -> None:
     assert fitness.of_choices(["sky", "sea"], messages) is None
     messages[0]["content"] += "\n- sky: rain"
     assert fitness.of_choices(["sky", "money"], messages) is None  # which is meant?
-
-
-def test_templates_say_how_they_refuse() -> None:
-    from pyslm.finetune.data.files import load_toml
-    from pyslm.finetune.dialect import chat_template
-
-    assert refusal_of(chat_template()) == load_toml("frames.toml")["no_tool"]
-    assert refusal_of('{%- set refusal = "No." -%}{{ messages }}') == "No."
-    assert refusal_of("{{ messages }}") is None
