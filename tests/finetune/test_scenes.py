@@ -231,11 +231,32 @@ def test_arguments_come_in_any_order() -> None:
     of_file = {" ".join(d.names): [p.key for p in d.params] for d in load_domains()}
     kept = []
     for tool in (tools.draw() for _ in range(2000)):
-        slots = [param.slot for param in tool.params if param.slot]
-        if len(slots) == 2 and tool.topic in of_file:
+        slots = [param.slot for param in tool.params if param.slot and param.required]
+        if len(slots) == 2 == len(of_file.get(tool.topic, ())):
             kept.append(slots == of_file[tool.topic])
     assert len(kept) > 100
     assert 0.65 < sum(kept) / len(kept) < 0.85  # half of those that are shuffled are as before
+
+
+def test_what_is_required_mostly_comes_first() -> None:
+    rng = random.Random(10)
+    values = Values(rng, Lexicon.load())
+    tools = DomainTools(rng, values, Params(rng, values))
+    required = [[param.required for param in tools.draw().params] for _ in range(1000)]
+    mixed = [each for each in required if len(set(each)) == 2]
+    first = [each == sorted(each, reverse=True) for each in mixed]
+    assert len(mixed) > 300
+    assert 0.85 < sum(first) / len(first) < 0.99
+
+
+def test_tools_with_periods_come_often() -> None:
+    """Four times as often as in the files: the second day alone is no value of theirs."""
+    rng = random.Random(11)
+    values = Values(rng, Lexicon.load())
+    tools = DomainTools(rng, values, Params(rng, values))
+    having = [any(p.kind == "period" for p in domain.params) for domain in load_domains()]
+    drawn = [any(p.maker == "period" and p.slot for p in tools.draw().params) for _ in range(4000)]
+    assert 2 < (sum(drawn) / len(drawn)) / (sum(having) / len(having)) < 4
 
 
 def test_both_ends_of_most_periods_have_one_form() -> None:

@@ -33,7 +33,9 @@ _ONE_MORE = 0.35  # arguments that templates know nothing of: said beside them, 
 # Whose a value is must be known by what it means, not by its place.
 _OTHER_ORDER = 0.5
 _REQUIRED_FIRST = 0.85  # as those of functions are
-_CONFUSABLE = 2.5  # times as often: which value is whose has to be read there
+# Times as often as others:
+_CONFUSABLE = 2.5  # which value is whose has to be read there
+_WITH_PERIODS = 4.0  # whose second day is no value
 
 
 class DomainTools:
@@ -106,10 +108,15 @@ class DomainTools:
 
 @functools.cache
 def _cumulative_weights() -> tuple[float, ...]:
-    """Of all tools, in their order; more for those with several arguments of one kind."""
-    kinds = ([p.kind for p in d.params if p.kind not in _CHOICES] for d in load_domains())
-    weights = (_CONFUSABLE if len(set(of_tool)) < len(of_tool) else 1.0 for of_tool in kinds)
-    return tuple(itertools.accumulate(weights))
+    """Of all tools, in their order."""
+    return tuple(itertools.accumulate(map(_weight, load_domains())))
+
+
+def _weight(domain: Domain) -> float:
+    kinds = [param.kind for param in domain.params if param.kind not in _CHOICES]
+    if "period" in kinds:
+        return _WITH_PERIODS
+    return _CONFUSABLE if len(set(kinds)) < len(kinds) else 1.0
 
 
 @functools.lru_cache(maxsize=_KEPT)
