@@ -230,7 +230,7 @@ def test_arguments_come_in_any_order() -> None:
     tools = DomainTools(rng, values, Params(rng, values))
     of_file = {" ".join(d.names): [p.key for p in d.params] for d in load_domains()}
     kept = []
-    for tool in (tools.draw() for _ in range(2000)):
+    for tool in (tools.draw() for _ in range(4000)):
         slots = [param.slot for param in tool.params if param.slot and param.required]
         if len(slots) == 2 == len(of_file.get(tool.topic, ())):
             kept.append(slots == of_file[tool.topic])
